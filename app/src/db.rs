@@ -1,0 +1,207 @@
+//! The database: one set of tables on SQLite or PostgreSQL, reached through two handles.
+//!
+//! SQLite allows one writer at a time and answers a second one with an error, so a process keeps a pool of exactly one
+//! writing connection and every writing transaction starts with `BEGIN IMMEDIATE`; readers have a pool of their own.
+//! On PostgreSQL both handles are the same pool.
+
+use std::{
+    str::FromStr,
+    time::{Duration, Instant},
+};
+
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DbBackend, SqlxPostgresConnector, SqlxSqliteConnector,
+};
+use sqlx::{
+    postgres::{PgConnectOptions, PgPoolOptions},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+/// How long a request waits for a free connection before it is answered with "unavailable".
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long SQLite waits for the write lock of another process.
+const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(15);
+/// Reading connections on SQLite. Reads run in parallel to the one writer.
+const SQLITE_READERS: u32 = 4;
+/// Connections of one process on PostgreSQL unless configured otherwise.
+pub const DEFAULT_POSTGRES_CONNECTIONS: u32 = 12;
+/// Pause between two attempts to reach a database that is down.
+const RECONNECT_PAUSE: Duration = Duration::from_secs(2);
+
+/// Which of the two supported databases is behind a [`Db`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// The embedded database: one file, one host.
+    Sqlite,
+    /// PostgreSQL 14 or later.
+    Postgres,
+}
+
+/// Why a database could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The URL is not one of the two supported forms.
+    #[error(
+        "the database URL `{0}` is not usable: {1}. Use `sqlite:PATH` or `postgres://USER@HOST:PORT/NAME`"
+    )]
+    Url(String, String),
+    /// The database did not answer within the time allowed.
+    #[error("the database at {0} did not answer within {1} seconds: {2}")]
+    Unreachable(String, u64, String),
+}
+
+/// The open database of a process. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Db {
+    backend: Backend,
+    writer: DatabaseConnection,
+    reader: DatabaseConnection,
+}
+
+impl Db {
+    /// Opens the database at `url` (`sqlite:…` or `postgres:…`), creating the SQLite file if there is none.
+    ///
+    /// A database that is down is waited for: `waiting` is called before each new attempt with what went wrong, until
+    /// `patience` is used up.
+    ///
+    /// # Errors
+    /// A URL of another kind, or a database that stayed unreachable.
+    pub async fn connect(
+        url: &str,
+        postgres_connections: u32,
+        patience: Duration,
+        waiting: impl Fn(&str),
+    ) -> Result<Self, ConnectError> {
+        let begun = Instant::now();
+        loop {
+            let problem = match Self::open(url, postgres_connections).await? {
+                Ok(db) => match db.reader.ping().await {
+                    Ok(()) => return Ok(db),
+                    Err(error) => error.to_string(),
+                },
+                Err(error) => error.to_string(),
+            };
+            if begun.elapsed() + RECONNECT_PAUSE > patience {
+                return Err(ConnectError::Unreachable(
+                    redacted(url),
+                    patience.as_secs(),
+                    problem,
+                ));
+            }
+            waiting(&format!(
+                "waiting for the database at {}: {problem}",
+                redacted(url)
+            ));
+            tokio::time::sleep(RECONNECT_PAUSE).await;
+        }
+    }
+
+    async fn open(url: &str, connections: u32) -> Result<Result<Self, sqlx::Error>, ConnectError> {
+        let unusable = |why: String| ConnectError::Url(redacted(url), why);
+        match url.split(':').next() {
+            Some("sqlite") => {
+                let options =
+                    SqliteConnectOptions::from_str(url).map_err(|e| unusable(e.to_string()))?;
+                Ok(Self::open_sqlite(options).await)
+            }
+            Some("postgres" | "postgresql") => {
+                let options =
+                    PgConnectOptions::from_str(url).map_err(|e| unusable(e.to_string()))?;
+                Ok(Self::open_postgres(options, connections).await)
+            }
+            _ => Err(unusable("it names no supported database".to_owned())),
+        }
+    }
+
+    async fn open_sqlite(options: SqliteConnectOptions) -> Result<Self, sqlx::Error> {
+        // FULL: an acknowledged event must survive a power cut.
+        let options = options
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(SQLITE_BUSY_TIMEOUT);
+        let pool = |size| {
+            SqlitePoolOptions::new()
+                .max_connections(size)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+        };
+        let writer = pool(1).connect_with(options.clone()).await?;
+        let reader = pool(SQLITE_READERS).connect_with(options).await?;
+        Ok(Self {
+            backend: Backend::Sqlite,
+            writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
+            reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
+        })
+    }
+
+    async fn open_postgres(
+        options: PgConnectOptions,
+        connections: u32,
+    ) -> Result<Self, sqlx::Error> {
+        // A stuck statement or a forgotten transaction must not hold an account's lock for ever.
+        let options = options.application_name("tallygate").options([
+            ("statement_timeout", "30s"),
+            ("lock_timeout", "10s"),
+            ("idle_in_transaction_session_timeout", "30s"),
+        ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_with(options)
+            .await?;
+        let handle = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
+        Ok(Self {
+            backend: Backend::Postgres,
+            writer: handle.clone(),
+            reader: handle,
+        })
+    }
+
+    /// Which database this is.
+    #[must_use]
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// The handle for transactions that write.
+    #[must_use]
+    pub fn writer(&self) -> &DatabaseConnection {
+        &self.writer
+    }
+
+    /// The handle for reads outside transactions.
+    #[must_use]
+    pub fn reader(&self) -> &DatabaseConnection {
+        &self.reader
+    }
+
+    /// Closes every connection. Called once, when the process stops.
+    pub async fn close(&self) {
+        let _ = self.reader.clone().close().await;
+        let _ = self.writer.clone().close().await;
+    }
+}
+
+impl Backend {
+    /// The backend a SeaORM connection or transaction speaks to.
+    #[must_use]
+    pub fn of(connection: &impl ConnectionTrait) -> Self {
+        match connection.get_database_backend() {
+            DbBackend::Postgres => Self::Postgres,
+            _ => Self::Sqlite,
+        }
+    }
+}
+
+/// The URL without its password, for messages and logs.
+#[must_use]
+pub fn redacted(url: &str) -> String {
+    match url::Url::parse(url) {
+        Ok(mut parsed) if parsed.password().is_some() => {
+            let _ = parsed.set_password(Some("***"));
+            parsed.to_string()
+        }
+        _ => url.to_owned(),
+    }
+}

@@ -1,0 +1,169 @@
+//! Burning: which block pays next, and how credits go back.
+//!
+//! The order is total, so that every worker on every database takes the same block:
+//! **higher priority first**, then expiring before never-expiring, then sooner expiry, then free before prepaid before budget,
+//! then older, then id. Credits that expire are used before credits that stay (source P3); a postpaid budget of priority 10
+//! burns before included credits of priority 0 (source P4).
+
+use std::cmp::Reverse;
+
+use super::{
+    block::{Billing, Block, BlockState},
+    draws::{Draw, Purse},
+};
+use crate::{
+    amount::{Credits, Overflow},
+    id::MetricId,
+    time::Timestamp,
+};
+
+/// The place of a block in the burn order; smaller burns first.
+#[must_use]
+pub fn rank(block: &Block) -> impl Ord + use<> {
+    let billing = match block.billing {
+        Billing::Free => 0,
+        Billing::Prepaid => 1,
+        Billing::Budget => 2,
+    };
+    (Reverse(block.priority), block.expires_at.unwrap_or(Timestamp::MAX), billing, block.granted_at, block.id)
+}
+
+/// The blocks and the overdraft of one customer, while they are worked on. Blocks stand in burn order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Funds {
+    blocks: Vec<Block>,
+    overdraft: Credits,
+}
+
+/// Credits that went back to one purse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Return {
+    /// Where they went.
+    pub to: Purse,
+    /// How many. For [`Purse::Overdraft`] the overdraft shrank by as much.
+    pub credits: Credits,
+}
+
+/// What became of credits that were given back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GivenBack {
+    /// What found its purse.
+    pub returns: Vec<Return>,
+    /// What belonged to a block that has expired or was revoked, and is gone.
+    pub lapsed: Credits,
+    /// What belonged to an overdraft that has been repaid since, and needs a new block.
+    pub homeless: Credits,
+}
+
+impl Funds {
+    /// Blocks in any order, and the overdraft (zero or more).
+    #[must_use]
+    pub fn new(mut blocks: Vec<Block>, overdraft: Credits) -> Self {
+        blocks.sort_by_cached_key(rank);
+        Self { blocks, overdraft }
+    }
+
+    /// Blocks in burn order.
+    #[must_use]
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// What no block could cover, zero or more.
+    #[must_use]
+    pub fn overdraft(&self) -> Credits {
+        self.overdraft
+    }
+
+    /// Takes `amount` (zero or more) for a metric from the blocks open at `at`, in order; the rest becomes overdraft.
+    ///
+    /// # Errors
+    /// An overdraft outside the range of credits. The funds are then half used and must be dropped.
+    pub fn burn(&mut self, amount: Credits, metric: MetricId, at: Timestamp) -> Result<Vec<Draw>, Overflow> {
+        let mut left = amount;
+        let mut draws = Vec::new();
+        for block in &mut self.blocks {
+            if left.is_zero() {
+                return Ok(draws);
+            }
+            if block.remaining.is_zero() || !block.is_open_at(at) || !block.pays_for(metric) {
+                continue;
+            }
+            let part = left.min(block.remaining);
+            block.remaining = block.remaining.minus(part)?;
+            left = left.minus(part)?;
+            draws.push(Draw { from: Purse::Block(block.id), credits: part });
+        }
+        if !left.is_zero() {
+            self.overdraft = self.overdraft.plus(left)?;
+            draws.push(Draw { from: Purse::Overdraft, credits: left });
+        }
+        Ok(draws)
+    }
+
+    /// Gives draws back to where they came from, in the order given.
+    ///
+    /// # Errors
+    /// A sum outside the range of credits.
+    pub fn give_back(&mut self, draws: &[Draw], at: Timestamp) -> Result<GivenBack, Overflow> {
+        let mut given = GivenBack::default();
+        for draw in draws {
+            match draw.from {
+                Purse::Overdraft => {
+                    let part = draw.credits.min(self.overdraft);
+                    self.overdraft = self.overdraft.minus(part)?;
+                    given.homeless = given.homeless.plus(draw.credits.minus(part)?)?;
+                    given.note(Purse::Overdraft, part);
+                }
+                Purse::Block(id) => {
+                    let block = self.blocks.iter_mut().find(|block| block.id == id && block.can_take_back(at));
+                    let room = block.as_ref().map_or(Ok(Credits::ZERO), |it| it.credits.minus(it.remaining))?;
+                    let part = draw.credits.min(room);
+                    if let Some(block) = block {
+                        block.remaining = block.remaining.plus(part)?;
+                    }
+                    given.lapsed = given.lapsed.plus(draw.credits.minus(part)?)?;
+                    given.note(draw.from, part);
+                }
+            }
+        }
+        Ok(given)
+    }
+
+    /// Repays overdraft from blocks that are not a budget and that `accepts` allows, in the order in which they were
+    /// granted. Returns what each block paid.
+    ///
+    /// # Errors
+    /// None in practice: amounts only shrink.
+    pub fn repay(&mut self, accepts: impl Fn(&Block) -> bool) -> Result<Vec<Draw>, Overflow> {
+        let mut order: Vec<usize> = (0..self.blocks.len()).collect();
+        order.sort_by_key(|&index| (self.blocks[index].granted_at, self.blocks[index].id));
+        let mut draws = Vec::new();
+        for index in order {
+            let block = &mut self.blocks[index];
+            let part = self.overdraft.min(block.remaining);
+            if part.is_zero() || block.billing == Billing::Budget || !accepts(block) {
+                continue;
+            }
+            block.remaining = block.remaining.minus(part)?;
+            self.overdraft = self.overdraft.minus(part)?;
+            draws.push(Draw { from: Purse::Block(block.id), credits: part });
+        }
+        Ok(draws)
+    }
+}
+
+impl Block {
+    /// Whether credits may return: the block is there and its time has not run out.
+    fn can_take_back(&self, at: Timestamp) -> bool {
+        self.state == BlockState::Active && self.expires_at.is_none_or(|end| at < end)
+    }
+}
+
+impl GivenBack {
+    fn note(&mut self, to: Purse, credits: Credits) {
+        if credits.is_positive() {
+            self.returns.push(Return { to, credits });
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Where credits were drawn from, most recent last, so that they can go back where they came from.
+
+use std::{fmt, fmt::Write as _, str::FromStr};
+
+use crate::{
+    amount::{Credits, Overflow},
+    id::{BlockId, NotAnId},
+};
+
+/// A place that credits are drawn from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Purse {
+    /// A block.
+    Block(BlockId),
+    /// What no block could cover.
+    Overdraft,
+}
+
+/// Credits drawn from one purse, more than zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Draw {
+    /// From where.
+    pub from: Purse,
+    /// How much.
+    pub credits: Credits,
+}
+
+/// Net amounts per purse, ordered by last use. A purse occurs once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Draws(Vec<Draw>);
+
+impl Draws {
+    /// Adds a draw; its purse becomes the last used.
+    ///
+    /// # Errors
+    /// A total outside the range of credits.
+    pub fn push(&mut self, draw: Draw) -> Result<(), Overflow> {
+        let mut credits = draw.credits;
+        // Nearly always the purse in use is the last one: no move is needed then.
+        if let Some(index) = self.0.iter().rposition(|known| known.from == draw.from) {
+            credits = credits.plus(self.0[index].credits)?;
+            if index + 1 == self.0.len() {
+                self.0[index].credits = credits;
+                return Ok(());
+            }
+            self.0.remove(index);
+        }
+        if credits.is_positive() {
+            self.0.push(Draw { from: draw.from, credits });
+        }
+        Ok(())
+    }
+
+    /// Takes back up to `amount`, last used first. Returns what was found.
+    pub fn pop(&mut self, amount: Credits) -> Vec<Draw> {
+        let mut left = amount.raw();
+        let mut found = Vec::new();
+        while left > 0 {
+            let Some(last) = self.0.last_mut() else { break };
+            let part = last.credits.raw().min(left);
+            left -= part;
+            found.push(Draw { from: last.from, credits: Credits::from_raw(part) });
+            last.credits = Credits::from_raw(last.credits.raw() - part);
+            if last.credits.is_zero() {
+                self.0.pop();
+            }
+        }
+        found
+    }
+
+    /// Removes up to `credits` of one purse, wherever it stands.
+    pub fn forget(&mut self, draw: Draw) {
+        if let Some(index) = self.0.iter().position(|known| known.from == draw.from) {
+            let left = self.0[index].credits.raw().saturating_sub(draw.credits.raw());
+            if left > 0 {
+                self.0[index].credits = Credits::from_raw(left);
+            } else {
+                self.0.remove(index);
+            }
+        }
+    }
+
+    /// Every draw, last used last.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Draw] {
+        &self.0
+    }
+
+    /// Whether nothing was drawn.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Display for Purse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Block(id) => id.fmt(f),
+            Self::Overdraft => f.write_str("overdraft"),
+        }
+    }
+}
+
+impl fmt::Display for Draws {
+    /// `blk_…:1500000,overdraft:20`, in micro-credits; the form kept in rows.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, draw) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_char(',')?;
+            }
+            write!(f, "{}:{}", draw.from, draw.credits.raw())?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Draws {
+    type Err = NotAnId;
+
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        let draw = |part: &str| {
+            let (from, raw) = part.split_once(':').ok_or(NotAnId)?;
+            let from = if from == "overdraft" { Purse::Overdraft } else { Purse::Block(from.parse()?) };
+            Ok(Draw { from, credits: Credits::from_raw(raw.parse().map_err(|_| NotAnId)?) })
+        };
+        text.split(',').filter(|part| !part.is_empty()).map(draw).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn draw(block: u128, raw: i64) -> Draw {
+        let from = if block == 0 { Purse::Overdraft } else { Purse::Block(BlockId(Uuid::from_u128(block))) };
+        Draw { from, credits: Credits::from_raw(raw) }
+    }
+
+    fn draws(list: &[(u128, i64)]) -> Draws {
+        let mut all = Draws::default();
+        for &(block, raw) in list {
+            all.push(draw(block, raw)).unwrap_or_else(|_| panic!("{list:?}"));
+        }
+        all
+    }
+
+    #[test]
+    fn last_in_first_out() {
+        let mut all = draws(&[(1, 10), (2, 20), (1, 5), (0, 3)]);
+        assert_eq!(all.as_slice(), [draw(2, 20), draw(1, 15), draw(0, 3)]);
+        assert_eq!(all.pop(Credits::from_raw(10)), [draw(0, 3), draw(1, 7)]);
+        assert_eq!(all.as_slice(), [draw(2, 20), draw(1, 8)]);
+        all.forget(draw(2, 100));
+        assert_eq!(all.pop(Credits::from_raw(100)), [draw(1, 8)]);
+        assert!(all.is_empty());
+    }
+
+    #[test]
+    fn text_form() {
+        for all in [draws(&[]), draws(&[(1, 10), (0, 3)])] {
+            assert_eq!(all.to_string().parse(), Ok(all));
+        }
+        assert!("blk_nonsense:3".parse::<Draws>().is_err());
+        assert!("overdraft".parse::<Draws>().is_err());
+    }
+}

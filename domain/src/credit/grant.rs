@@ -1,0 +1,89 @@
+//! Putting credits in and taking them out by hand: grants, adjustments, revocation and expiry.
+
+use super::{
+    block::{Block, BlockState},
+    burn::Funds,
+    draws::{Draw, Purse},
+};
+use crate::{
+    amount::{Credits, Overflow},
+    customer::Settlement,
+    ledger::{Account, Cause, Entry},
+    rejection::{Rejection, RejectionCode},
+    time::Timestamp,
+};
+
+/// Deposits a block. Where the customer settles by the next purchase, any block that is not a budget repays overdraft first.
+///
+/// # Errors
+/// A balance outside the range of credits.
+pub fn grant(
+    account: &mut Account,
+    settlement: Settlement,
+    block: &mut Block,
+    cause: Cause,
+    description: &str,
+) -> Result<Vec<Entry>, Overflow> {
+    let mut entries = vec![account.deposit(block.id, block.remaining, cause, description)?];
+    if settlement == Settlement::NextPurchase {
+        entries.extend(repay_from(account, block)?);
+    }
+    Ok(entries)
+}
+
+/// Repays overdraft from one block, unless the block is a budget.
+///
+/// # Errors
+/// None in practice: amounts only shrink.
+pub fn repay_from(account: &mut Account, block: &mut Block) -> Result<Vec<Entry>, Overflow> {
+    let mut funds = Funds::new(vec![block.clone()], account.overdraft);
+    let draws = funds.repay(|_| true)?;
+    if let Some(after) = funds.blocks().first() {
+        block.remaining = after.remaining;
+    }
+    draws.iter().map(|draw| account.repayment(*draw)).collect()
+}
+
+/// Takes credits out by hand, in burn order and whatever the restriction of a block.
+///
+/// # Errors
+/// Not enough credits: the blocks open now cannot cover the amount. Nothing is then taken.
+pub fn take_out(blocks: &[Block], amount: Credits, at: Timestamp) -> Result<Vec<Draw>, Rejection> {
+    let funds = Funds::new(blocks.to_vec(), Credits::ZERO);
+    let mut left = amount.raw();
+    let mut draws = Vec::new();
+    for block in funds.blocks().iter().filter(|block| block.is_open_at(at)) {
+        let part = block.remaining.raw().min(left);
+        if part > 0 {
+            draws.push(Draw { from: Purse::Block(block.id), credits: Credits::from_raw(part) });
+            left -= part;
+        }
+    }
+    if left > 0 {
+        return Err(Rejection::new(
+            RejectionCode::InsufficientCredits,
+            "credits",
+            format!("{} credits more than there are", Credits::from_raw(left)),
+        ));
+    }
+    Ok(draws)
+}
+
+/// Ends a block: what remains is gone.
+///
+/// # Errors
+/// None in practice: the balance only shrinks by what it holds.
+pub fn end(
+    account: &mut Account,
+    block: &mut Block,
+    state: BlockState,
+    cause: Cause,
+    description: &str,
+) -> Result<Option<Entry>, Overflow> {
+    block.state = state;
+    let rest = std::mem::take(&mut block.remaining);
+    if rest.is_zero() {
+        return Ok(None);
+    }
+    account.withdrawal(Draw { from: Purse::Block(block.id), credits: rest }, cause, description).map(Some)
+}

@@ -1,0 +1,73 @@
+//! What is agreed with a customer about running out of credits.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{amount::Credits, rejection::Rejection};
+
+/// What happens when the credits are used up. This steers checks; usage that has happened is always recorded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum AtZero {
+    /// Checks refuse.
+    #[default]
+    Block,
+    /// Checks allow an overdraft up to the overage line.
+    AllowUpTo,
+    /// Checks always allow.
+    Allow,
+}
+
+/// Who pays back an overdraft.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Settlement {
+    /// The next credit that is not a budget.
+    #[default]
+    NextPurchase,
+    /// The next invoice.
+    NextInvoice,
+    /// An adjustment by hand.
+    Manual,
+}
+
+/// The terms of an account.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// What happens at zero.
+    pub at_zero: AtZero,
+    /// How far below zero checks allow, with [`AtZero::AllowUpTo`]; zero otherwise.
+    pub overage_line: Credits,
+    /// Who pays back an overdraft.
+    pub settlement: Settlement,
+}
+
+impl Terms {
+    /// Terms whose parts fit each other.
+    ///
+    /// # Errors
+    /// A negative line, a line without [`AtZero::AllowUpTo`], or [`AtZero::AllowUpTo`] without a line.
+    pub fn new(at_zero: AtZero, overage_line: Option<Credits>, settlement: Settlement) -> Result<Self, Rejection> {
+        let line = overage_line.unwrap_or(Credits::ZERO);
+        let refuse = |message: &str| Err(Rejection::invalid("overageLine", message));
+        match at_zero {
+            _ if line.is_negative() => refuse("the overage line must not be negative"),
+            AtZero::AllowUpTo if overage_line.is_none() => refuse("the policy ALLOW_UP_TO needs an overage line"),
+            AtZero::Block | AtZero::Allow if !line.is_zero() => {
+                refuse("an overage line goes with the policy ALLOW_UP_TO only")
+            }
+            _ => Ok(Self { at_zero, overage_line: line, settlement }),
+        }
+    }
+
+    /// What a balance leaves to spend: never below zero, `None` when there is no limit.
+    ///
+    /// `available = max(0, remaining + overage line − held)`
+    #[must_use]
+    pub fn available(&self, remaining: Credits, held: Credits) -> Option<Credits> {
+        if self.at_zero == AtZero::Allow {
+            return None;
+        }
+        let left = i128::from(remaining.raw()) + i128::from(self.overage_line.raw()) - i128::from(held.raw());
+        Some(Credits::from_raw(i64::try_from(left.max(0)).unwrap_or(i64::MAX)))
+    }
+}

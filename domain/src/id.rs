@@ -1,0 +1,173 @@
+//! Names of things. An id is 16 bytes, ordered by the time it was made (UUID version 7), and is shown as a prefix that tells
+//! what it names and 26 characters of Crockford's base 32: `cus_01jd…`. To a client it is opaque.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use uuid::Uuid;
+
+/// Crockford's alphabet in lower case: no `i`, `l`, `o`, `u`.
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+/// Characters that 128 bits need at 5 bits each.
+const BODY_LENGTH: usize = 26;
+
+/// A text that is not an id of the expected kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it is not an id of this kind")]
+pub struct NotAnId;
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident $prefix:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub Uuid);
+
+        impl $name {
+            /// What the text form begins with.
+            pub const PREFIX: &'static str = $prefix;
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}_{}", Self::PREFIX, encode(self.0))
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NotAnId;
+
+            fn from_str(text: &str) -> Result<Self, NotAnId> {
+                let body = text.strip_prefix(Self::PREFIX).and_then(|rest| rest.strip_prefix('_'));
+                decode(body.ok_or(NotAnId)?).map(Self)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// A vendor in one environment.
+    TenantId "ten";
+    /// A credential of a tenant.
+    ApiKeyId "key";
+    /// A thing that is counted.
+    MetricId "met";
+    /// One immutable version of a metric's price.
+    MeteringRuleId "rul";
+    /// Who the vendor bills.
+    CustomerId "cus";
+    /// A deposit of credits.
+    BlockId "blk";
+    /// One accepted usage event.
+    EventId "evt";
+    /// A duty that needs attention.
+    WorkId "wrk";
+}
+
+/// One line of a customer's ledger: the customer and the number of the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryId {
+    /// Whose ledger.
+    pub customer: CustomerId,
+    /// Number of the line, from 1.
+    pub sequence: i64,
+}
+
+impl EntryId {
+    /// What the text form begins with.
+    pub const PREFIX: &'static str = "ent";
+}
+
+impl fmt::Display for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}_{}_{}", Self::PREFIX, encode(self.customer.0), self.sequence)
+    }
+}
+
+impl FromStr for EntryId {
+    type Err = NotAnId;
+
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        let rest = text.strip_prefix("ent_").ok_or(NotAnId)?;
+        let (customer, sequence) = rest.split_once('_').ok_or(NotAnId)?;
+        let sequence: i64 = sequence.parse().map_err(|_| NotAnId)?;
+        let id = Self { customer: CustomerId(decode(customer)?), sequence };
+        // One spelling per id: `+7` or `007` are refused.
+        if sequence < 1 || id.to_string() != text { Err(NotAnId) } else { Ok(id) }
+    }
+}
+
+fn encode(id: Uuid) -> String {
+    let bits = id.as_u128();
+    (0..BODY_LENGTH)
+        .rev()
+        .map(|index| char::from(ALPHABET[((bits >> (index * 5)) & 31) as usize]))
+        .collect()
+}
+
+fn decode(text: &str) -> Result<Uuid, NotAnId> {
+    // The first character holds the three bits that are left over, so it is at most `7`.
+    if text.len() != BODY_LENGTH || text.as_bytes()[0] > b'7' {
+        return Err(NotAnId);
+    }
+    text.bytes().try_fold(0_u128, |bits, byte| {
+        let digit = ALPHABET.iter().position(|&letter| letter == byte).ok_or(NotAnId)?;
+        Ok(bits << 5 | digit as u128)
+    })
+    .map(Uuid::from_u128)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_form_survives_the_way_there_and_back() {
+        for bits in [0, 1, 31, 32, u128::MAX, 0x0193_7a1e_0000_7000_8000_0000_0000_0001] {
+            let id = CustomerId(Uuid::from_u128(bits));
+            assert_eq!(id.to_string().parse(), Ok(id));
+            let entry = EntryId { customer: id, sequence: 42 };
+            assert_eq!(entry.to_string().parse(), Ok(entry));
+        }
+    }
+
+    #[test]
+    fn text_order_is_time_order() {
+        let ids: Vec<String> =
+            [1_u128, 2, 31, 32, 1 << 64, u128::MAX].map(|n| EventId(Uuid::from_u128(n)).to_string()).into();
+        assert!(ids.is_sorted());
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        let good = CustomerId(Uuid::from_u128(7)).to_string();
+        for bad in [
+            "",
+            "cus",
+            "cus_",
+            "cus_01",
+            &good.replace("cus", "met"),
+            &good.to_uppercase(),
+            &format!("{good}0"),
+            "cus_80000000000000000000000000",
+            "cus_0000000000000000000000000l",
+        ] {
+            assert_eq!(bad.parse::<CustomerId>(), Err(NotAnId), "{bad}");
+        }
+        let entry = format!("ent_{}", encode(Uuid::from_u128(7)));
+        for bad in ["_0", "_-1", "_+1", "_01", "_", ""] {
+            assert_eq!(format!("{entry}{bad}").parse::<EntryId>(), Err(NotAnId), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The ledger: the append-only list of everything that moved a customer's credits, numbered from 1 without gaps.
+//!
+//! Every [`Entry`] is made by a method of [`Account`], one per kind of business event, so that the number, the amount and the
+//! balance after it cannot disagree. An entry touches at most one block and the overdraft:
+//!
+//! | event | `credits` | `overdraft_change` | block changes by |
+//! |---|---|---|---|
+//! | deposit of 10 | +10 | 0 | +10 |
+//! | debit of 3 from a block | −3 | 0 | −3 |
+//! | debit of 3 that no block covers | −3 | +3 | (none) |
+//! | overdraft of 3 repaid by a block | 0 | −3 | −3 |
+//!
+//! So `block change = credits + overdraft_change`, and `balance = blocks − overdraft`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    amount::{Credits, Overflow},
+    credit::draws::{Draw, Purse},
+    id::{BlockId, EventId, MeteringRuleId, MetricId},
+    metering::Position,
+    time::Timestamp,
+};
+
+/// What kind of event moved the credits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum EntryKind {
+    /// Credits were granted.
+    Grant,
+    /// Usage was debited. Positive where a volume price made past usage cheaper.
+    Debit,
+    /// Usage was taken back.
+    Void,
+    /// Credits were put right by hand.
+    Adjustment,
+    /// Unused credits expired.
+    Expiry,
+    /// A block was taken back.
+    Revocation,
+    /// A block repaid overdraft. The balance stays.
+    Repayment,
+}
+
+/// What an entry says about the usage behind it, enough to compute it again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageCause {
+    /// What was used.
+    pub metric: MetricId,
+    /// Which version priced it; `None`: there was no price.
+    pub rule: Option<MeteringRuleId>,
+    /// First instant of the cycle whose count moved.
+    pub period_start: Timestamp,
+    /// The count before the first event.
+    pub from: Position,
+    /// The count after the last event.
+    pub to: Position,
+    /// The first event.
+    pub first_event: EventId,
+    /// The last event.
+    pub last_event: EventId,
+    /// How many events took part.
+    pub events: i64,
+}
+
+/// Why credits moved, and the key that makes it happen once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// The kind of event.
+    pub kind: EntryKind,
+    /// Unique per customer: the database refuses a second entry with the same effect.
+    pub effect_key: String,
+    /// The usage behind a debit or a void.
+    pub usage: Option<UsageCause>,
+}
+
+/// One line of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Number of the line.
+    pub sequence: i64,
+    /// Why.
+    pub cause: Cause,
+    /// The block it touches; `None`: overdraft only.
+    pub block: Option<BlockId>,
+    /// Change of the balance.
+    pub credits: Credits,
+    /// Change of the overdraft.
+    pub overdraft_change: Credits,
+    /// Balance after it: blocks minus overdraft.
+    pub balance_after: Credits,
+    /// Overdraft after it, zero or more.
+    pub overdraft_after: Credits,
+    /// A line for people.
+    pub description: String,
+}
+
+/// The totals of an account. Kept beside the ledger and always rebuildable from it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Number of the last entry; zero before the first.
+    pub sequence: i64,
+    /// Sum of all blocks, zero or more.
+    pub blocks: Credits,
+    /// What no block could cover, zero or more.
+    pub overdraft: Credits,
+}
+
+impl Account {
+    /// Blocks minus overdraft; may be negative.
+    #[must_use]
+    pub fn balance(&self) -> Credits {
+        // Both are between zero and the maximum, so the difference fits.
+        Credits::from_raw(self.blocks.raw().saturating_sub(self.overdraft.raw()))
+    }
+
+    /// Credits enter a block.
+    ///
+    /// # Errors
+    /// A balance outside the range of credits.
+    pub fn deposit(
+        &mut self,
+        block: BlockId,
+        credits: Credits,
+        cause: Cause,
+        description: &str,
+    ) -> Result<Entry, Overflow> {
+        self.post(Some(block), credits, Credits::ZERO, cause, description)
+    }
+
+    /// Credits leave a purse: a block, or the overdraft that grows.
+    ///
+    /// # Errors
+    /// A balance outside the range of credits.
+    pub fn withdrawal(&mut self, draw: Draw, cause: Cause, description: &str) -> Result<Entry, Overflow> {
+        let out = draw.credits.negated()?;
+        match draw.from {
+            Purse::Block(block) => self.post(Some(block), out, Credits::ZERO, cause, description),
+            Purse::Overdraft => self.post(None, out, draw.credits, cause, description),
+        }
+    }
+
+    /// Credits return to a purse: a block, or the overdraft that shrinks.
+    ///
+    /// # Errors
+    /// A balance outside the range of credits.
+    pub fn refund(&mut self, to: Purse, credits: Credits, cause: Cause, description: &str) -> Result<Entry, Overflow> {
+        match to {
+            Purse::Block(block) => self.post(Some(block), credits, Credits::ZERO, cause, description),
+            Purse::Overdraft => self.post(None, credits, credits.negated()?, cause, description),
+        }
+    }
+
+    /// A block pays back overdraft. The balance stays.
+    ///
+    /// # Errors
+    /// None in practice: amounts only shrink.
+    pub fn repayment(&mut self, draw: Draw) -> Result<Entry, Overflow> {
+        let Purse::Block(block) = draw.from else { return Err(Overflow) };
+        let cause = Cause {
+            kind: EntryKind::Repayment,
+            // The number of the entry makes it unique: the overdraft it repays is gone afterwards.
+            effect_key: format!("repay:{}:{block}", self.sequence + 1),
+            usage: None,
+        };
+        self.post(Some(block), Credits::ZERO, draw.credits.negated()?, cause, "Overdraft repaid")
+    }
+
+    fn post(
+        &mut self,
+        block: Option<BlockId>,
+        credits: Credits,
+        overdraft_change: Credits,
+        cause: Cause,
+        description: &str,
+    ) -> Result<Entry, Overflow> {
+        self.blocks = self.blocks.plus(credits)?.plus(overdraft_change)?;
+        self.overdraft = self.overdraft.plus(overdraft_change)?;
+        self.sequence += 1;
+        Ok(Entry {
+            sequence: self.sequence,
+            cause,
+            block,
+            credits,
+            overdraft_change,
+            balance_after: self.balance(),
+            overdraft_after: self.overdraft,
+            description: description.to_owned(),
+        })
+    }
+}

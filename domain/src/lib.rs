@@ -1,0 +1,25 @@
+//! The rules of billing: pure and synchronous, without clock, randomness, database or floats.
+//!
+//! Read the modules in this order; each introduces the nouns that the next one uses.
+//!
+//! 1. [`amount`]: credits, quantities and rates are integers; overflow is a refusal.
+//! 2. [`id`] and [`time`]: what things are called and when they happen.
+//! 3. [`rejection`]: the closed list of reasons why Tallygate says no.
+//! 4. [`metering`]: a *metering rule* turns units of a *metric* into credits. It prices a cumulative count, so that the
+//!    cost of a cycle does not depend on how the usage was split.
+//! 5. [`credit`]: a *block* is a deposit of credits with its own terms; blocks burn in one total order; what they cannot
+//!    cover becomes *overdraft*.
+//! 6. [`ledger`]: the append-only list of everything that moved credits.
+//! 7. [`usage`]: from an accepted event to debits ([`usage::drain`]), and back again ([`usage::void`]).
+//! 8. [`gate`]: may this customer go on?
+
+pub mod amount;
+pub mod credit;
+pub mod customer;
+pub mod gate;
+pub mod id;
+pub mod ledger;
+pub mod metering;
+pub mod rejection;
+pub mod time;
+pub mod usage;

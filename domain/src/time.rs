@@ -1,0 +1,140 @@
+//! Instants and periods. Time is always an argument; nothing in this crate asks what time it is.
+
+use std::{fmt, str::FromStr};
+
+use jiff::{civil, tz::TimeZone};
+use serde::{Deserialize, Serialize};
+
+/// Microseconds in a second.
+const MICROS: i64 = 1_000_000;
+/// Latest instant that can be written, the end of the year 9999, so that texts stay of one width and sort.
+const MAX_MICROS: i64 = 253_402_300_799_999_999;
+
+/// An instant in UTC, kept in whole microseconds since 1970. Both databases store exactly this number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Timestamp(i64);
+
+/// A text that is not an instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it must be an instant such as \"2026-11-20T15:04:05Z\", between the years 1970 and 9999")]
+pub struct NotATimestamp;
+
+impl Timestamp {
+    /// The start of time: 1970.
+    pub const MIN: Self = Self(0);
+    /// The end of time: 9999.
+    pub const MAX: Self = Self(MAX_MICROS);
+
+    /// From microseconds since 1970, held within 1970 to 9999.
+    #[must_use]
+    pub fn from_micros(micros: i64) -> Self {
+        Self(micros.clamp(0, MAX_MICROS))
+    }
+
+    /// Microseconds since 1970.
+    #[must_use]
+    pub const fn micros(self) -> i64 {
+        self.0
+    }
+
+    /// The instant `seconds` later (earlier when negative), held within 1970 to 9999.
+    #[must_use]
+    pub fn plus_seconds(self, seconds: i64) -> Self {
+        Self::from_micros(self.0.saturating_add(seconds.saturating_mul(MICROS)))
+    }
+
+    /// Seconds from `earlier` to here, rounded down.
+    #[must_use]
+    pub fn seconds_since(self, earlier: Self) -> i64 {
+        (self.0 - earlier.0).div_euclid(MICROS)
+    }
+
+    /// The UTC calendar month that contains this instant.
+    #[must_use]
+    pub fn month(self) -> Period {
+        let first = self.civil().date().first_of_month();
+        let next = first.checked_add(jiff::Span::new().months(1)).unwrap_or(civil::Date::MAX);
+        Period { start: Self::midnight(first), end: Self::midnight(next) }
+    }
+
+    fn civil(self) -> civil::DateTime {
+        self.jiff().to_zoned(TimeZone::UTC).datetime()
+    }
+
+    fn jiff(self) -> jiff::Timestamp {
+        jiff::Timestamp::from_microsecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+    }
+
+    /// Midnight UTC at the start of a date.
+    fn midnight(date: civil::Date) -> Self {
+        date.to_zoned(TimeZone::UTC)
+            .map_or(Self::MAX, |zoned| Self::from_micros(zoned.timestamp().as_microsecond()))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// RFC 3339 in UTC with as many decimal places as needed, at most six.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.jiff())
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = NotATimestamp;
+
+    /// Reads RFC 3339 with any offset, or a date alone (midnight UTC). Finer than a microsecond is cut off.
+    fn from_str(text: &str) -> Result<Self, NotATimestamp> {
+        let micros = match text.parse::<jiff::Timestamp>() {
+            Ok(instant) => instant.as_nanosecond().div_euclid(1_000),
+            Err(_) if text.len() == "2026-11-20".len() => {
+                let date: civil::Date = text.parse().map_err(|_| NotATimestamp)?;
+                let zoned = date.to_zoned(TimeZone::UTC).map_err(|_| NotATimestamp)?;
+                i128::from(zoned.timestamp().as_microsecond())
+            }
+            Err(_) => return Err(NotATimestamp),
+        };
+        match i64::try_from(micros) {
+            Ok(micros) if (0..=MAX_MICROS).contains(&micros) => Ok(Self(micros)),
+            _ => Err(NotATimestamp),
+        }
+    }
+}
+
+/// A half-open stretch of time: `start` belongs to it, `end` does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Period {
+    /// First instant inside.
+    pub start: Timestamp,
+    /// First instant after.
+    pub end: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap_or_else(|_| panic!("{text}"))
+    }
+
+    #[test]
+    fn months_are_half_open_and_tile() {
+        for (instant, start, end) in [
+            ("2026-02-01T00:00:00Z", "2026-02-01", "2026-03-01"),
+            ("2026-02-28T23:59:59.999999Z", "2026-02-01", "2026-03-01"),
+            ("2028-02-29T12:00:00Z", "2028-02-01", "2028-03-01"),
+            ("2026-12-31T23:59:59Z", "2026-12-01", "2027-01-01"),
+        ] {
+            assert_eq!(at(instant).month(), Period { start: at(start), end: at(end) }, "{instant}");
+        }
+    }
+
+    #[test]
+    fn texts() {
+        assert_eq!(at("2026-11-20T15:04:05.1234567+01:00").to_string(), "2026-11-20T14:04:05.123456Z");
+        assert_eq!(at("2026-11-20").to_string(), "2026-11-20T00:00:00Z");
+        for bad in ["", "yesterday", "2026-13-01", "1969-12-31T23:59:59Z", "2026-11-20T15:04:05", "1700000000"] {
+            assert_eq!(bad.parse::<Timestamp>(), Err(NotATimestamp), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Usage: events that were accepted, what they cost, and taking one back.
+//!
+//! The life of an event: `PENDING` when it is accepted, `RATED` when [`drain`] has debited it, `VOIDED` when [`void`] has
+//! taken it back (an event that was still pending is then never rated).
+
+pub mod drain;
+pub mod event;
+pub mod limits;
+pub mod void;
+
+use std::collections::HashMap;
+
+use crate::{
+    amount::{Credits, Overflow},
+    credit::{burn::Funds, draws::Draws},
+    customer::Settlement,
+    id::{CustomerId, MeteringRuleId, MetricId},
+    ledger::Account,
+    metering::Position,
+    time::Timestamp,
+};
+
+/// Which count an event moves: one per metric, line of prices and cycle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CounterKey {
+    /// What is counted.
+    pub metric: MetricId,
+    /// The line of the rule that prices it; `None`: usage that has no price.
+    pub line: Option<MeteringRuleId>,
+    /// First instant of the cycle. Without a subscription the cycle is the UTC calendar month of `occurred_at`.
+    pub period_start: Timestamp,
+}
+
+/// A cycle's count and what it has cost.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counter {
+    /// How far the count has come.
+    pub position: Position,
+    /// Credits debited for it so far.
+    pub credits: Credits,
+    /// Where they were drawn from.
+    pub draws: Draws,
+}
+
+/// Everything about one customer that usage changes, read under the lock on the account.
+#[derive(Debug, Clone)]
+pub struct CustomerState {
+    /// Who.
+    pub customer: CustomerId,
+    /// Who pays back an overdraft.
+    pub settlement: Settlement,
+    /// The totals.
+    pub account: Account,
+    /// The blocks and the overdraft.
+    pub funds: Funds,
+    /// The counts at hand. A missing one is at zero.
+    pub counters: HashMap<CounterKey, Counter>,
+}
+
+impl CustomerState {
+    /// Whether totals and blocks agree; checked before anything is written.
+    ///
+    /// # Errors
+    /// They do not: nothing must be written.
+    pub fn check(&self) -> Result<(), Overflow> {
+        let blocks = Credits::total(self.funds.blocks().iter().map(|block| block.remaining))?;
+        let sound = blocks == self.account.blocks
+            && self.funds.overdraft() == self.account.overdraft
+            && !self.account.overdraft.is_negative();
+        if sound { Ok(()) } else { Err(Overflow) }
+    }
+}

@@ -1,0 +1,119 @@
+//! Taking one event back, once.
+//!
+//! Afterwards the count of the cycle stands as if the event had never been, and so does its total: what returns is
+//! `C(u) − C(u − n)`, which is the event's own cost unless a tier lies between. It returns first to the purses that paid for
+//! the event, then to those last debited for the metric; what belonged to a block that has expired returns to nowhere.
+
+use super::{CounterKey, CustomerState, event::PendingEvent};
+use crate::{
+    amount::{Credits, Overflow},
+    credit::draws::{Draw, Draws, Purse},
+    ledger::{Cause, Entry, EntryKind, UsageCause},
+    metering::{Position, rule::MeteringRule},
+};
+
+/// The event to take back, as it was rated.
+#[derive(Debug, Clone)]
+pub struct RatedUsage<'a> {
+    /// The event.
+    pub event: PendingEvent,
+    /// The version that priced it; `None`: it was free of charge.
+    pub rule: Option<&'a MeteringRule>,
+    /// The count it moved.
+    pub counter: CounterKey,
+    /// Where its cost was drawn from; empty when it returned credits.
+    pub draws: Draws,
+}
+
+/// What taking it back came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Voided {
+    /// New ledger entries, in order.
+    pub entries: Vec<Entry>,
+    /// Credits that the cycle costs less now (negative: more, where a volume tier is lost).
+    pub credits: Credits,
+    /// Of these, credits that returned to nowhere because their block has ended.
+    pub lapsed: Credits,
+    /// Of these, credits that had been overdraft and were repaid since. The caller puts them into a new block.
+    pub homeless: Credits,
+}
+
+/// Takes a rated event back at an instant. `state` moves on; on an error it must be dropped.
+///
+/// # Errors
+/// A count or a balance outside its range.
+pub fn void(
+    state: &mut CustomerState,
+    usage: &RatedUsage<'_>,
+    at: crate::time::Timestamp,
+) -> Result<Voided, Overflow> {
+    let count = state.counters.entry(usage.counter).or_default();
+    let to = count.position.without(usage.event.units)?;
+    let credits = match usage.rule {
+        Some(rule) => rule.price.between(to, count.position)?,
+        None => Credits::ZERO,
+    };
+    let from = count.position;
+    count.position = to;
+    count.credits = count.credits.minus(credits)?;
+    if credits.is_negative() {
+        return charge_again(state, usage, credits, at);
+    }
+    let draws = owners(&mut count.draws, &usage.draws, credits)?;
+    let given = state.funds.give_back(&draws, at)?;
+    let mut voided = Voided { credits, lapsed: given.lapsed, homeless: given.homeless, ..Voided::default() };
+    for part in given.returns {
+        let cause = cause(usage, from, to, part.to);
+        voided.entries.push(state.account.refund(part.to, part.credits, cause, "Usage taken back")?);
+    }
+    state.check()?;
+    Ok(voided)
+}
+
+/// Losing a cheap volume tier makes the rest dearer: the difference is debited like usage.
+fn charge_again(
+    state: &mut CustomerState,
+    usage: &RatedUsage<'_>,
+    credits: Credits,
+    at: crate::time::Timestamp,
+) -> Result<Voided, Overflow> {
+    let mut voided = Voided { credits, ..Voided::default() };
+    let count = state.counters.entry(usage.counter).or_default();
+    let position = count.position;
+    for draw in state.funds.burn(credits.negated()?, usage.event.metric, at)? {
+        count.draws.push(draw)?;
+        let cause = cause(usage, position.after(usage.event.units)?, position, draw.from);
+        voided.entries.push(state.account.withdrawal(draw, cause, "Usage taken back, volume price lost")?);
+    }
+    state.check()?;
+    Ok(voided)
+}
+
+/// Whose credits return: the event's own purses first, then those last debited for the same count.
+fn owners(all: &mut Draws, own: &Draws, amount: Credits) -> Result<Vec<Draw>, Overflow> {
+    let mut own = own.clone();
+    let mut draws = own.pop(amount);
+    for draw in &draws {
+        all.forget(*draw);
+    }
+    let found = Credits::total(draws.iter().map(|draw| draw.credits))?;
+    draws.extend(all.pop(amount.minus(found)?));
+    Ok(draws)
+}
+
+fn cause(usage: &RatedUsage<'_>, from: Position, to: Position, purse: Purse) -> Cause {
+    Cause {
+        kind: EntryKind::Void,
+        effect_key: format!("void:{}:{purse}", usage.event.id),
+        usage: Some(UsageCause {
+            metric: usage.event.metric,
+            rule: usage.rule.map(|rule| rule.id),
+            period_start: usage.counter.period_start,
+            from,
+            to,
+            first_event: usage.event.id,
+            last_event: usage.event.id,
+            events: 1,
+        }),
+    }
+}

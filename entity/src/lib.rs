@@ -1,0 +1,1 @@
+//! Rows: one SeaORM model per table.

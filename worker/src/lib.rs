@@ -1,0 +1,1 @@
+//! Process shell around the queue: one supervised worker per lane and the sweep.
