@@ -9,9 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbBackend, SqlxPostgresConnector, SqlxSqliteConnector,
-};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, SqlxPostgresConnector, SqlxSqliteConnector};
 use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -100,13 +98,11 @@ impl Db {
         let unusable = |why: String| ConnectError::Url(redacted(url), why);
         match url.split(':').next() {
             Some("sqlite") => {
-                let options =
-                    SqliteConnectOptions::from_str(url).map_err(|e| unusable(e.to_string()))?;
+                let options = SqliteConnectOptions::from_str(url).map_err(|e| unusable(e.to_string()))?;
                 Ok(Self::open_sqlite(options).await)
             }
             Some("postgres" | "postgresql") => {
-                let options =
-                    PgConnectOptions::from_str(url).map_err(|e| unusable(e.to_string()))?;
+                let options = PgConnectOptions::from_str(url).map_err(|e| unusable(e.to_string()))?;
                 Ok(Self::open_postgres(options, connections).await)
             }
             _ => Err(unusable("it names no supported database".to_owned())),
@@ -135,10 +131,7 @@ impl Db {
         })
     }
 
-    async fn open_postgres(
-        options: PgConnectOptions,
-        connections: u32,
-    ) -> Result<Self, sqlx::Error> {
+    async fn open_postgres(options: PgConnectOptions, connections: u32) -> Result<Self, sqlx::Error> {
         // A stuck statement or a forgotten transaction must not hold an account's lock for ever.
         let options = options.application_name("tallygate").options([
             ("statement_timeout", "30s"),

@@ -1,1 +1,150 @@
 //! Use-cases: the only place where transactions begin and end.
+//!
+//! | room | what can be done |
+//! |---|---|
+//! | [`access`] | tenants, API keys, authentication |
+//! | [`catalog`] | metrics, metering rules, price previews |
+//! | [`customer`] | customers and their terms |
+//! | [`credit`] | grants, adjustments, revocation, expiry, ledger, live balance |
+//! | [`usage`] | record, drain, void, summarise |
+//! | [`gate`] | may this customer go on? |
+//! | [`job`] | what the workers run, what is overdue, what needs a person |
+//!
+//! Each room has `mod.rs` (what can be done), `store.rs` (its SQL, private) and `view.rs` (what is read). Rooms call each
+//! other through functions that take the open operation (`*_in`), and never share a store.
+
+pub mod access;
+pub mod actor;
+pub mod catalog;
+pub mod clock;
+pub mod credit;
+pub mod customer;
+pub mod db;
+pub mod error;
+pub mod feed;
+pub mod gate;
+pub mod idempotency;
+pub mod job;
+mod op;
+pub mod page;
+mod sql;
+pub mod usage;
+
+use std::sync::Arc;
+
+use domain::{time::Timestamp, usage::limits::DEFAULT_BACK_DATE_DAYS};
+
+pub use crate::{
+    actor::{Actor, Scope},
+    error::{Error, Result},
+};
+use crate::{
+    clock::{Clock, Ids, SystemClock},
+    db::Db,
+    feed::Feed,
+    job::Queue,
+    usage::{
+        collector::{self, Collector},
+        directory::Directory,
+    },
+};
+
+/// What an operator may set.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// How long ago an event may have happened, in days. Must stay below the time that idempotency keys are kept.
+    pub back_date_days: i64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            back_date_days: DEFAULT_BACK_DATE_DAYS,
+        }
+    }
+}
+
+/// The application: what every use-case is given. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+struct Inner {
+    db: Db,
+    queue: Arc<dyn Queue>,
+    clock: Arc<dyn Clock>,
+    ids: Ids,
+    limits: Limits,
+    feed: Feed,
+    keys: access::Cache,
+    directory: Directory,
+    collector: Collector,
+}
+
+impl App {
+    /// The application over an open, migrated database. Must be called within a Tokio runtime.
+    #[must_use]
+    pub fn new(db: Db, queue: Arc<dyn Queue>, limits: Limits) -> Self {
+        Self::with_clock(db, queue, limits, Arc::new(SystemClock))
+    }
+
+    /// The application with a clock of the caller's choice.
+    #[must_use]
+    pub fn with_clock(db: Db, queue: Arc<dyn Queue>, limits: Limits, clock: Arc<dyn Clock>) -> Self {
+        let (collector, requests) = Collector::new();
+        let inner = Arc::new(Inner {
+            db,
+            queue,
+            clock,
+            ids: Ids::default(),
+            limits,
+            feed: Feed::default(),
+            keys: access::Cache::default(),
+            directory: Directory::default(),
+            collector,
+        });
+        tokio::spawn(collector::run(Arc::downgrade(&inner), requests));
+        Self(inner)
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn db(&self) -> &Db {
+        &self.0.db
+    }
+
+    /// The present instant.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    /// What tells watchers that a balance has changed.
+    #[must_use]
+    pub fn feed(&self) -> &Feed {
+        &self.0.feed
+    }
+
+    pub(crate) fn queue(&self) -> &dyn Queue {
+        self.0.queue.as_ref()
+    }
+
+    pub(crate) fn ids(&self) -> &Ids {
+        &self.0.ids
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    pub(crate) fn keys(&self) -> &access::Cache {
+        &self.0.keys
+    }
+
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.0.directory
+    }
+
+    pub(crate) fn collector(&self) -> &Collector {
+        &self.0.collector
+    }
+}

@@ -204,7 +204,11 @@ impl ExactCost {
     #[must_use]
     pub fn of_count(count: i64, rate: Rate) -> Self {
         // Through a quantity of whole units, so that both ways of forming a cost share one scale.
-        Self(i128::from(count).saturating_mul(i128::from(rate.0)).saturating_mul(1_000_000))
+        Self(
+            i128::from(count)
+                .saturating_mul(i128::from(rate.0))
+                .saturating_mul(1_000_000),
+        )
     }
 
     /// The sum.
@@ -227,7 +231,9 @@ impl ExactCost {
             std::cmp::Ordering::Greater => true,
             std::cmp::Ordering::Equal => floor % 2 != 0,
         };
-        i64::try_from(floor + i128::from(up)).map(Credits).map_err(|_| Overflow)
+        i64::try_from(floor + i128::from(up))
+            .map(Credits)
+            .map_err(|_| Overflow)
     }
 }
 

@@ -46,16 +46,26 @@ impl Terms {
     ///
     /// # Errors
     /// A negative line, a line without [`AtZero::AllowUpTo`], or [`AtZero::AllowUpTo`] without a line.
-    pub fn new(at_zero: AtZero, overage_line: Option<Credits>, settlement: Settlement) -> Result<Self, Rejection> {
+    pub fn new(
+        at_zero: AtZero,
+        overage_line: Option<Credits>,
+        settlement: Settlement,
+    ) -> Result<Self, Rejection> {
         let line = overage_line.unwrap_or(Credits::ZERO);
         let refuse = |message: &str| Err(Rejection::invalid("overageLine", message));
         match at_zero {
             _ if line.is_negative() => refuse("the overage line must not be negative"),
-            AtZero::AllowUpTo if overage_line.is_none() => refuse("the policy ALLOW_UP_TO needs an overage line"),
+            AtZero::AllowUpTo if overage_line.is_none() => {
+                refuse("the policy ALLOW_UP_TO needs an overage line")
+            }
             AtZero::Block | AtZero::Allow if !line.is_zero() => {
                 refuse("an overage line goes with the policy ALLOW_UP_TO only")
             }
-            _ => Ok(Self { at_zero, overage_line: line, settlement }),
+            _ => Ok(Self {
+                at_zero,
+                overage_line: line,
+                settlement,
+            }),
         }
     }
 

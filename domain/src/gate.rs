@@ -51,14 +51,21 @@ pub struct Decision {
 /// Decides about `units` more of a metric at an instant. The prices are those of the drain.
 #[must_use]
 pub fn decide(view: &View<'_>, metric: MetricId, units: Quantity, now: Timestamp) -> Decision {
-    let usable = view.blocks.iter().filter(|block| block.is_open_at(now) && block.pays_for(metric));
+    let usable = view
+        .blocks
+        .iter()
+        .filter(|block| block.is_open_at(now) && block.pays_for(metric));
     let blocks: i128 = usable.map(|block| i128::from(block.remaining.raw())).sum();
     let remaining = blocks - i128::from(view.overdraft.raw());
     let remaining = remaining.clamp(i128::from(i64::MIN), i128::from(i64::MAX));
     let remaining = Credits::from_raw(i64::try_from(remaining).unwrap_or(i64::MAX));
     let available = view.terms.available(remaining, Credits::ZERO);
     let cost = match view.price {
-        Some(price) => view.position.after(units).and_then(|to| price.between(view.position, to)).ok(),
+        Some(price) => view
+            .position
+            .after(units)
+            .and_then(|to| price.between(view.position, to))
+            .ok(),
         None => Some(Credits::ZERO),
     };
     let affordable_units = match (available, view.price) {
@@ -74,5 +81,11 @@ pub fn decide(view: &View<'_>, metric: MetricId, units: Quantity, now: Timestamp
         AtZero::AllowUpTo => Reason::OverageLimitReached,
         AtZero::Block | AtZero::Allow => Reason::InsufficientCredits,
     };
-    Decision { allowed, reason: (!allowed).then_some(limit), cost, available, affordable_units }
+    Decision {
+        allowed,
+        reason: (!allowed).then_some(limit),
+        cost,
+        available,
+        affordable_units,
+    }
 }

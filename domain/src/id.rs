@@ -91,7 +91,13 @@ impl EntryId {
 
 impl fmt::Display for EntryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}_{}_{}", Self::PREFIX, encode(self.customer.0), self.sequence)
+        write!(
+            f,
+            "{}_{}_{}",
+            Self::PREFIX,
+            encode(self.customer.0),
+            self.sequence
+        )
     }
 }
 
@@ -102,9 +108,16 @@ impl FromStr for EntryId {
         let rest = text.strip_prefix("ent_").ok_or(NotAnId)?;
         let (customer, sequence) = rest.split_once('_').ok_or(NotAnId)?;
         let sequence: i64 = sequence.parse().map_err(|_| NotAnId)?;
-        let id = Self { customer: CustomerId(decode(customer)?), sequence };
+        let id = Self {
+            customer: CustomerId(decode(customer)?),
+            sequence,
+        };
         // One spelling per id: `+7` or `007` are refused.
-        if sequence < 1 || id.to_string() != text { Err(NotAnId) } else { Ok(id) }
+        if sequence < 1 || id.to_string() != text {
+            Err(NotAnId)
+        } else {
+            Ok(id)
+        }
     }
 }
 
@@ -121,11 +134,15 @@ fn decode(text: &str) -> Result<Uuid, NotAnId> {
     if text.len() != BODY_LENGTH || text.as_bytes()[0] > b'7' {
         return Err(NotAnId);
     }
-    text.bytes().try_fold(0_u128, |bits, byte| {
-        let digit = ALPHABET.iter().position(|&letter| letter == byte).ok_or(NotAnId)?;
-        Ok(bits << 5 | digit as u128)
-    })
-    .map(Uuid::from_u128)
+    text.bytes()
+        .try_fold(0_u128, |bits, byte| {
+            let digit = ALPHABET
+                .iter()
+                .position(|&letter| letter == byte)
+                .ok_or(NotAnId)?;
+            Ok(bits << 5 | digit as u128)
+        })
+        .map(Uuid::from_u128)
 }
 
 #[cfg(test)]
@@ -137,15 +154,19 @@ mod tests {
         for bits in [0, 1, 31, 32, u128::MAX, 0x0193_7a1e_0000_7000_8000_0000_0000_0001] {
             let id = CustomerId(Uuid::from_u128(bits));
             assert_eq!(id.to_string().parse(), Ok(id));
-            let entry = EntryId { customer: id, sequence: 42 };
+            let entry = EntryId {
+                customer: id,
+                sequence: 42,
+            };
             assert_eq!(entry.to_string().parse(), Ok(entry));
         }
     }
 
     #[test]
     fn text_order_is_time_order() {
-        let ids: Vec<String> =
-            [1_u128, 2, 31, 32, 1 << 64, u128::MAX].map(|n| EventId(Uuid::from_u128(n)).to_string()).into();
+        let ids: Vec<String> = [1_u128, 2, 31, 32, 1 << 64, u128::MAX]
+            .map(|n| EventId(Uuid::from_u128(n)).to_string())
+            .into();
         assert!(ids.is_sorted());
     }
 

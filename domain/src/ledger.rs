@@ -144,7 +144,13 @@ impl Account {
     ///
     /// # Errors
     /// A balance outside the range of credits.
-    pub fn refund(&mut self, to: Purse, credits: Credits, cause: Cause, description: &str) -> Result<Entry, Overflow> {
+    pub fn refund(
+        &mut self,
+        to: Purse,
+        credits: Credits,
+        cause: Cause,
+        description: &str,
+    ) -> Result<Entry, Overflow> {
         match to {
             Purse::Block(block) => self.post(Some(block), credits, Credits::ZERO, cause, description),
             Purse::Overdraft => self.post(None, credits, credits.negated()?, cause, description),
@@ -156,14 +162,22 @@ impl Account {
     /// # Errors
     /// None in practice: amounts only shrink.
     pub fn repayment(&mut self, draw: Draw) -> Result<Entry, Overflow> {
-        let Purse::Block(block) = draw.from else { return Err(Overflow) };
+        let Purse::Block(block) = draw.from else {
+            return Err(Overflow);
+        };
         let cause = Cause {
             kind: EntryKind::Repayment,
             // The number of the entry makes it unique: the overdraft it repays is gone afterwards.
             effect_key: format!("repay:{}:{block}", self.sequence + 1),
             usage: None,
         };
-        self.post(Some(block), Credits::ZERO, draw.credits.negated()?, cause, "Overdraft repaid")
+        self.post(
+            Some(block),
+            Credits::ZERO,
+            draw.credits.negated()?,
+            cause,
+            "Overdraft repaid",
+        )
     }
 
     fn post(

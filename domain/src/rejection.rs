@@ -43,8 +43,16 @@ pub struct Rejection {
 impl Rejection {
     /// A refusal that blames one input field (`a.b` for a nested one; an empty text for none).
     pub fn new(code: RejectionCode, field: &str, message: impl Into<String>) -> Self {
-        let path = field.split('.').filter(|part| !part.is_empty()).map(str::to_owned).collect();
-        Self { code, message: message.into(), path }
+        let path = field
+            .split('.')
+            .filter(|part| !part.is_empty())
+            .map(str::to_owned)
+            .collect();
+        Self {
+            code,
+            message: message.into(),
+            path,
+        }
     }
 
     /// A value that is not allowed.

@@ -53,8 +53,13 @@ impl Timestamp {
     #[must_use]
     pub fn month(self) -> Period {
         let first = self.civil().date().first_of_month();
-        let next = first.checked_add(jiff::Span::new().months(1)).unwrap_or(civil::Date::MAX);
-        Period { start: Self::midnight(first), end: Self::midnight(next) }
+        let next = first
+            .checked_add(jiff::Span::new().months(1))
+            .unwrap_or(civil::Date::MAX);
+        Period {
+            start: Self::midnight(first),
+            end: Self::midnight(next),
+        }
     }
 
     fn civil(self) -> civil::DateTime {
@@ -67,8 +72,9 @@ impl Timestamp {
 
     /// Midnight UTC at the start of a date.
     fn midnight(date: civil::Date) -> Self {
-        date.to_zoned(TimeZone::UTC)
-            .map_or(Self::MAX, |zoned| Self::from_micros(zoned.timestamp().as_microsecond()))
+        date.to_zoned(TimeZone::UTC).map_or(Self::MAX, |zoned| {
+            Self::from_micros(zoned.timestamp().as_microsecond())
+        })
     }
 }
 
@@ -125,15 +131,32 @@ mod tests {
             ("2028-02-29T12:00:00Z", "2028-02-01", "2028-03-01"),
             ("2026-12-31T23:59:59Z", "2026-12-01", "2027-01-01"),
         ] {
-            assert_eq!(at(instant).month(), Period { start: at(start), end: at(end) }, "{instant}");
+            assert_eq!(
+                at(instant).month(),
+                Period {
+                    start: at(start),
+                    end: at(end)
+                },
+                "{instant}"
+            );
         }
     }
 
     #[test]
     fn texts() {
-        assert_eq!(at("2026-11-20T15:04:05.1234567+01:00").to_string(), "2026-11-20T14:04:05.123456Z");
+        assert_eq!(
+            at("2026-11-20T15:04:05.1234567+01:00").to_string(),
+            "2026-11-20T14:04:05.123456Z"
+        );
         assert_eq!(at("2026-11-20").to_string(), "2026-11-20T00:00:00Z");
-        for bad in ["", "yesterday", "2026-13-01", "1969-12-31T23:59:59Z", "2026-11-20T15:04:05", "1700000000"] {
+        for bad in [
+            "",
+            "yesterday",
+            "2026-13-01",
+            "1969-12-31T23:59:59Z",
+            "2026-11-20T15:04:05",
+            "1700000000",
+        ] {
             assert_eq!(bad.parse::<Timestamp>(), Err(NotATimestamp), "{bad}");
         }
     }

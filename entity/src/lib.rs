@@ -1,1 +1,18 @@
-//! Rows: one SeaORM model per table.
+//! Rows: one SeaORM model per table, and its conversion to the noun in `domain`. No queries.
+
+pub mod account;
+pub mod api_key;
+pub mod block;
+mod convert;
+pub mod customer;
+pub mod idempotency;
+pub mod ledger_entry;
+pub mod metering_rule;
+pub mod metric;
+pub mod tenant;
+pub mod usage_counter;
+pub mod usage_event;
+pub mod usage_pending;
+pub mod work;
+
+pub use convert::{Corrupt, from_text, to_text};

@@ -1,1 +1,37 @@
 //! Schema steps for SQLite and PostgreSQL.
+//!
+//! One file per step, forward and back. Steps are written as SQL with a few words that differ between the databases (see
+//! [`dialect`]), because constraints, partial indexes and storage settings are what protects money here, and no builder
+//! writes all of them.
+//!
+//! Conventions: ids are 16 bytes; instants are microseconds since 1970; amounts are integers in the smallest unit; enumerations
+//! are text; every table that a tenant owns has `tenant_id`.
+
+pub mod dialect;
+mod m0001_tenants_and_keys;
+mod m0002_catalog;
+mod m0003_customers_and_credits;
+mod m0004_usage;
+mod m0005_work;
+
+use sea_orm_migration::MigrationTrait;
+pub use sea_orm_migration::{
+    DbErr, MigratorTrait,
+    sea_orm::{self, DatabaseConnection},
+};
+
+/// Every step, oldest first.
+#[derive(Debug)]
+pub struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m0001_tenants_and_keys::Migration),
+            Box::new(m0002_catalog::Migration),
+            Box::new(m0003_customers_and_credits::Migration),
+            Box::new(m0004_usage::Migration),
+            Box::new(m0005_work::Migration),
+        ]
+    }
+}

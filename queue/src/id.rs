@@ -28,9 +28,7 @@ fn encode(value: u128) -> String {
 /// would miss the row for ever. Such ids are therefore as unusable as any other garbage.
 pub(crate) fn is_canonical(id: &str) -> bool {
     // 26 characters hold 130 bits; the first may only use the three that fit into 128.
-    id.len() == LENGTH
-        && id.as_bytes()[0] <= b'7'
-        && id.bytes().all(|byte| ALPHABET.contains(&byte))
+    id.len() == LENGTH && id.as_bytes()[0] <= b'7' && id.bytes().all(|byte| ALPHABET.contains(&byte))
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod garbage;
 mod health;
 mod id;
 mod install;
+mod job;
 mod keeper;
 mod lane;
 mod poll;

@@ -40,7 +40,7 @@ pub struct SharedQueue {
 }
 
 impl SharedQueue {
-    /// A queue in the tables that [`install`](crate::install) made in `db`. Touches nothing yet.
+    /// A queue in the tables that [`install`](crate::install()) made in `db`. Touches nothing yet.
     #[must_use]
     pub fn new(db: Db) -> Self {
         Self {

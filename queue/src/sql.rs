@@ -30,8 +30,7 @@ impl Sql {
         on: &impl ConnectionTrait,
         values: impl IntoIterator<Item = Value>,
     ) -> Result<Vec<QueryResult>, DbErr> {
-        on.query_all_raw(self.statement(Backend::of(on), values))
-            .await
+        on.query_all_raw(self.statement(Backend::of(on), values)).await
     }
 
     fn statement(&self, backend: Backend, values: impl IntoIterator<Item = Value>) -> Statement {

@@ -2,10 +2,22 @@
 //!
 //! A job carries ids only. Losing, doubling, reordering or poisoning any of them changes nothing but the time, because
 //! [`sweep`] asks the rows themselves what is due and wakes it again.
+//!
+//! To add a kind: one file beside this one, one line in [`KINDS`].
 
+pub(crate) mod drain;
+mod expire;
+mod status;
+mod store;
+pub(crate) mod work;
+
+use futures::future::BoxFuture;
 use sea_orm::{DatabaseTransaction, DbErr};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use self::status::{LaneStatus, ParkedWork, Status, parked, retry, status};
+use crate::{App, error::Result};
 
 /// A class of jobs with its own workers, so that one class cannot starve another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,5 +67,124 @@ pub trait Queue: Send + Sync + 'static {
     ///
     /// # Errors
     /// Whatever the database answers.
-    async fn push(&self, tx: &DatabaseTransaction, wakeups: &[Wakeup]) -> Result<(), DbErr>;
+    async fn push(&self, tx: &DatabaseTransaction, wakeups: &[Wakeup]) -> std::result::Result<(), DbErr>;
+}
+
+/// A kind of job, defined once: where it runs, what it does, and how its due work is found in rows.
+pub(crate) struct Kind {
+    /// Name in the queue and in work rows. Never changed.
+    pub(crate) name: &'static str,
+    /// Where it runs.
+    pub(crate) lane: Lane,
+    /// Does the work of a subject. The number is that of the attempt, from 1 since it last went well. Answers whether some
+    /// is left.
+    pub(crate) run: for<'a> fn(&'a App, &'a str, i32) -> BoxFuture<'a, Result<bool>>,
+    /// Subjects with due work, found in rows.
+    pub(crate) due: for<'a> fn(&'a App) -> BoxFuture<'a, Result<Vec<String>>>,
+}
+
+/// Every kind.
+pub(crate) static KINDS: &[Kind] = &[drain::KIND, expire::KIND];
+
+impl Kind {
+    pub(crate) fn of(name: &str) -> Option<&'static Self> {
+        KINDS.iter().find(|kind| kind.name == name)
+    }
+
+    fn wakeup(&self, subject: &str) -> Wakeup {
+        let envelope = Envelope {
+            kind: self.name.to_owned(),
+            args: Value::String(subject.to_owned()),
+        };
+        Wakeup {
+            lane: self.lane,
+            envelope,
+        }
+    }
+}
+
+/// Runs what a wake-up asks for. Never fails: an error is kept in the work row and tried again after a pause; a wake-up that
+/// makes no sense is parked where people see it.
+pub async fn run(app: &App, payload: Value) {
+    let known = serde_json::from_value::<Envelope>(payload.clone())
+        .ok()
+        .and_then(|envelope| {
+            let subject = envelope.args.as_str()?.to_owned();
+            Some((Kind::of(&envelope.kind)?, subject))
+        });
+    let outcome = match known {
+        Some((kind, subject)) => attempt(app, kind, &subject).await,
+        None => work::park_unknown(app, &payload).await,
+    };
+    if let Err(error) = outcome {
+        tracing::warn!(%error, "a job could not be noted; the sweep will find its work");
+    }
+}
+
+async fn attempt(app: &App, kind: &'static Kind, subject: &str) -> Result<()> {
+    let Some(attempt) = work::begin(app, kind.name, subject, None).await? else {
+        return Ok(());
+    };
+    match (kind.run)(app, subject, attempt).await {
+        Ok(more) => {
+            work::finish(app, kind.name, subject).await?;
+            if more {
+                wake(app, kind, &[subject.to_owned()], Sender::Work).await?;
+            }
+            Ok(())
+        }
+        Err(error) => {
+            tracing::warn!(kind = kind.name, subject, attempt, %error, "a job failed and will be tried again");
+            work::postpone(app, kind.name, subject, attempt, &error.to_string()).await
+        }
+    }
+}
+
+/// Who sends a wake-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sender {
+    /// New work.
+    Work,
+    /// The sweep, which leaves alone what is being worked on.
+    Sweep,
+}
+
+/// Sends wake-ups to subjects that have none on its way. One statement when all have, three otherwise.
+pub(crate) async fn wake(app: &App, kind: &'static Kind, subjects: &[String], sender: Sender) -> Result<()> {
+    let asleep = work::asleep(app, kind.name, subjects, sender).await?;
+    if asleep.is_empty() {
+        return Ok(());
+    }
+    let mut op = crate::op::Op::begin(app).await?;
+    for subject in work::mark_woken(&op, kind.name, &asleep).await? {
+        op.wake(kind.wakeup(&subject));
+    }
+    op.commit().await
+}
+
+/// Wakes everything that is due, as rows tell: the second line behind wake-ups that were lost.
+///
+/// # Errors
+/// The database is out of reach; the next sweep tries again.
+pub async fn sweep(app: &App) -> Result<()> {
+    for kind in KINDS {
+        let due = (kind.due)(app).await?;
+        if !due.is_empty() {
+            wake(app, kind, &due, Sender::Sweep).await?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn kinds_have_different_names() {
+        let names: HashSet<_> = KINDS.iter().map(|kind| kind.name).collect();
+        assert_eq!(names.len(), KINDS.len());
+    }
 }

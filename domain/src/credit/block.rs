@@ -113,6 +113,8 @@ impl Block {
     /// Whether the block may pay for a metric.
     #[must_use]
     pub fn pays_for(&self, metric: MetricId) -> bool {
-        self.metrics.as_ref().is_none_or(|metrics| metrics.contains(&metric))
+        self.metrics
+            .as_ref()
+            .is_none_or(|metrics| metrics.contains(&metric))
     }
 }

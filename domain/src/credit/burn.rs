@@ -25,7 +25,14 @@ pub fn rank(block: &Block) -> impl Ord + use<> {
         Billing::Prepaid => 1,
         Billing::Budget => 2,
     };
-    (Reverse(block.priority), block.expires_at.unwrap_or(Timestamp::MAX), billing, block.granted_at, block.id)
+    (
+        Reverse(block.priority),
+        block.expires_at.is_none(),
+        block.expires_at,
+        billing,
+        block.granted_at,
+        block.id,
+    )
 }
 
 /// The blocks and the overdraft of one customer, while they are worked on. Blocks stand in burn order.
@@ -92,11 +99,17 @@ impl Funds {
             let part = left.min(block.remaining);
             block.remaining = block.remaining.minus(part)?;
             left = left.minus(part)?;
-            draws.push(Draw { from: Purse::Block(block.id), credits: part });
+            draws.push(Draw {
+                from: Purse::Block(block.id),
+                credits: part,
+            });
         }
         if !left.is_zero() {
             self.overdraft = self.overdraft.plus(left)?;
-            draws.push(Draw { from: Purse::Overdraft, credits: left });
+            draws.push(Draw {
+                from: Purse::Overdraft,
+                credits: left,
+            });
         }
         Ok(draws)
     }
@@ -116,8 +129,13 @@ impl Funds {
                     given.note(Purse::Overdraft, part);
                 }
                 Purse::Block(id) => {
-                    let block = self.blocks.iter_mut().find(|block| block.id == id && block.can_take_back(at));
-                    let room = block.as_ref().map_or(Ok(Credits::ZERO), |it| it.credits.minus(it.remaining))?;
+                    let block = self
+                        .blocks
+                        .iter_mut()
+                        .find(|block| block.id == id && block.can_take_back(at));
+                    let room = block
+                        .as_ref()
+                        .map_or(Ok(Credits::ZERO), |it| it.credits.minus(it.remaining))?;
                     let part = draw.credits.min(room);
                     if let Some(block) = block {
                         block.remaining = block.remaining.plus(part)?;
@@ -130,24 +148,27 @@ impl Funds {
         Ok(given)
     }
 
-    /// Repays overdraft from blocks that are not a budget and that `accepts` allows, in the order in which they were
-    /// granted. Returns what each block paid.
+    /// Repays overdraft from blocks that are not a budget, in the order in which they were granted and from each at most what
+    /// `most` allows. Returns what each block paid.
     ///
     /// # Errors
     /// None in practice: amounts only shrink.
-    pub fn repay(&mut self, accepts: impl Fn(&Block) -> bool) -> Result<Vec<Draw>, Overflow> {
+    pub fn repay(&mut self, most: impl Fn(&Block) -> Credits) -> Result<Vec<Draw>, Overflow> {
         let mut order: Vec<usize> = (0..self.blocks.len()).collect();
         order.sort_by_key(|&index| (self.blocks[index].granted_at, self.blocks[index].id));
         let mut draws = Vec::new();
         for index in order {
             let block = &mut self.blocks[index];
-            let part = self.overdraft.min(block.remaining);
-            if part.is_zero() || block.billing == Billing::Budget || !accepts(block) {
+            let part = self.overdraft.min(block.remaining).min(most(block));
+            if part.is_zero() || block.billing == Billing::Budget {
                 continue;
             }
             block.remaining = block.remaining.minus(part)?;
             self.overdraft = self.overdraft.minus(part)?;
-            draws.push(Draw { from: Purse::Block(block.id), credits: part });
+            draws.push(Draw {
+                from: Purse::Block(block.id),
+                credits: part,
+            });
         }
         Ok(draws)
     }

@@ -46,7 +46,10 @@ impl Draws {
             self.0.remove(index);
         }
         if credits.is_positive() {
-            self.0.push(Draw { from: draw.from, credits });
+            self.0.push(Draw {
+                from: draw.from,
+                credits,
+            });
         }
         Ok(())
     }
@@ -59,7 +62,10 @@ impl Draws {
             let Some(last) = self.0.last_mut() else { break };
             let part = last.credits.raw().min(left);
             left -= part;
-            found.push(Draw { from: last.from, credits: Credits::from_raw(part) });
+            found.push(Draw {
+                from: last.from,
+                credits: Credits::from_raw(part),
+            });
             last.credits = Credits::from_raw(last.credits.raw() - part);
             if last.credits.is_zero() {
                 self.0.pop();
@@ -68,16 +74,18 @@ impl Draws {
         found
     }
 
-    /// Removes up to `credits` of one purse, wherever it stands.
-    pub fn forget(&mut self, draw: Draw) {
-        if let Some(index) = self.0.iter().position(|known| known.from == draw.from) {
-            let left = self.0[index].credits.raw().saturating_sub(draw.credits.raw());
-            if left > 0 {
-                self.0[index].credits = Credits::from_raw(left);
-            } else {
-                self.0.remove(index);
-            }
+    /// Removes up to `credits` of one purse, wherever it stands. Returns what was found.
+    pub fn forget(&mut self, draw: Draw) -> Credits {
+        let Some(index) = self.0.iter().position(|known| known.from == draw.from) else {
+            return Credits::ZERO;
+        };
+        let held = self.0[index].credits;
+        if draw.credits < held {
+            self.0[index].credits = Credits::from_raw(held.raw() - draw.credits.raw());
+            return draw.credits;
         }
+        self.0.remove(index);
+        held
     }
 
     /// Every draw, last used last.
@@ -121,10 +129,21 @@ impl FromStr for Draws {
     fn from_str(text: &str) -> Result<Self, NotAnId> {
         let draw = |part: &str| {
             let (from, raw) = part.split_once(':').ok_or(NotAnId)?;
-            let from = if from == "overdraft" { Purse::Overdraft } else { Purse::Block(from.parse()?) };
-            Ok(Draw { from, credits: Credits::from_raw(raw.parse().map_err(|_| NotAnId)?) })
+            let from = if from == "overdraft" {
+                Purse::Overdraft
+            } else {
+                Purse::Block(from.parse()?)
+            };
+            Ok(Draw {
+                from,
+                credits: Credits::from_raw(raw.parse().map_err(|_| NotAnId)?),
+            })
         };
-        text.split(',').filter(|part| !part.is_empty()).map(draw).collect::<Result<_, _>>().map(Self)
+        text.split(',')
+            .filter(|part| !part.is_empty())
+            .map(draw)
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 }
 
@@ -135,8 +154,15 @@ mod tests {
     use super::*;
 
     fn draw(block: u128, raw: i64) -> Draw {
-        let from = if block == 0 { Purse::Overdraft } else { Purse::Block(BlockId(Uuid::from_u128(block))) };
-        Draw { from, credits: Credits::from_raw(raw) }
+        let from = if block == 0 {
+            Purse::Overdraft
+        } else {
+            Purse::Block(BlockId(Uuid::from_u128(block)))
+        };
+        Draw {
+            from,
+            credits: Credits::from_raw(raw),
+        }
     }
 
     fn draws(list: &[(u128, i64)]) -> Draws {

@@ -37,7 +37,7 @@ pub fn grant(
 /// None in practice: amounts only shrink.
 pub fn repay_from(account: &mut Account, block: &mut Block) -> Result<Vec<Entry>, Overflow> {
     let mut funds = Funds::new(vec![block.clone()], account.overdraft);
-    let draws = funds.repay(|_| true)?;
+    let draws = funds.repay(|_| Credits::MAX)?;
     if let Some(after) = funds.blocks().first() {
         block.remaining = after.remaining;
     }
@@ -55,7 +55,10 @@ pub fn take_out(blocks: &[Block], amount: Credits, at: Timestamp) -> Result<Vec<
     for block in funds.blocks().iter().filter(|block| block.is_open_at(at)) {
         let part = block.remaining.raw().min(left);
         if part > 0 {
-            draws.push(Draw { from: Purse::Block(block.id), credits: Credits::from_raw(part) });
+            draws.push(Draw {
+                from: Purse::Block(block.id),
+                credits: Credits::from_raw(part),
+            });
             left -= part;
         }
     }
@@ -85,5 +88,14 @@ pub fn end(
     if rest.is_zero() {
         return Ok(None);
     }
-    account.withdrawal(Draw { from: Purse::Block(block.id), credits: rest }, cause, description).map(Some)
+    account
+        .withdrawal(
+            Draw {
+                from: Purse::Block(block.id),
+                credits: rest,
+            },
+            cause,
+            description,
+        )
+        .map(Some)
 }

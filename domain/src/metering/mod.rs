@@ -39,7 +39,10 @@ impl Position {
     /// # Errors
     /// More units than can be counted.
     pub fn after(self, units: Quantity) -> Result<Self, Overflow> {
-        Ok(Self { units: self.units.plus(units)?, events: self.events.checked_add(1).ok_or(Overflow)? })
+        Ok(Self {
+            units: self.units.plus(units)?,
+            events: self.events.checked_add(1).ok_or(Overflow)?,
+        })
     }
 
     /// The count as if one event had never been.
@@ -47,8 +50,15 @@ impl Position {
     /// # Errors
     /// More taken back than was counted.
     pub fn without(self, units: Quantity) -> Result<Self, Overflow> {
-        let before = Self { units: self.units.minus(units)?, events: self.events - 1 };
-        if before.units.is_negative() || before.events < 0 { Err(Overflow) } else { Ok(before) }
+        let before = Self {
+            units: self.units.minus(units)?,
+            events: self.events - 1,
+        };
+        if before.units.is_negative() || before.events < 0 {
+            Err(Overflow)
+        } else {
+            Ok(before)
+        }
     }
 }
 
@@ -77,7 +87,9 @@ impl Price {
         match self {
             Self::Flat(flat) => flat.validate().map_err(|no| no.under("flat")),
             Self::PerUnit(per_unit) => per_unit.validate().map_err(|no| no.under("perUnit")),
-            Self::Graduated(graduated) => tier::validate(&graduated.tiers).map_err(|no| no.under("graduated.tiers")),
+            Self::Graduated(graduated) => {
+                tier::validate(&graduated.tiers).map_err(|no| no.under("graduated.tiers"))
+            }
             Self::Volume(volume) => tier::validate(&volume.tiers).map_err(|no| no.under("volume.tiers")),
             Self::Package(package) => package.validate().map_err(|no| no.under("package")),
         }
@@ -136,7 +148,11 @@ impl Price {
             let (mut low, mut high) = (reached, stretch);
             while low < high {
                 let middle = low + (high - low).div_euclid(2) + (high - low) % 2;
-                if fits(middle) { low = middle } else { high = middle - 1 }
+                if fits(middle) {
+                    low = middle
+                } else {
+                    high = middle - 1
+                }
             }
             return (low != stretch).then(|| Quantity::from_raw(low));
         }
@@ -146,9 +162,11 @@ impl Price {
     /// Counts after which the price of a unit changes, in raw units, rising.
     fn edges(&self) -> Vec<i64> {
         match self {
-            Self::Graduated(Graduated { tiers }) | Self::Volume(Volume { tiers }) => {
-                tiers.iter().filter_map(|tier| tier.up_to).map(Quantity::raw).collect()
-            }
+            Self::Graduated(Graduated { tiers }) | Self::Volume(Volume { tiers }) => tiers
+                .iter()
+                .filter_map(|tier| tier.up_to)
+                .map(Quantity::raw)
+                .collect(),
             Self::Flat(_) | Self::PerUnit(_) | Self::Package(_) => Vec::new(),
         }
     }
@@ -181,20 +199,32 @@ mod tests {
     fn price(name: &str) -> Price {
         match name {
             "flat 2" => Price::Flat(Flat { credits: rate("2") }),
-            "each 0.0004" => Price::PerUnit(PerUnit { credits_per_unit: rate("0.0004") }),
-            "each 0.0000005" => Price::PerUnit(PerUnit { credits_per_unit: rate("0.0000005") }),
+            "each 0.0004" => Price::PerUnit(PerUnit {
+                credits_per_unit: rate("0.0004"),
+            }),
+            "each 0.0000005" => Price::PerUnit(PerUnit {
+                credits_per_unit: rate("0.0000005"),
+            }),
             // The example of source P4.
             "p4" => Price::Graduated(Graduated {
                 tiers: tiers(&[("10000", "1"), ("100000", "0.5"), ("∞", "0.1")]),
             }),
-            "volume" => Price::Volume(Volume { tiers: tiers(&[("10", "1"), ("∞", "0.5")]) }),
-            "per 1000" => Price::Package(Package { size: units("1000"), credits_per_package: rate("3") }),
+            "volume" => Price::Volume(Volume {
+                tiers: tiers(&[("10", "1"), ("∞", "0.5")]),
+            }),
+            "per 1000" => Price::Package(Package {
+                size: units("1000"),
+                credits_per_package: rate("3"),
+            }),
             other => panic!("{other}"),
         }
     }
 
     fn at(events: i64, count: &str) -> Position {
-        Position { units: units(count), events }
+        Position {
+            units: units(count),
+            events,
+        }
     }
 
     #[test]
@@ -221,9 +251,15 @@ mod tests {
             ("per 1000", 1, "1000", "3"),
             ("per 1000", 1, "1000.000001", "6"),
         ] {
-            let cost = price(name).cumulative(at(events, count)).map(|cost| cost.to_string());
+            let cost = price(name)
+                .cumulative(at(events, count))
+                .map(|cost| cost.to_string());
             let wanted: Credits = credits.parse().unwrap_or_else(|_| panic!("{credits}"));
-            assert_eq!(cost, Ok(wanted.to_string()), "{name}: {count} units in {events} events");
+            assert_eq!(
+                cost,
+                Ok(wanted.to_string()),
+                "{name}: {count} units in {events} events"
+            );
         }
     }
 
@@ -253,7 +289,10 @@ mod tests {
             let found = found.unwrap_or_else(|| panic!("{name} from {from}"));
             // Rounding to micro-credits lets a few millionths of a unit more pass.
             let slack = if name.starts_with("each") { 1_250 } else { 10 };
-            assert!((answer..=answer + slack).contains(&found), "{name} from {from}: {found}, not {answer}");
+            assert!(
+                (answer..=answer + slack).contains(&found),
+                "{name} from {from}: {found}, not {answer}"
+            );
         }
     }
 
@@ -264,12 +303,21 @@ mod tests {
             (graduated(&[]), "graduated.tiers"),
             (graduated(&[("10", "1")]), "graduated.tiers.0.upTo"),
             (graduated(&[("∞", "1"), ("∞", "2")]), "graduated.tiers.0.upTo"),
-            (graduated(&[("10", "1"), ("10", "2"), ("∞", "2")]), "graduated.tiers.1.upTo"),
+            (
+                graduated(&[("10", "1"), ("10", "2"), ("∞", "2")]),
+                "graduated.tiers.1.upTo",
+            ),
             (graduated(&[("0", "1"), ("∞", "2")]), "graduated.tiers.0.upTo"),
-            (graduated(&[("5", "-1"), ("∞", "2")]), "graduated.tiers.0.creditsPerUnit"),
+            (
+                graduated(&[("5", "-1"), ("∞", "2")]),
+                "graduated.tiers.0.creditsPerUnit",
+            ),
             (Price::Flat(Flat { credits: rate("-1") }), "flat.credits"),
             (
-                Price::Package(Package { size: Quantity::ZERO, credits_per_package: rate("1") }),
+                Price::Package(Package {
+                    size: Quantity::ZERO,
+                    credits_per_package: rate("1"),
+                }),
                 "package.size",
             ),
         ] {
@@ -280,9 +328,14 @@ mod tests {
 
     #[test]
     fn overflow_is_refused() {
-        let huge = Price::PerUnit(PerUnit { credits_per_unit: Rate::MAX });
+        let huge = Price::PerUnit(PerUnit {
+            credits_per_unit: Rate::MAX,
+        });
         assert_eq!(huge.cumulative(at(1, "9000000000000")), Err(Overflow));
-        assert_eq!(at(1, "9000000000000").after(units("9000000000000")), Err(Overflow));
+        assert_eq!(
+            at(1, "9000000000000").after(units("9000000000000")),
+            Err(Overflow)
+        );
         assert_eq!(at(1, "1").without(units("2")), Err(Overflow));
     }
 }

@@ -20,7 +20,10 @@ pub struct Package {
 impl Package {
     pub(super) fn validate(&self) -> Result<(), Rejection> {
         if !self.size.is_positive() {
-            return Err(Rejection::invalid("size", "a package must hold more than zero units"));
+            return Err(Rejection::invalid(
+                "size",
+                "a package must hold more than zero units",
+            ));
         }
         non_negative(self.credits_per_package, "creditsPerPackage")
     }

@@ -46,7 +46,9 @@ impl MeteringRule {
     }
 
     fn accepts(&self, properties: &Properties) -> bool {
-        self.matches.iter().all(|(name, value)| properties.get(name) == Some(value))
+        self.matches
+            .iter()
+            .all(|(name, value)| properties.get(name) == Some(value))
     }
 }
 
@@ -107,14 +109,25 @@ pub fn place(
         return Err(Rejection::new(
             RejectionCode::RuleOverlap,
             "match",
-            format!("an event could match both this rule and version {}; add a property to one", rival.version),
+            format!(
+                "an event could match both this rule and version {}; add a property to one",
+                rival.version
+            ),
         ));
     }
     let version = existing.iter().map(|rule| rule.version).max().unwrap_or(0) + 1;
-    let last = existing.iter().filter(|rule| rule.matches == *matches).max_by_key(|rule| rule.effective_from);
+    let last = existing
+        .iter()
+        .filter(|rule| rule.matches == *matches)
+        .max_by_key(|rule| rule.effective_from);
     let Some(last) = last else {
         let effective_from = effective_from.unwrap_or(Timestamp::MIN);
-        return Ok(NewVersion { version, line: None, effective_from, ends: None });
+        return Ok(NewVersion {
+            version,
+            line: None,
+            effective_from,
+            ends: None,
+        });
     };
     let effective_from = effective_from.unwrap_or(now);
     let refuse = |message| Err(Rejection::invalid("effectiveFrom", message));
@@ -122,16 +135,26 @@ pub fn place(
         return refuse("a new version of a price must not begin in the past".to_owned());
     }
     if effective_from <= last.effective_from {
-        return refuse(format!("version {} begins at {}; begin after it", last.version, last.effective_from));
+        return refuse(format!(
+            "version {} begins at {}; begin after it",
+            last.version, last.effective_from
+        ));
     }
-    Ok(NewVersion { version, line: Some(last.line), effective_from, ends: Some(last.id) })
+    Ok(NewVersion {
+        version,
+        line: Some(last.line),
+        effective_from,
+        ends: Some(last.id),
+    })
 }
 
 /// Two different matches of equal rank that contradict each other nowhere: some event would match both.
 fn overlaps(one: &Properties, other: &Properties) -> bool {
     one != other
         && one.len() == other.len()
-        && one.iter().all(|(name, value)| other.get(name).is_none_or(|theirs| theirs == value))
+        && one
+            .iter()
+            .all(|(name, value)| other.get(name).is_none_or(|theirs| theirs == value))
 }
 
 /// Checks the properties of an event or of a match.
@@ -140,14 +163,23 @@ fn overlaps(one: &Properties, other: &Properties) -> bool {
 /// Too many, or a name or value that is empty or too long.
 pub fn validate_properties(properties: &Properties, field: &str) -> Result<(), Rejection> {
     if properties.len() > MAX_PROPERTIES {
-        return Err(Rejection::invalid(field, format!("at most {MAX_PROPERTIES} properties")));
+        return Err(Rejection::invalid(
+            field,
+            format!("at most {MAX_PROPERTIES} properties"),
+        ));
     }
     for (name, value) in properties {
         if name.is_empty() || name.len() > MAX_PROPERTY_NAME {
-            return Err(Rejection::invalid(field, format!("property names have 1 to {MAX_PROPERTY_NAME} bytes")));
+            return Err(Rejection::invalid(
+                field,
+                format!("property names have 1 to {MAX_PROPERTY_NAME} bytes"),
+            ));
         }
         if value.len() > MAX_PROPERTY_VALUE {
-            return Err(Rejection::invalid(field, format!("property `{name}` has more than {MAX_PROPERTY_VALUE} bytes")));
+            return Err(Rejection::invalid(
+                field,
+                format!("property `{name}` has more than {MAX_PROPERTY_VALUE} bytes"),
+            ));
         }
     }
     Ok(())
@@ -175,7 +207,9 @@ mod tests {
             version,
             matches: properties(matches),
             line: id,
-            price: Price::PerUnit(PerUnit { credits_per_unit: Rate::from_raw(1) }),
+            price: Price::PerUnit(PerUnit {
+                credits_per_unit: Rate::from_raw(1),
+            }),
             effective_from: Timestamp::from_micros(from),
             effective_to: to.map(Timestamp::from_micros),
         }
@@ -199,10 +233,14 @@ mod tests {
             ("model=large region=us", 50, Some(3)),
             ("model=large region=eu", 50, Some(4)),
         ] {
-            let found = select(&rules, &properties(event), Timestamp::from_micros(at)).map(|rule| rule.version);
+            let found =
+                select(&rules, &properties(event), Timestamp::from_micros(at)).map(|rule| rule.version);
             assert_eq!(found, version, "{event} at {at}");
         }
-        assert_eq!(select(&rules[1..2], &properties(""), Timestamp::from_micros(99)), None);
+        assert_eq!(
+            select(&rules[1..2], &properties(""), Timestamp::from_micros(99)),
+            None
+        );
     }
 
     #[test]
@@ -210,9 +248,13 @@ mod tests {
         let now = Timestamp::from_micros(1_000);
         let existing = [rule(1, "", 0, None), rule(2, "model=large", 500, None)];
         let next = place(&existing, &properties(""), None, now).unwrap_or_else(|no| panic!("{no}"));
-        assert_eq!((next.version, next.line, next.effective_from), (3, Some(existing[0].id), now));
+        assert_eq!(
+            (next.version, next.line, next.effective_from),
+            (3, Some(existing[0].id), now)
+        );
         assert_eq!(next.ends, Some(existing[0].id));
-        let fresh = place(&existing, &properties("model=small"), None, now).unwrap_or_else(|no| panic!("{no}"));
+        let fresh =
+            place(&existing, &properties("model=small"), None, now).unwrap_or_else(|no| panic!("{no}"));
         assert_eq!((fresh.line, fresh.effective_from), (None, Timestamp::MIN));
     }
 
@@ -225,8 +267,17 @@ mod tests {
             ("", Some(2_000), "effectiveFrom"),
             ("region=eu", None, "match"),
         ] {
-            let refused = place(&existing, &properties(matches), from.map(Timestamp::from_micros), now);
-            assert_eq!(refused.map_err(|no| no.path.join(".")), Err(field.to_owned()), "{matches} {from:?}");
+            let refused = place(
+                &existing,
+                &properties(matches),
+                from.map(Timestamp::from_micros),
+                now,
+            );
+            assert_eq!(
+                refused.map_err(|no| no.path.join(".")),
+                Err(field.to_owned()),
+                "{matches} {from:?}"
+            );
         }
     }
 }

@@ -22,7 +22,10 @@ pub struct Tier {
 /// Tiers begin above zero, rise, and only the last has no end.
 pub(super) fn validate(tiers: &[Tier]) -> Result<(), Rejection> {
     if tiers.is_empty() || tiers.len() > MAX_TIERS {
-        return Err(Rejection::invalid("", format!("there must be 1 to {MAX_TIERS} tiers")));
+        return Err(Rejection::invalid(
+            "",
+            format!("there must be 1 to {MAX_TIERS} tiers"),
+        ));
     }
     let mut below = Quantity::ZERO;
     for (index, tier) in tiers.iter().enumerate() {
@@ -30,7 +33,9 @@ pub(super) fn validate(tiers: &[Tier]) -> Result<(), Rejection> {
         non_negative(tier.credits_per_unit, &format!("{index}.creditsPerUnit"))?;
         match tier.up_to {
             None if index + 1 < tiers.len() => return refuse("only the last tier may be without an end"),
-            Some(_) if index + 1 == tiers.len() => return refuse("the last tier must be without an end (null)"),
+            Some(_) if index + 1 == tiers.len() => {
+                return refuse("the last tier must be without an end (null)");
+            }
             Some(end) if end <= below => return refuse("each tier must end above the one before it"),
             end => below = end.unwrap_or(below),
         }

@@ -18,6 +18,8 @@ impl Volume {
         self.tiers
             .iter()
             .find(|tier| tier.up_to.is_none_or(|end| units <= end))
-            .map_or(ExactCost::ZERO, |tier| ExactCost::of(units, tier.credits_per_unit))
+            .map_or(ExactCost::ZERO, |tier| {
+                ExactCost::of(units, tier.credits_per_unit)
+            })
     }
 }

@@ -13,7 +13,10 @@ use std::collections::HashMap;
 use super::{Counter, CounterKey, CustomerState, event::PendingEvent};
 use crate::{
     amount::{Credits, Overflow, Quantity},
-    credit::draws::{Draw, Draws, Purse},
+    credit::{
+        block::Block,
+        draws::{Draw, Draws, Purse},
+    },
     customer::Settlement,
     id::{BlockId, EventId, MeteringRuleId, MetricId},
     ledger::{Cause, Entry, EntryKind, UsageCause},
@@ -47,19 +50,27 @@ pub struct Drained {
     pub events: Vec<RatedEvent>,
     /// New ledger entries, in order.
     pub entries: Vec<Entry>,
+    /// Of what falling prices return, credits that returned to nowhere because their block has ended.
+    pub lapsed: Credits,
+    /// Of these, credits that had been overdraft and were repaid since. The caller puts them into a new block.
+    pub homeless: Credits,
 }
 
 /// Debits a batch of one customer's events. `state` moves on; on an error it must be dropped.
 ///
 /// # Errors
 /// A count, a cost or a balance outside its range.
-pub fn drain(state: &mut CustomerState, rules: &RuleBook, events: &[PendingEvent]) -> Result<Drained, Overflow> {
+pub fn drain(
+    state: &mut CustomerState,
+    rules: &RuleBook,
+    events: &[PendingEvent],
+) -> Result<Drained, Overflow> {
     let mut groups = Groups::default();
     let mut drained = Drained::default();
     let mut repayments = Vec::new();
     for event in events {
         let rated = rate(state, rules, event)?;
-        let (rated, moved) = settle(state, event, rated)?;
+        let (rated, moved) = settle(state, event, rated, &mut drained)?;
         groups.add(&rated, event, &moved)?;
         repayments.extend(repay_from_later_blocks(state, event)?);
         drained.events.push(rated);
@@ -85,10 +96,21 @@ fn rate(state: &mut CustomerState, rules: &RuleBook, event: &PendingEvent) -> Re
     let count: &mut Counter = state.counters.entry(counter).or_default();
     let from = count.position;
     let to = from.after(event.units)?;
-    let credits = rule.map_or(Ok(Credits::ZERO), |rule: &MeteringRule| rule.price.between(from, to))?;
+    let credits = rule.map_or(Ok(Credits::ZERO), |rule: &MeteringRule| {
+        rule.price.between(from, to)
+    })?;
+    // A drop under a version that began in mid-cycle returns no more than the cycle has cost.
+    let credits = credits.max(count.credits.negated()?);
     count.position = to;
     count.credits = count.credits.plus(credits)?;
-    Ok(RatedEvent { id: event.id, rule: rule.map(|rule| rule.id), counter, from, credits, draws: Draws::default() })
+    Ok(RatedEvent {
+        id: event.id,
+        rule: rule.map(|rule| rule.id),
+        counter,
+        from,
+        credits,
+        draws: Draws::default(),
+    })
 }
 
 /// Signed change of one purse: positive when credits were drawn from it.
@@ -102,22 +124,34 @@ fn settle(
     state: &mut CustomerState,
     event: &PendingEvent,
     mut rated: RatedEvent,
+    drained: &mut Drained,
 ) -> Result<(RatedEvent, Vec<Moved>), Overflow> {
     let count = state.counters.entry(rated.counter).or_default();
     let mut moved = Vec::new();
     if rated.credits.is_negative() {
         let draws = count.draws.pop(rated.credits.negated()?);
         let given = state.funds.give_back(&draws, event.received_at)?;
+        drained.lapsed = drained.lapsed.plus(given.lapsed)?;
+        drained.homeless = drained.homeless.plus(given.homeless)?;
         for part in given.returns {
-            rated.draws.push(Draw { from: part.to, credits: part.credits })?;
-            moved.push(Moved { purse: part.to, credits: part.credits.negated()? });
+            rated.draws.push(Draw {
+                from: part.to,
+                credits: part.credits,
+            })?;
+            moved.push(Moved {
+                purse: part.to,
+                credits: part.credits.negated()?,
+            });
         }
         return Ok((rated, moved));
     }
     for draw in state.funds.burn(rated.credits, event.metric, event.received_at)? {
         count.draws.push(draw)?;
         rated.draws.push(draw)?;
-        moved.push(Moved { purse: draw.from, credits: draw.credits });
+        moved.push(Moved {
+            purse: draw.from,
+            credits: draw.credits,
+        });
     }
     Ok((rated, moved))
 }
@@ -127,7 +161,14 @@ fn repay_from_later_blocks(state: &mut CustomerState, event: &PendingEvent) -> R
     if state.settlement != Settlement::NextPurchase || state.funds.overdraft().is_zero() {
         return Ok(Vec::new());
     }
-    state.funds.repay(|block| block.granted_at > event.received_at)
+    let later = |block: &Block| {
+        if block.granted_at > event.received_at {
+            Credits::MAX
+        } else {
+            Credits::ZERO
+        }
+    };
+    state.funds.repay(later)
 }
 
 /// One draw per block.
@@ -188,7 +229,14 @@ impl Groups {
         Ok(())
     }
 
-    fn post(self, state: &mut CustomerState, rules: &RuleBook) -> Result<Vec<Entry>, Overflow> {
+    fn post(mut self, state: &mut CustomerState, rules: &RuleBook) -> Result<Vec<Entry>, Overflow> {
+        // What returns to blocks comes first and what returns to the overdraft last, so that neither total dips below zero
+        // on the way.
+        self.groups.sort_by_key(|group| match group.key.2 {
+            Purse::Block(_) if group.credits < 0 => 0,
+            Purse::Overdraft if group.credits < 0 => 2,
+            _ => 1,
+        });
         let mut entries = Vec::with_capacity(self.groups.len());
         for group in self.groups.into_iter().filter(|group| group.credits != 0) {
             let (.., purse) = group.key;
@@ -201,7 +249,14 @@ impl Groups {
             let amount = i64::try_from(group.credits.unsigned_abs()).map_err(|_| Overflow)?;
             let amount = Credits::from_raw(amount);
             entries.push(if group.credits > 0 {
-                state.account.withdrawal(Draw { from: purse, credits: amount }, cause, &text)?
+                state.account.withdrawal(
+                    Draw {
+                        from: purse,
+                        credits: amount,
+                    },
+                    cause,
+                    &text,
+                )?
             } else {
                 state.account.refund(purse, amount, cause, &text)?
             });
@@ -212,11 +267,16 @@ impl Groups {
 
 /// `API call: 15000 call in 150 events`.
 fn describe(rules: &RuleBook, group: &Group) -> String {
-    let (name, unit) =
-        rules.get(&group.cause.metric).map_or(("Usage", "unit"), |metric| (&metric.name, &metric.unit));
+    let (name, unit) = rules
+        .get(&group.cause.metric)
+        .map_or(("Usage", "unit"), |metric| (&metric.name, &metric.unit));
     let events = group.cause.events;
     let plural = if events == 1 { "event" } else { "events" };
-    let overdraft = if group.key.2 == Purse::Overdraft { ", beyond the credits" } else { "" };
+    let overdraft = if group.key.2 == Purse::Overdraft {
+        ", beyond the credits"
+    } else {
+        ""
+    };
     format!("{name}: {} {unit} in {events} {plural}{overdraft}", group.units)
 }
 

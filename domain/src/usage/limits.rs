@@ -12,7 +12,11 @@ pub const DEFAULT_BACK_DATE_DAYS: i64 = 35;
 ///
 /// # Errors
 /// In the future, or too long ago.
-pub fn check_occurred_at(occurred: Timestamp, now: Timestamp, max_age_seconds: Option<i64>) -> Result<(), Refusal> {
+pub fn check_occurred_at(
+    occurred: Timestamp,
+    now: Timestamp,
+    max_age_seconds: Option<i64>,
+) -> Result<(), Refusal> {
     if occurred > now.plus_seconds(MAX_AHEAD_SECONDS) {
         return Err(Refusal::OccurredInFuture);
     }

@@ -7,9 +7,15 @@
 use super::{CounterKey, CustomerState, event::PendingEvent};
 use crate::{
     amount::{Credits, Overflow},
-    credit::draws::{Draw, Draws, Purse},
+    credit::{
+        block::Block,
+        burn::GivenBack,
+        draws::{Draw, Draws, Purse},
+    },
+    customer::Settlement,
     ledger::{Cause, Entry, EntryKind, UsageCause},
     metering::{Position, rule::MeteringRule},
+    time::Timestamp,
 };
 
 /// The event to take back, as it was rated.
@@ -42,15 +48,14 @@ pub struct Voided {
 ///
 /// # Errors
 /// A count or a balance outside its range.
-pub fn void(
-    state: &mut CustomerState,
-    usage: &RatedUsage<'_>,
-    at: crate::time::Timestamp,
-) -> Result<Voided, Overflow> {
+pub fn void(state: &mut CustomerState, usage: &RatedUsage<'_>, at: Timestamp) -> Result<Voided, Overflow> {
     let count = state.counters.entry(usage.counter).or_default();
     let to = count.position.without(usage.event.units)?;
     let credits = match usage.rule {
-        Some(rule) => rule.price.between(to, count.position)?,
+        // An empty cycle costs nothing, whatever versions have priced it.
+        _ if to.events == 0 => count.credits,
+        // Not more than the cycle has cost, should a later version have moved the count into a dearer tier.
+        Some(rule) => rule.price.between(to, count.position)?.min(count.credits),
         None => Credits::ZERO,
     };
     let from = count.position;
@@ -61,13 +66,45 @@ pub fn void(
     }
     let draws = owners(&mut count.draws, &usage.draws, credits)?;
     let given = state.funds.give_back(&draws, at)?;
-    let mut voided = Voided { credits, lapsed: given.lapsed, homeless: given.homeless, ..Voided::default() };
-    for part in given.returns {
+    let mut voided = Voided {
+        credits,
+        lapsed: given.lapsed,
+        homeless: given.homeless,
+        ..Voided::default()
+    };
+    for part in &given.returns {
         let cause = cause(usage, from, to, part.to);
-        voided.entries.push(state.account.refund(part.to, part.credits, cause, "Usage taken back")?);
+        voided.entries.push(
+            state
+                .account
+                .refund(part.to, part.credits, cause, "Usage taken back")?,
+        );
     }
+    repay_overdraft(state, &given, &mut voided)?;
     state.check()?;
     Ok(voided)
+}
+
+/// Had the event never been, its credits would have paid for what became overdraft after it. No more than returned.
+fn repay_overdraft(
+    state: &mut CustomerState,
+    given: &GivenBack,
+    voided: &mut Voided,
+) -> Result<(), Overflow> {
+    if state.settlement != Settlement::NextPurchase {
+        return Ok(());
+    }
+    let returned = |block: &Block| {
+        let part = given
+            .returns
+            .iter()
+            .find(|part| part.to == Purse::Block(block.id));
+        part.map_or(Credits::ZERO, |part| part.credits)
+    };
+    for draw in state.funds.repay(returned)? {
+        voided.entries.push(state.account.repayment(draw)?);
+    }
+    Ok(())
 }
 
 /// Losing a cheap volume tier makes the rest dearer: the difference is debited like usage.
@@ -75,15 +112,22 @@ fn charge_again(
     state: &mut CustomerState,
     usage: &RatedUsage<'_>,
     credits: Credits,
-    at: crate::time::Timestamp,
+    at: Timestamp,
 ) -> Result<Voided, Overflow> {
-    let mut voided = Voided { credits, ..Voided::default() };
+    let mut voided = Voided {
+        credits,
+        ..Voided::default()
+    };
     let count = state.counters.entry(usage.counter).or_default();
     let position = count.position;
     for draw in state.funds.burn(credits.negated()?, usage.event.metric, at)? {
         count.draws.push(draw)?;
         let cause = cause(usage, position.after(usage.event.units)?, position, draw.from);
-        voided.entries.push(state.account.withdrawal(draw, cause, "Usage taken back, volume price lost")?);
+        voided.entries.push(
+            state
+                .account
+                .withdrawal(draw, cause, "Usage taken back, volume price lost")?,
+        );
     }
     state.check()?;
     Ok(voided)
@@ -91,14 +135,21 @@ fn charge_again(
 
 /// Whose credits return: the event's own purses first, then those last debited for the same count.
 fn owners(all: &mut Draws, own: &Draws, amount: Credits) -> Result<Vec<Draw>, Overflow> {
-    let mut own = own.clone();
-    let mut draws = own.pop(amount);
-    for draw in &draws {
-        all.forget(*draw);
+    let mut returns = Draws::default();
+    let mut left = amount;
+    for draw in own.as_slice().iter().rev() {
+        // Only what the count still holds: a price drop or another void may have returned some of it.
+        let credits = all.forget(Draw {
+            credits: draw.credits.min(left),
+            ..*draw
+        });
+        left = left.minus(credits)?;
+        returns.push(Draw { credits, ..*draw })?;
     }
-    let found = Credits::total(draws.iter().map(|draw| draw.credits))?;
-    draws.extend(all.pop(amount.minus(found)?));
-    Ok(draws)
+    for draw in all.pop(left) {
+        returns.push(draw)?;
+    }
+    Ok(returns.as_slice().to_vec())
 }
 
 fn cause(usage: &RatedUsage<'_>, from: Position, to: Position, purse: Purse) -> Cause {

@@ -1,0 +1,331 @@
+//! Access: tenants, API keys, and turning a bearer token into an [`Actor`].
+//!
+//! A key is 160 random bits; only its SHA-256 is kept, which is enough for a secret that cannot be guessed. A known key is
+//! believed for [`Cache::LIFE`], so a revocation reaches other processes within that time and this one at once.
+
+mod store;
+mod view;
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use domain::{
+    id::{ApiKeyId, TenantId},
+    rejection::Rejection,
+    time::Timestamp,
+};
+use rand::RngExt;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+pub use self::view::{ApiKey, Mode, NewKey, Tenant, Viewer};
+use crate::{
+    App,
+    actor::{Actor, Scope},
+    error::{Error, Result},
+    idempotency::{Claim, Once, claim},
+    op::Op,
+    page::{Page, Slice},
+};
+
+/// The tenant that `dev` and the bootstrap key belong to.
+pub const DEFAULT_TENANT: &str = "default";
+/// Shortest bootstrap key, in characters. Anything shorter could be guessed.
+pub const MIN_BOOTSTRAP_KEY: usize = 32;
+/// Characters of a key's secret part: 32 of 62 possible ones are more than 190 bits.
+const SECRET_LENGTH: usize = 32;
+const SECRET_ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/// Longest name of a tenant or key, in bytes.
+const MAX_NAME: usize = 100;
+
+/// Keys that were looked up a moment ago.
+#[derive(Debug, Default)]
+pub struct Cache(Mutex<HashMap<String, Known>>);
+
+#[derive(Debug, Clone)]
+struct Known {
+    actor: Actor,
+    expires_at: Option<Timestamp>,
+    until: Instant,
+}
+
+impl Cache {
+    /// How long a key is believed without asking the database again.
+    pub const LIFE: Duration = Duration::from_secs(5);
+    /// Keys kept; far more than a deployment has.
+    const MAX_KEYS: usize = 10_000;
+
+    fn get(&self, hash: &str) -> Option<Known> {
+        let known = self.lock().get(hash).cloned()?;
+        (known.until > Instant::now()).then_some(known)
+    }
+
+    fn put(&self, hash: String, known: Known) {
+        let mut keys = self.lock();
+        if keys.len() >= Self::MAX_KEYS {
+            keys.clear();
+        }
+        keys.insert(hash, known);
+    }
+
+    fn clear(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Known>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who a bearer token belongs to. `None`: nobody. At most one statement.
+///
+/// # Errors
+/// The database is out of reach: nobody is let in.
+pub async fn authenticate(app: &App, token: &str) -> Result<Option<Actor>> {
+    let hash = hash(token);
+    let now = app.now();
+    let known = match app.keys().get(&hash) {
+        Some(known) => known,
+        None => match store::find_key(app.db().reader(), &hash).await? {
+            Some(row) => {
+                let known = Known {
+                    actor: view::actor(&row),
+                    expires_at: row.expires_at.map(Timestamp::from_micros),
+                    until: Instant::now() + Cache::LIFE,
+                };
+                app.keys().put(hash, known.clone());
+                known
+            }
+            None => return Ok(None),
+        },
+    };
+    Ok(known
+        .expires_at
+        .is_none_or(|end| now < end)
+        .then_some(known.actor))
+}
+
+/// The tenant of a name, made if there is none. Answers whether it was made.
+///
+/// # Errors
+/// A name that is empty or too long, or an existing tenant of the other mode.
+pub async fn ensure_tenant(app: &App, name: &str, mode: Option<Mode>) -> Result<(Tenant, bool)> {
+    check_name("name", name)?;
+    let op = Op::begin(app).await?;
+    let fresh = Tenant {
+        id: TenantId(op.new_id()),
+        name: name.to_owned(),
+        mode: mode.unwrap_or(Mode::Test),
+    };
+    let made = store::insert_tenant(&op, &fresh).await?;
+    let tenant = store::find_tenant(op.tx(), name)
+        .await?
+        .ok_or_else(|| Error::Internal(format!("tenant `{name}` is neither there nor could it be made")))?;
+    let tenant = Tenant::try_from(tenant)?;
+    if mode.is_some_and(|mode| mode != tenant.mode) {
+        return Err(Rejection::invalid("mode", format!("tenant `{name}` exists with the other mode")).into());
+    }
+    op.commit().await?;
+    Ok((tenant, made))
+}
+
+/// The tenant of a name.
+///
+/// # Errors
+/// There is none.
+pub async fn tenant(app: &App, name: &str) -> Result<Tenant> {
+    let row = store::find_tenant(app.db().reader(), name).await?;
+    Ok(Tenant::try_from(
+        row.ok_or_else(|| Rejection::not_found("tenant", "tenant"))?,
+    )?)
+}
+
+/// Makes sure that a fixed key exists with every scope. For automation that must know the key beforehand.
+///
+/// # Errors
+/// A key shorter than [`MIN_BOOTSTRAP_KEY`] or with characters that are not visible ASCII.
+pub async fn ensure_bootstrap_key(app: &App, tenant: &Tenant, key: &str) -> Result<()> {
+    if key.len() < MIN_BOOTSTRAP_KEY || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let message =
+            format!("the bootstrap key must have {MIN_BOOTSTRAP_KEY} or more visible ASCII characters");
+        return Err(Rejection::invalid("bootstrapKey", message).into());
+    }
+    let op = Op::begin(app).await?;
+    let row = ApiKey {
+        id: ApiKeyId(op.new_id()),
+        name: "bootstrap".to_owned(),
+        hint: hint(key),
+        scopes: Scope::ALL.to_vec(),
+        created_at: op.now(),
+        expires_at: None,
+        revoked_at: None,
+    };
+    store::insert_key(&op, tenant.id, &row, &hash(key)).await?;
+    op.commit().await
+}
+
+/// What a new key may do and for how long.
+#[derive(Debug, Clone, Serialize)]
+pub struct CreateApiKey {
+    /// Name for people.
+    pub name: String,
+    /// What it may do.
+    pub scopes: Vec<String>,
+    /// First instant at which it is no longer good.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Makes a key that may do no more than its maker. The secret is shown once: a replay answers without it.
+///
+/// # Errors
+/// An unknown scope, one that the maker lacks, a name that is empty or too long, or an expiry in the past.
+pub async fn create_key(app: &App, actor: &Actor, input: CreateApiKey, key: &str) -> Result<Once<NewKey>> {
+    actor.require(Scope::AccessWrite)?;
+    check_name("name", &input.name)?;
+    let scopes = check_scopes(actor, &input.scopes)?;
+    let op = Op::begin(app).await?;
+    if input.expires_at.is_some_and(|end| end <= op.now()) {
+        return Err(Rejection::invalid("expiresAt", "the expiry must lie in the future").into());
+    }
+    let fresh = match claim(&op, actor.tenant, "createApiKey", key, &input).await? {
+        Claim::Replay(known) => {
+            return Ok(Once {
+                value: NewKey {
+                    secret: None,
+                    key: known.value,
+                },
+                replay: true,
+            });
+        }
+        Claim::Fresh(fresh) => fresh,
+    };
+    let mode = store::mode(&op, actor.tenant).await?;
+    let secret = secret(mode);
+    let row = ApiKey {
+        id: ApiKeyId(op.new_id()),
+        name: input.name,
+        hint: hint(&secret),
+        scopes,
+        created_at: op.now(),
+        expires_at: input.expires_at,
+        revoked_at: None,
+    };
+    store::insert_key(&op, actor.tenant, &row, &hash(&secret)).await?;
+    let made = fresh.settle(&op, row).await?;
+    op.commit().await?;
+    Ok(Once {
+        value: NewKey {
+            secret: Some(secret),
+            key: made.value,
+        },
+        replay: false,
+    })
+}
+
+/// Revokes a key of the tenant. Doing it again changes nothing.
+///
+/// # Errors
+/// No such key.
+pub async fn revoke_key(app: &App, actor: &Actor, id: ApiKeyId, key: &str) -> Result<Once<ApiKey>> {
+    actor.require(Scope::AccessWrite)?;
+    let op = Op::begin(app).await?;
+    let fresh = match claim(&op, actor.tenant, "revokeApiKey", key, &id).await? {
+        Claim::Replay(known) => return Ok(known),
+        Claim::Fresh(fresh) => fresh,
+    };
+    store::revoke_key(&op, actor.tenant, id).await?;
+    let row = store::get_key(op.tx(), actor.tenant, id).await?;
+    let row = row.ok_or_else(|| Rejection::not_found("id", "API key"))?;
+    let done = fresh.settle(&op, ApiKey::from(row)).await?;
+    op.commit().await?;
+    app.keys().clear();
+    Ok(done)
+}
+
+/// One key of the tenant.
+///
+/// # Errors
+/// The scope is missing.
+pub async fn key(app: &App, actor: &Actor, id: ApiKeyId) -> Result<Option<ApiKey>> {
+    actor.require(Scope::AccessRead)?;
+    Ok(store::get_key(app.db().reader(), actor.tenant, id)
+        .await?
+        .map(ApiKey::from))
+}
+
+/// The tenant's keys, oldest first.
+///
+/// # Errors
+/// The scope is missing.
+pub async fn keys(app: &App, actor: &Actor, page: Page<ApiKeyId>) -> Result<Slice<ApiKey>> {
+    actor.require(Scope::AccessRead)?;
+    store::list_keys(app.db().reader(), actor.tenant, page)
+        .await?
+        .try_map(|row| Ok(ApiKey::from(row)))
+}
+
+/// Who is asking.
+///
+/// # Errors
+/// The database is out of reach.
+pub async fn viewer(app: &App, actor: &Actor) -> Result<Viewer> {
+    let tenant = store::get_tenant(app.db().reader(), actor.tenant).await?;
+    Ok(Viewer {
+        tenant: Tenant::try_from(tenant)?,
+        key: actor.key,
+        scopes: actor.scopes.clone(),
+    })
+}
+
+fn check_scopes(actor: &Actor, names: &[String]) -> Result<Vec<Scope>> {
+    let mut scopes = Vec::new();
+    for name in names {
+        let scope: Scope = name
+            .parse()
+            .map_err(|why: String| Rejection::invalid("scopes", why))?;
+        if !actor.scopes.contains(&scope) {
+            return Err(
+                Rejection::invalid("scopes", format!("you lack the scope `{scope}` yourself")).into(),
+            );
+        }
+        scopes.push(scope);
+    }
+    scopes.sort_unstable();
+    scopes.dedup();
+    if scopes.is_empty() {
+        return Err(Rejection::invalid("scopes", "a key needs at least one scope").into());
+    }
+    Ok(scopes)
+}
+
+pub(crate) fn check_name(field: &str, name: &str) -> Result<()> {
+    if name.trim().is_empty() || name.len() > MAX_NAME {
+        return Err(Rejection::invalid(
+            field,
+            format!("a name has 1 to {MAX_NAME} bytes and is not blank"),
+        )
+        .into());
+    }
+    Ok(())
+}
+
+fn secret(mode: Mode) -> String {
+    let mut rng = rand::rng();
+    let body: String = (0..SECRET_LENGTH)
+        .map(|_| char::from(SECRET_ALPHABET[rng.random_range(0..SECRET_ALPHABET.len())]))
+        .collect();
+    format!("{}{body}", mode.key_prefix())
+}
+
+fn hash(token: &str) -> String {
+    hex::encode(Sha256::digest(token.as_bytes()))
+}
+
+/// First eight and last four characters: enough to recognise a key, far too little to use it.
+fn hint(key: &str) -> String {
+    let (first, last) = (&key[..key.len().min(8)], &key[key.len().saturating_sub(4)..]);
+    format!("{first}…{last}")
+}

@@ -1,0 +1,138 @@
+//! What is read of tenants and keys.
+
+use domain::{
+    id::{ApiKeyId, TenantId},
+    time::Timestamp,
+};
+use entity::{Corrupt, api_key, from_text, tenant};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::actor::{Actor, Scope};
+
+/// Whether a tenant handles real money.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Mode {
+    /// Real customers.
+    Live,
+    /// For trying things out.
+    Test,
+}
+
+impl Mode {
+    /// What the tenant's keys begin with.
+    #[must_use]
+    pub fn key_prefix(self) -> &'static str {
+        match self {
+            Self::Live => "tg_live_",
+            Self::Test => "tg_test_",
+        }
+    }
+}
+
+/// A vendor in one environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenant {
+    /// Its name.
+    pub id: TenantId,
+    /// Name for people, unique.
+    pub name: String,
+    /// Whether it handles real money.
+    pub mode: Mode,
+}
+
+impl TryFrom<tenant::Model> for Tenant {
+    type Error = Corrupt;
+
+    fn try_from(row: tenant::Model) -> Result<Self, Corrupt> {
+        Ok(Self {
+            id: TenantId(row.id),
+            mode: from_text("tenant", &row.mode)?,
+            name: row.name,
+        })
+    }
+}
+
+/// A credential, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiKey {
+    /// Its name.
+    pub id: ApiKeyId,
+    /// Name for people.
+    pub name: String,
+    /// First and last characters.
+    pub hint: String,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// First instant at which it is no longer good.
+    pub expires_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl From<api_key::Model> for ApiKey {
+    fn from(row: api_key::Model) -> Self {
+        Self {
+            scopes: scopes(&row),
+            id: ApiKeyId(row.id),
+            name: row.name,
+            hint: row.hint,
+            created_at: Timestamp::from_micros(row.created_at),
+            expires_at: row.expires_at.map(Timestamp::from_micros),
+            revoked_at: row.revoked_at.map(Timestamp::from_micros),
+        }
+    }
+}
+
+/// A key that has just been made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewKey {
+    /// The secret; only the first answer has it.
+    pub secret: Option<String>,
+    /// The key.
+    pub key: ApiKey,
+}
+
+/// Who is asking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Viewer {
+    /// For which tenant.
+    pub tenant: Tenant,
+    /// With which key.
+    pub key: Option<ApiKeyId>,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+}
+
+/// The actor of a key.
+pub(super) fn actor(row: &api_key::Model) -> Actor {
+    Actor {
+        tenant: TenantId(row.tenant_id),
+        key: Some(ApiKeyId(row.id)),
+        scopes: scopes(row),
+    }
+}
+
+/// A scope that this version does not know gives nothing.
+fn scopes(row: &api_key::Model) -> Vec<Scope> {
+    row.scopes
+        .split(' ')
+        .filter_map(|name| name.parse().ok())
+        .collect()
+}
+
+impl Serialize for Scope {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Scope {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
+    }
+}

@@ -1,0 +1,361 @@
+//! Catalog: what is counted and what it costs.
+
+mod store;
+mod view;
+
+use std::collections::BTreeMap;
+
+use domain::{
+    amount::{Credits, Quantity},
+    id::{MeteringRuleId, MetricId, TenantId},
+    metering::{
+        Position, Price,
+        rule::{MeteringRule, Properties, RuleBook, place, select, validate_properties},
+    },
+    rejection::{Rejection, RejectionCode},
+    time::Timestamp,
+};
+use sea_orm::ConnectionTrait;
+use serde::Serialize;
+
+pub use self::view::{Metric, PricePreview, Rule};
+use crate::{
+    App,
+    access::check_name,
+    actor::{Actor, Scope},
+    customer::{self, CustomerRef},
+    error::{Error, Result},
+    idempotency::{Claim, Once, claim},
+    op::Op,
+    page::{Page, Slice},
+    usage,
+};
+
+/// Longest key of a metric, in bytes.
+const MAX_KEY: usize = 64;
+/// Most versions a metric's price may have; bounds what a drain reads.
+const MAX_RULES: usize = 1_000;
+
+/// A metric to create.
+#[derive(Debug, Clone, Serialize)]
+pub struct CreateMetric {
+    /// Name used in usage events: lower-case letters, digits, `_`, `-`, `.`.
+    pub key: String,
+    /// Name for people.
+    pub name: String,
+    /// Name of one unit, such as `call`; `unit` when absent.
+    pub unit: Option<String>,
+}
+
+/// Creates a metric.
+///
+/// # Errors
+/// A key that is taken or malformed, a name that is empty or too long.
+pub async fn create_metric(app: &App, actor: &Actor, input: CreateMetric, key: &str) -> Result<Once<Metric>> {
+    actor.require(Scope::CatalogWrite)?;
+    check_metric_key(&input.key)?;
+    check_name("name", &input.name)?;
+    let unit = input.unit.clone().unwrap_or_else(|| "unit".to_owned());
+    check_name("unit", &unit)?;
+    let op = Op::begin(app).await?;
+    let fresh = match claim(&op, actor.tenant, "createMetric", key, &input).await? {
+        Claim::Replay(known) => return Ok(known),
+        Claim::Fresh(fresh) => fresh,
+    };
+    let metric = Metric {
+        id: MetricId(op.new_id()),
+        key: input.key,
+        name: input.name,
+        unit,
+        created_at: op.now(),
+        archived_at: None,
+    };
+    if !store::insert_metric(&op, actor.tenant, &metric).await? {
+        let message = format!("a metric with the key `{}` exists", metric.key);
+        return Err(Rejection::new(RejectionCode::AlreadyExists, "key", message).into());
+    }
+    store::touch(&op, actor.tenant).await?;
+    let done = fresh.settle(&op, metric).await?;
+    op.commit().await?;
+    app.directory().forget_metrics(actor.tenant);
+    Ok(done)
+}
+
+/// What to change of a metric; `None` leaves it.
+#[derive(Debug, Clone, Default)]
+pub struct UpdateMetric {
+    /// Name for people.
+    pub name: Option<String>,
+    /// Name of one unit.
+    pub unit: Option<String>,
+    /// Whether it stops accepting usage.
+    pub archived: Option<bool>,
+}
+
+/// Changes a metric. Its key never changes.
+///
+/// # Errors
+/// No such metric, a name that is empty or too long.
+pub async fn update_metric(app: &App, actor: &Actor, key: &str, input: UpdateMetric) -> Result<Metric> {
+    actor.require(Scope::CatalogWrite)?;
+    for (field, name) in [("name", &input.name), ("unit", &input.unit)] {
+        name.as_ref().map_or(Ok(()), |name| check_name(field, name))?;
+    }
+    let op = Op::begin(app).await?;
+    let row = store::lock_metric(&op, actor.tenant, key).await?;
+    let mut metric = Metric::from(row.ok_or_else(|| Rejection::not_found("key", "metric"))?);
+    metric.name = input.name.unwrap_or(metric.name);
+    metric.unit = input.unit.unwrap_or(metric.unit);
+    metric.archived_at = match input.archived {
+        Some(true) => metric.archived_at.or(Some(op.now())),
+        Some(false) => None,
+        None => metric.archived_at,
+    };
+    store::update_metric(&op, &metric).await?;
+    store::touch(&op, actor.tenant).await?;
+    op.commit().await?;
+    app.directory().forget_metrics(actor.tenant);
+    Ok(metric)
+}
+
+/// A new version of a metric's price.
+#[derive(Debug, Clone, Serialize)]
+pub struct CreateRule {
+    /// Which metric.
+    pub metric_key: String,
+    /// Properties an event must have; empty: every event.
+    pub matches: Properties,
+    /// What it costs.
+    pub price: Price,
+    /// When it begins to apply; see [`place`] for the default.
+    pub effective_from: Option<Timestamp>,
+}
+
+/// Adds a version of a metric's price. The version before it ends where this one begins.
+///
+/// # Errors
+/// No such metric, an impossible price, an ambiguous match, or a beginning in the past.
+pub async fn create_rule(app: &App, actor: &Actor, input: CreateRule, key: &str) -> Result<Once<Rule>> {
+    actor.require(Scope::CatalogWrite)?;
+    input.price.validate().map_err(|no| no.under("price"))?;
+    validate_properties(&input.matches, "match")?;
+    let op = Op::begin(app).await?;
+    let fresh = match claim(&op, actor.tenant, "createMeteringRule", key, &input).await? {
+        Claim::Replay(known) => return Ok(known),
+        Claim::Fresh(fresh) => fresh,
+    };
+    // The lock on the metric makes versions come one after the other.
+    let metric = store::lock_metric(&op, actor.tenant, &input.metric_key).await?;
+    let metric = metric.ok_or_else(|| Rejection::not_found("metricKey", "metric"))?;
+    let existing = store::rules_of(op.tx(), &[MetricId(metric.id)]).await?;
+    if existing.len() >= MAX_RULES {
+        return Err(
+            Rejection::invalid("metricKey", format!("a metric has at most {MAX_RULES} versions")).into(),
+        );
+    }
+    let placed = place(&existing, &input.matches, input.effective_from, op.now())?;
+    let id = MeteringRuleId(op.new_id());
+    let rule = MeteringRule {
+        id,
+        metric: MetricId(metric.id),
+        version: placed.version,
+        matches: input.matches,
+        line: placed.line.unwrap_or(id),
+        price: input.price,
+        effective_from: placed.effective_from,
+        effective_to: None,
+    };
+    if let Some(previous) = placed.ends {
+        store::end_rule(&op, previous, placed.effective_from).await?;
+    }
+    store::insert_rule(&op, actor.tenant, &rule).await?;
+    store::touch(&op, actor.tenant).await?;
+    let view = Rule::new(rule, metric.key, op.now());
+    let done = fresh.settle(&op, view).await?;
+    op.commit().await?;
+    Ok(done)
+}
+
+/// One metric by key.
+///
+/// # Errors
+/// The scope is missing.
+pub async fn metric(app: &App, actor: &Actor, key: &str) -> Result<Option<Metric>> {
+    actor.require(Scope::CatalogRead)?;
+    Ok(store::find_metric(app.db().reader(), actor.tenant, key)
+        .await?
+        .map(Metric::from))
+}
+
+/// One metric by id.
+///
+/// # Errors
+/// The scope is missing.
+pub async fn metric_by_id(app: &App, actor: &Actor, id: MetricId) -> Result<Option<Metric>> {
+    actor.require(Scope::CatalogRead)?;
+    let names = store::metrics_by_id(app.db().reader(), actor.tenant, &[id]).await?;
+    Ok(names.into_iter().next().map(Metric::from))
+}
+
+/// The tenant's metrics, oldest first.
+///
+/// # Errors
+/// The scope is missing.
+pub async fn metrics(app: &App, actor: &Actor, page: Page<MetricId>) -> Result<Slice<Metric>> {
+    actor.require(Scope::CatalogRead)?;
+    store::list_metrics(app.db().reader(), actor.tenant, page)
+        .await?
+        .try_map(|row| Ok(Metric::from(row)))
+}
+
+/// One version of a price by id.
+///
+/// # Errors
+/// The scope is missing.
+pub async fn rule(app: &App, actor: &Actor, id: MeteringRuleId) -> Result<Option<Rule>> {
+    actor.require(Scope::CatalogRead)?;
+    store::get_rule(app.db().reader(), actor.tenant, id).await
+}
+
+/// The versions of the tenant's prices, oldest first; of one metric when a key is given.
+///
+/// # Errors
+/// The scope is missing, or no such metric.
+pub async fn rules(
+    app: &App,
+    actor: &Actor,
+    metric_key: Option<&str>,
+    page: Page<MeteringRuleId>,
+) -> Result<Slice<Rule>> {
+    actor.require(Scope::CatalogRead)?;
+    let metric = match metric_key {
+        Some(key) => {
+            let row = store::find_metric(app.db().reader(), actor.tenant, key).await?;
+            Some(MetricId(
+                row.ok_or_else(|| Rejection::not_found("metricKey", "metric"))?.id,
+            ))
+        }
+        None => None,
+    };
+    store::list_rules(app.db().reader(), actor.tenant, metric, page).await
+}
+
+/// What usage would cost.
+#[derive(Debug, Clone)]
+pub struct PreviewRequest {
+    /// Which metric.
+    pub metric_key: String,
+    /// How much.
+    pub units: Quantity,
+    /// Whose cycle to continue; `None`: an empty one.
+    pub customer: Option<CustomerRef>,
+    /// Facts that a rule may match on.
+    pub properties: Properties,
+    /// When it would happen; `None`: now.
+    pub at: Option<Timestamp>,
+}
+
+/// Prices one event without recording it: the same arithmetic as the drain.
+///
+/// # Errors
+/// No such metric or customer, or an amount that is too large.
+pub async fn price_preview(app: &App, actor: &Actor, request: PreviewRequest) -> Result<PricePreview> {
+    actor.require(Scope::CatalogRead)?;
+    if request.units.is_negative() {
+        return Err(Rejection::invalid("units", "units must not be negative").into());
+    }
+    validate_properties(&request.properties, "properties")?;
+    let db = app.db().reader();
+    let metric = store::find_metric(db, actor.tenant, &request.metric_key).await?;
+    let metric = MetricId(
+        metric
+            .ok_or_else(|| Rejection::not_found("metricKey", "metric"))?
+            .id,
+    );
+    let at = request.at.unwrap_or_else(|| app.now());
+    let rules = store::rules_of(db, &[metric]).await?;
+    let rule = select(&rules, &request.properties, at);
+    let from = match &request.customer {
+        Some(customer) => {
+            let customer = customer::resolve(db, actor.tenant, customer).await?;
+            usage::position(db, customer, metric, rule.map(|rule| rule.line), at).await?
+        }
+        None => Position::default(),
+    };
+    let to = from.after(request.units)?;
+    let credits = rule.map_or(Ok(Credits::ZERO), |rule| rule.price.between(from, to))?;
+    let rule = rule.map(|rule| Rule::new(rule.clone(), request.metric_key.clone(), at));
+    Ok(PricePreview {
+        credits,
+        from: from.units,
+        to: to.units,
+        rule,
+    })
+}
+
+/// The rules of metrics, for pricing. Two statements.
+pub(crate) async fn rule_book_in(db: &impl ConnectionTrait, metrics: &[MetricId]) -> Result<RuleBook> {
+    store::rule_book(db, metrics).await
+}
+
+/// A tenant's metrics by key, with the number of the catalog they belong to. Two statements.
+pub(crate) async fn metrics_by_key_in(
+    db: &impl ConnectionTrait,
+    tenant: TenantId,
+) -> Result<(i64, BTreeMap<String, Metric>)> {
+    // The number is read first: a change in between only makes the cache look again.
+    let version = store::version(db, tenant).await?;
+    let metrics = store::all_metrics(db, tenant).await?;
+    Ok((
+        version,
+        metrics
+            .into_iter()
+            .map(|row| (row.key.clone(), Metric::from(row)))
+            .collect(),
+    ))
+}
+
+/// The number of a tenant's catalog; it grows with every change.
+pub(crate) async fn version_in(db: &impl ConnectionTrait, tenant: TenantId) -> Result<i64> {
+    store::version(db, tenant).await
+}
+
+/// The ids of metrics by key.
+///
+/// # Errors
+/// A key that does not exist, blaming `field`.
+pub(crate) async fn metric_ids_in(
+    db: &impl ConnectionTrait,
+    tenant: TenantId,
+    keys: &[String],
+    field: &str,
+) -> Result<Vec<MetricId>> {
+    let found = store::find_metrics(db, tenant, keys).await?;
+    keys.iter()
+        .map(|key| {
+            let row = found.iter().find(|row| row.key == *key);
+            row.map(|row| MetricId(row.id))
+                .ok_or_else(|| Error::from(Rejection::not_found(field, "metric")))
+        })
+        .collect()
+}
+
+/// The keys of metrics by id, for views.
+pub(crate) async fn metric_keys_in(
+    db: &impl ConnectionTrait,
+    tenant: TenantId,
+    ids: &[MetricId],
+) -> Result<BTreeMap<MetricId, String>> {
+    let rows = store::metrics_by_id(db, tenant, ids).await?;
+    Ok(rows.into_iter().map(|row| (MetricId(row.id), row.key)).collect())
+}
+
+fn check_metric_key(key: &str) -> Result<()> {
+    let fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-.".contains(&byte);
+    if key.is_empty() || key.len() > MAX_KEY || !key.bytes().all(fine) {
+        let message =
+            format!("a metric key has 1 to {MAX_KEY} of: lower-case letters, digits, `_`, `-`, `.`");
+        return Err(Rejection::invalid("key", message).into());
+    }
+    Ok(())
+}

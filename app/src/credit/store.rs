@@ -1,0 +1,511 @@
+//! The SQL of credits.
+
+use std::collections::{BTreeSet, HashMap};
+
+use domain::{
+    amount::{Credits, Quantity},
+    credit::{
+        block::{Block, BlockState},
+        burn::rank,
+    },
+    customer::Terms,
+    id::{BlockId, CustomerId, EntryId, EventId, MeteringRuleId, MetricId, TenantId},
+    ledger::{Account, UsageCause},
+    metering::Position,
+    time::Timestamp,
+};
+use entity::{account, block, customer, from_text, ledger_entry, to_text};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, ExprTrait, JoinType, QueryFilter,
+    QueryOrder, QuerySelect, Value, sea_query::Expr,
+};
+use uuid::Uuid;
+
+use super::{
+    Posting,
+    view::{Balance, BlockView, LedgerLine},
+};
+use crate::{
+    catalog,
+    error::{Error, Result},
+    op::Op,
+    page::{Page, Slice, ordered},
+    sql::{Rows, statement},
+};
+
+/// Most blocks of a customer that are read for a list. Spent ones beyond it are not shown.
+const MAX_BLOCKS: u64 = 10_000;
+/// Pending events are counted up to here; more is "a lot".
+const MAX_PENDING_COUNT: i64 = 100_000;
+
+/// Writes what changes did: accounts, blocks and ledger, one statement each for any number of customers.
+pub(crate) async fn post_in(op: &mut Op, postings: &[&Posting]) -> Result<()> {
+    if postings.is_empty() {
+        return Ok(());
+    }
+    for posting in postings {
+        if posting.account.blocks.is_negative() || posting.account.overdraft.is_negative() {
+            return Err(Error::Internal(format!(
+                "totals of {} would be negative",
+                posting.customer
+            )));
+        }
+        op.changed(posting.customer);
+    }
+    update_accounts(op, postings).await?;
+    update_blocks(op, postings).await?;
+    insert_entries(op, postings).await
+}
+
+async fn update_accounts(op: &Op, postings: &[&Posting]) -> Result<()> {
+    let all = || postings.iter();
+    Rows::default()
+        .id("customer_id", all().map(|it| it.customer.0))
+        .int("sequence", all().map(|it| it.account.sequence))
+        .int("blocks", all().map(|it| it.account.blocks.raw()))
+        .int("overdraft", all().map(|it| it.account.overdraft.raw()))
+        .execute(
+            op.tx(),
+            "UPDATE account SET sequence = v.sequence, blocks = v.blocks, overdraft = v.overdraft,
+                revision = account.revision + 1, updated_at = $1
+             FROM {rows} AS v WHERE account.customer_id = v.customer_id",
+            vec![op.now().micros().into()],
+        )
+        .await?;
+    Ok(())
+}
+
+async fn update_blocks(op: &Op, postings: &[&Posting]) -> Result<()> {
+    let all: Vec<_> = postings.iter().flat_map(|posting| &posting.blocks).collect();
+    if all.is_empty() {
+        return Ok(());
+    }
+    Rows::default()
+        .id("id", all.iter().map(|it| it.id.0))
+        .int("remaining", all.iter().map(|it| it.remaining.raw()))
+        .text("state", all.iter().map(|it| to_text(it.state)))
+        .execute(
+            op.tx(),
+            "UPDATE block SET remaining = v.remaining, state = v.state FROM {rows} AS v WHERE block.id = v.id",
+            Vec::new(),
+        )
+        .await?;
+    Ok(())
+}
+
+async fn insert_entries(op: &Op, postings: &[&Posting]) -> Result<()> {
+    let all: Vec<_> = postings
+        .iter()
+        .flat_map(|posting| posting.entries.iter().map(move |entry| (posting, entry)))
+        .collect();
+    if all.is_empty() {
+        return Ok(());
+    }
+    let usage = |get: fn(&UsageCause) -> i64| {
+        all.iter()
+            .map(|(_, it)| it.cause.usage.as_ref().map(get))
+            .collect::<Vec<Option<i64>>>()
+    };
+    let usage_id = |get: fn(&UsageCause) -> Option<Uuid>| {
+        all.iter()
+            .map(|(_, it)| it.cause.usage.as_ref().and_then(get))
+            .collect::<Vec<Option<Uuid>>>()
+    };
+    Rows::default()
+        .id("customer_id", all.iter().map(|(posting, _)| posting.customer.0))
+        .int("sequence", all.iter().map(|(_, it)| it.sequence))
+        .id("tenant_id", all.iter().map(|(posting, _)| posting.tenant.0))
+        .text("kind", all.iter().map(|(_, it)| to_text(it.cause.kind)))
+        .text("effect_key", all.iter().map(|(_, it)| it.cause.effect_key.clone()))
+        .opt_id("block_id", all.iter().map(|(_, it)| it.block.map(|block| block.0)))
+        .int("credits", all.iter().map(|(_, it)| it.credits.raw()))
+        .int("overdraft_change", all.iter().map(|(_, it)| it.overdraft_change.raw()))
+        .int("balance_after", all.iter().map(|(_, it)| it.balance_after.raw()))
+        .int("overdraft_after", all.iter().map(|(_, it)| it.overdraft_after.raw()))
+        .text("description", all.iter().map(|(_, it)| it.description.clone()))
+        .opt_id("metric_id", usage_id(|it| Some(it.metric.0)))
+        .opt_id("rule_id", usage_id(|it| it.rule.map(|rule| rule.0)))
+        .opt_int("period_start", usage(|it| it.period_start.micros()))
+        .opt_int("from_units", usage(|it| it.from.units.raw()))
+        .opt_int("from_events", usage(|it| it.from.events))
+        .opt_int("to_units", usage(|it| it.to.units.raw()))
+        .opt_int("to_events", usage(|it| it.to.events))
+        .opt_id("first_event", usage_id(|it| Some(it.first_event.0)))
+        .opt_id("last_event", usage_id(|it| Some(it.last_event.0)))
+        .opt_int("event_count", usage(|it| it.events))
+        .execute(
+            op.tx(),
+            "INSERT INTO ledger_entry (customer_id, sequence, tenant_id, kind, effect_key, block_id, credits,
+                overdraft_change, balance_after, overdraft_after, description, metric_id, rule_id, period_start,
+                from_units, from_events, to_units, to_events, first_event, last_event, event_count, created_at)
+             SELECT customer_id, sequence, tenant_id, kind, effect_key, block_id, credits,
+                overdraft_change, balance_after, overdraft_after, description, metric_id, rule_id, period_start,
+                from_units, from_events, to_units, to_events, first_event, last_event, event_count, $1
+             FROM {rows} AS v",
+            vec![op.now().micros().into()],
+        )
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn insert_block(
+    op: &Op,
+    tenant: TenantId,
+    customer: CustomerId,
+    block: &Block,
+    description: Option<&str>,
+) -> Result<()> {
+    let row = block::ActiveModel {
+        id: Set(block.id.0),
+        tenant_id: Set(tenant.0),
+        customer_id: Set(customer.0),
+        source: Set(to_text(block.source)),
+        billing: Set(to_text(block.billing)),
+        priority: Set(block.priority),
+        credits: Set(block.credits.raw()),
+        remaining: Set(block.remaining.raw()),
+        granted_at: Set(block.granted_at.micros()),
+        expires_at: Set(block.expires_at.map(Timestamp::micros)),
+        metrics: Set(block.metrics.as_ref().map(serde_json::to_string).transpose()?),
+        state: Set(to_text(block.state)),
+        description: Set(description.map(str::to_owned)),
+    };
+    block::Entity::insert(row).exec_without_returning(op.tx()).await?;
+    Ok(())
+}
+
+/// The blocks of many customers that hold credits, and others by id. One statement.
+pub(crate) async fn blocks_in(
+    db: &impl ConnectionTrait,
+    customers: &[CustomerId],
+    others: &BTreeSet<BlockId>,
+) -> Result<HashMap<CustomerId, Vec<Block>>> {
+    let holding = block::Column::Remaining
+        .gt(0)
+        .or(block::Column::Id.is_in(others.iter().map(|id| id.0)));
+    let rows = block::Entity::find()
+        .filter(block::Column::CustomerId.is_in(customers.iter().map(|customer| customer.0)))
+        .filter(holding)
+        .all(db)
+        .await?;
+    let mut blocks: HashMap<CustomerId, Vec<Block>> = HashMap::new();
+    for row in rows {
+        blocks
+            .entry(CustomerId(row.customer_id))
+            .or_default()
+            .push(Block::try_from(&row)?);
+    }
+    Ok(blocks)
+}
+
+/// The blocks of one customer that hold credits.
+pub(crate) async fn open_blocks(db: &impl ConnectionTrait, customer: CustomerId) -> Result<Vec<Block>> {
+    Ok(blocks_in(db, &[customer], &BTreeSet::new())
+        .await?
+        .remove(&customer)
+        .unwrap_or_default())
+}
+
+pub(super) async fn owner(
+    db: &impl ConnectionTrait,
+    tenant: TenantId,
+    id: BlockId,
+) -> Result<Option<CustomerId>> {
+    let row = block::Entity::find_by_id(id.0)
+        .filter(block::Column::TenantId.eq(tenant.0))
+        .one(db)
+        .await?;
+    Ok(row.map(|row| CustomerId(row.customer_id)))
+}
+
+pub(super) async fn get_block(
+    db: &impl ConnectionTrait,
+    tenant: TenantId,
+    id: BlockId,
+) -> Result<Option<BlockView>> {
+    let row = block::Entity::find_by_id(id.0)
+        .filter(block::Column::TenantId.eq(tenant.0))
+        .one(db)
+        .await?;
+    Ok(views(db, tenant, row.into_iter().collect()).await?.pop())
+}
+
+pub(super) async fn blocks_in_order(
+    db: &impl ConnectionTrait,
+    tenant: TenantId,
+    customer: CustomerId,
+    now: Timestamp,
+) -> Result<Vec<BlockView>> {
+    let rows = block::Entity::find()
+        .filter(block::Column::TenantId.eq(tenant.0))
+        .filter(block::Column::CustomerId.eq(customer.0))
+        .order_by_desc(Expr::col(block::Column::Remaining).gt(0))
+        .order_by_desc(block::Column::Id)
+        .limit(MAX_BLOCKS)
+        .all(db)
+        .await?;
+    let mut blocks = views(db, tenant, rows).await?;
+    blocks.sort_by_cached_key(|view| {
+        let usable = view.block.is_open_at(now) && view.block.remaining.is_positive();
+        (!usable, rank(&view.block))
+    });
+    Ok(blocks)
+}
+
+/// Blocks together with the keys of their metrics.
+async fn views(
+    db: &impl ConnectionTrait,
+    tenant: TenantId,
+    rows: Vec<block::Model>,
+) -> Result<Vec<BlockView>> {
+    let blocks = rows
+        .iter()
+        .map(Block::try_from)
+        .collect::<std::result::Result<Vec<_>, _>>()?;
+    let mut ids: Vec<MetricId> = blocks
+        .iter()
+        .filter_map(|block| block.metrics.clone())
+        .flatten()
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let keys = if ids.is_empty() {
+        Default::default()
+    } else {
+        catalog::metric_keys_in(db, tenant, &ids).await?
+    };
+    let named = |(row, block): (block::Model, Block)| {
+        let metrics = block.metrics.as_ref();
+        let metric_keys = metrics.map(|ids| ids.iter().filter_map(|id| keys.get(id).cloned()).collect());
+        BlockView {
+            block,
+            metric_keys,
+            description: row.description,
+        }
+    };
+    Ok(rows.into_iter().zip(blocks).map(named).collect())
+}
+
+/// Customers with usage accepted before the expiry of a block that is due, and the latest such expiry.
+pub(super) async fn usage_before_expiry(
+    db: &impl ConnectionTrait,
+    due: Timestamp,
+    limit: u64,
+) -> Result<Vec<(CustomerId, Timestamp)>> {
+    let rows = db
+        .query_all_raw(statement(
+            db,
+            "SELECT b.customer_id, MAX(b.expires_at) AS last FROM block b
+             WHERE b.state = 'ACTIVE' AND b.expires_at <= $1 AND EXISTS (
+                SELECT 1 FROM usage_pending p WHERE p.customer_id = b.customer_id AND p.received_at < b.expires_at)
+             GROUP BY b.customer_id ORDER BY b.customer_id LIMIT $2",
+            vec![due.micros().into(), Value::from(i64::try_from(limit).unwrap_or(i64::MAX))],
+        ))
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let last: i64 = row.try_get("", "last")?;
+            Ok((
+                CustomerId(row.try_get("", "customer_id")?),
+                Timestamp::from_micros(last),
+            ))
+        })
+        .collect()
+}
+
+/// Blocks that are due to end and have no usage before them, by customer.
+pub(super) async fn expired(
+    db: &impl ConnectionTrait,
+    due: Timestamp,
+    limit: u64,
+) -> Result<Vec<(CustomerId, Block)>> {
+    let rows = block::Entity::find()
+        .filter(due_condition(due))
+        .order_by_asc(block::Column::CustomerId)
+        .order_by_asc(block::Column::Id)
+        .limit(limit)
+        .all(db)
+        .await?;
+    rows.iter()
+        .map(|row| Ok((CustomerId(row.customer_id), Block::try_from(row)?)))
+        .collect()
+}
+
+pub(super) async fn any_expired(db: &impl ConnectionTrait, due: Timestamp) -> Result<bool> {
+    let due = Condition::all()
+        .add(block::Column::State.eq(to_text(BlockState::Active)))
+        .add(block::Column::ExpiresAt.lte(due.micros()));
+    Ok(block::Entity::find()
+        .filter(due)
+        .limit(1)
+        .one(db)
+        .await?
+        .is_some())
+}
+
+fn due_condition(due: Timestamp) -> Condition {
+    Condition::all()
+        .add(block::Column::State.eq(to_text(BlockState::Active)))
+        .add(block::Column::ExpiresAt.lte(due.micros()))
+        .add(Expr::cust(
+            "NOT EXISTS (SELECT 1 FROM usage_pending p
+                WHERE p.customer_id = block.customer_id AND p.received_at < block.expires_at)",
+        ))
+}
+
+pub(super) async fn balances(
+    db: &impl ConnectionTrait,
+    tenant: TenantId,
+    customers: &[CustomerId],
+    now: Timestamp,
+) -> Result<HashMap<CustomerId, Balance>> {
+    let ids = || customers.iter().map(|customer| customer.0);
+    let rows = customer::Entity::find()
+        .filter(customer::Column::TenantId.eq(tenant.0))
+        .filter(customer::Column::Id.is_in(ids()))
+        .all(db)
+        .await?;
+    let accounts = account::Entity::find()
+        .filter(account::Column::CustomerId.is_in(ids()))
+        .all(db)
+        .await?;
+    let accounts: HashMap<Uuid, Account> = accounts
+        .iter()
+        .map(|row| (row.customer_id, Account::from(row)))
+        .collect();
+    let pending = pending_counts(db, customers).await?;
+    rows.iter()
+        .filter_map(|row| accounts.get(&row.id).map(|account| (row, account)))
+        .map(|(row, account)| {
+            let count = pending.get(&row.id).copied().unwrap_or(0);
+            Ok((
+                CustomerId(row.id),
+                Balance::new(account, &Terms::try_from(row)?, count, now),
+            ))
+        })
+        .collect()
+}
+
+async fn pending_counts(db: &impl ConnectionTrait, customers: &[CustomerId]) -> Result<HashMap<Uuid, i64>> {
+    let rows = Rows::default()
+        .id("id", customers.iter().map(|customer| customer.0))
+        .query(
+            db,
+            "SELECT v.id AS id, (SELECT COUNT(*) FROM (
+                SELECT 1 FROM usage_pending p WHERE p.customer_id = v.id LIMIT $1) AS waiting) AS pending
+             FROM {rows} AS v",
+            vec![MAX_PENDING_COUNT.into()],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get("", "id")?, row.try_get("", "pending")?)))
+        .collect()
+}
+
+/// The present totals and terms of one customer, with the number of its latest change.
+pub(super) async fn present(
+    db: &impl ConnectionTrait,
+    tenant: TenantId,
+    id: CustomerId,
+) -> Result<Option<(Account, Terms, i64)>> {
+    // One statement, so that totals and terms are of the same moment.
+    let account = customer::Entity::belongs_to(account::Entity)
+        .from(customer::Column::Id)
+        .to(account::Column::CustomerId)
+        .into();
+    let found = customer::Entity::find_by_id(id.0)
+        .filter(customer::Column::TenantId.eq(tenant.0))
+        .join(JoinType::InnerJoin, account)
+        .select_also(account::Entity)
+        .one(db)
+        .await?;
+    let Some((customer, Some(account))) = found else {
+        return Ok(None);
+    };
+    Ok(Some((
+        Account::from(&account),
+        Terms::try_from(&customer)?,
+        account.revision,
+    )))
+}
+
+/// Ledger lines after a number, oldest first.
+pub(super) async fn entries_after(
+    db: &impl ConnectionTrait,
+    customer: CustomerId,
+    after: i64,
+    limit: u64,
+) -> Result<Vec<LedgerLine>> {
+    let rows = ledger_entry::Entity::find()
+        .filter(ledger_entry::Column::CustomerId.eq(customer.0))
+        .filter(ledger_entry::Column::Sequence.gt(after))
+        .order_by_asc(ledger_entry::Column::Sequence)
+        .limit(limit)
+        .all(db)
+        .await?;
+    rows.into_iter().map(line).collect()
+}
+
+pub(super) async fn ledger(
+    db: &impl ConnectionTrait,
+    tenant: TenantId,
+    customer: CustomerId,
+    page: Page<i64>,
+) -> Result<Slice<LedgerLine>> {
+    let all = ledger_entry::Entity::find()
+        .filter(ledger_entry::Column::TenantId.eq(tenant.0))
+        .filter(ledger_entry::Column::CustomerId.eq(customer.0));
+    let mut newest_first = ordered(all, ledger_entry::Column::Sequence);
+    newest_first.desc();
+    page.read(newest_first, db).await?.try_map(line)
+}
+
+pub(super) async fn entry(
+    db: &impl ConnectionTrait,
+    tenant: TenantId,
+    id: EntryId,
+) -> Result<Option<LedgerLine>> {
+    ledger_entry::Entity::find_by_id((id.customer.0, id.sequence))
+        .filter(ledger_entry::Column::TenantId.eq(tenant.0))
+        .one(db)
+        .await?
+        .map(line)
+        .transpose()
+}
+
+fn line(row: ledger_entry::Model) -> Result<LedgerLine> {
+    let position = |units: Option<i64>, events: Option<i64>| Position {
+        units: Quantity::from_raw(units.unwrap_or(0)),
+        events: events.unwrap_or(0),
+    };
+    let usage = match (row.metric_id, row.period_start, row.first_event, row.last_event) {
+        (Some(metric), Some(period_start), Some(first), Some(last)) => Some(UsageCause {
+            metric: MetricId(metric),
+            rule: row.rule_id.map(MeteringRuleId),
+            period_start: Timestamp::from_micros(period_start),
+            from: position(row.from_units, row.from_events),
+            to: position(row.to_units, row.to_events),
+            first_event: EventId(first),
+            last_event: EventId(last),
+            events: row.event_count.unwrap_or(0),
+        }),
+        _ => None,
+    };
+    Ok(LedgerLine {
+        id: EntryId {
+            customer: CustomerId(row.customer_id),
+            sequence: row.sequence,
+        }
+        .to_string(),
+        sequence: row.sequence,
+        kind: from_text("ledger_entry", &row.kind)?,
+        credits: Credits::from_raw(row.credits),
+        overdraft_change: Credits::from_raw(row.overdraft_change),
+        balance_after: Credits::from_raw(row.balance_after),
+        overdraft_after: Credits::from_raw(row.overdraft_after),
+        block: row.block_id.map(BlockId),
+        usage,
+        description: row.description,
+        created_at: Timestamp::from_micros(row.created_at),
+    })
+}

@@ -1,0 +1,289 @@
+//! Customers: who the vendor bills, and on what terms.
+
+mod store;
+mod view;
+
+use std::collections::BTreeMap;
+
+use domain::{
+    amount::Credits,
+    customer::{AtZero, Settlement, Terms},
+    id::{CustomerId, TenantId},
+    rejection::{Rejection, RejectionCode},
+};
+use sea_orm::ConnectionTrait;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+pub(crate) use self::store::{find, places};
+pub use self::view::{Customer, InvoiceAddress};
+use crate::{
+    App,
+    access::check_name,
+    actor::{Actor, Scope},
+    error::Result,
+    idempotency::{Claim, Once, claim},
+    op::Op,
+    page::{Page, Slice},
+};
+
+/// Longest external id, in bytes.
+pub const MAX_EXTERNAL_ID: usize = 255;
+/// Longest e-mail address, in bytes (RFC 5321).
+const MAX_EMAIL: usize = 254;
+/// Longest line of an address or purchase order number, in bytes.
+const MAX_LINE: usize = 200;
+/// Most entries of metadata.
+const MAX_METADATA: usize = 50;
+/// Largest metadata, in bytes of JSON.
+const MAX_METADATA_BYTES: usize = 8_192;
+/// Partitions of the work. More would make batches smaller, fewer would let fewer workers share it. Part of stored data.
+pub const SHARDS: i32 = 32;
+
+/// How a request names a customer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CustomerRef {
+    /// By our id.
+    Id(CustomerId),
+    /// By the vendor's own name.
+    External(String),
+}
+
+/// Which partition of the work a customer belongs to. Ids end in random bits, so this spreads evenly.
+#[must_use]
+pub fn shard_of(customer: CustomerId) -> i32 {
+    (customer.0.as_u128() % 32) as i32
+}
+
+/// A customer to create.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct CreateCustomer {
+    /// The vendor's own name for the customer, unique per tenant.
+    pub external_id: String,
+    /// Name for people.
+    pub name: Option<String>,
+    /// What happens when credits are used up.
+    pub at_zero: AtZero,
+    /// How far below zero checks allow.
+    pub overage_line: Option<Credits>,
+    /// Who pays back an overdraft.
+    pub settlement: Settlement,
+    /// Where bills go.
+    pub billing_email: Option<String>,
+    /// Postal address for invoices.
+    pub invoice_address: Option<InvoiceAddress>,
+    /// Purchase order number.
+    pub po_number: Option<String>,
+    /// The vendor's own notes.
+    pub metadata: BTreeMap<String, Value>,
+}
+
+/// Creates a customer with an empty account.
+///
+/// # Errors
+/// An external id that is taken, or a field that is malformed.
+pub async fn create(app: &App, actor: &Actor, input: CreateCustomer, key: &str) -> Result<Once<Customer>> {
+    actor.require(Scope::CustomerWrite)?;
+    check_external_id("externalId", &input.external_id)?;
+    let terms = Terms::new(input.at_zero, input.overage_line, input.settlement)?;
+    let op = Op::begin(app).await?;
+    let fresh = match claim(&op, actor.tenant, "createCustomer", key, &input).await? {
+        Claim::Replay(known) => return Ok(known),
+        Claim::Fresh(fresh) => fresh,
+    };
+    let customer = Customer {
+        id: CustomerId(op.new_id()),
+        external_id: input.external_id,
+        name: input.name,
+        terms,
+        billing_email: input.billing_email,
+        invoice_address: input.invoice_address,
+        po_number: input.po_number,
+        metadata: Map::from_iter(input.metadata),
+        created_at: op.now(),
+        updated_at: op.now(),
+    };
+    check(&customer)?;
+    if !store::insert(&op, actor.tenant, &customer).await? {
+        let message = format!(
+            "a customer with the external id `{}` exists",
+            customer.external_id
+        );
+        return Err(Rejection::new(RejectionCode::AlreadyExists, "externalId", message).into());
+    }
+    let done = fresh.settle(&op, customer).await?;
+    op.commit().await?;
+    Ok(done)
+}
+
+/// A field to change: `None` leaves it, `Some(None)` empties it.
+pub type Change<T> = Option<Option<T>>;
+
+/// What to change of a customer.
+#[derive(Debug, Clone, Default)]
+pub struct UpdateCustomer {
+    /// Name for people.
+    pub name: Change<String>,
+    /// What happens when credits are used up.
+    pub at_zero: Option<AtZero>,
+    /// How far below zero checks allow.
+    pub overage_line: Change<Credits>,
+    /// Who pays back an overdraft.
+    pub settlement: Option<Settlement>,
+    /// Where bills go.
+    pub billing_email: Change<String>,
+    /// Postal address for invoices.
+    pub invoice_address: Change<InvoiceAddress>,
+    /// Purchase order number.
+    pub po_number: Change<String>,
+    /// The vendor's own notes, replaced as a whole.
+    pub metadata: Option<BTreeMap<String, Value>>,
+}
+
+/// Changes a customer. New terms hold from now on.
+///
+/// # Errors
+/// No such customer, or a field that is malformed.
+pub async fn update(app: &App, actor: &Actor, who: &CustomerRef, input: UpdateCustomer) -> Result<Customer> {
+    actor.require(Scope::CustomerWrite)?;
+    let mut op = Op::begin(app).await?;
+    let id = resolve(op.tx(), actor.tenant, who).await?;
+    // Terms decide how credits move, so they change under the same lock as the credits.
+    op.lock_account(actor.tenant, id).await?;
+    let row = find(op.tx(), actor.tenant, &CustomerRef::Id(id)).await?;
+    let mut customer =
+        Customer::try_from(row.ok_or_else(|| Rejection::not_found("customerId", "customer"))?)?;
+    apply(&mut customer, input)?;
+    customer.updated_at = op.now();
+    check(&customer)?;
+    store::update(&op, &customer).await?;
+    op.changed(id);
+    op.commit().await?;
+    Ok(customer)
+}
+
+fn apply(customer: &mut Customer, input: UpdateCustomer) -> Result<()> {
+    let at_zero = input.at_zero.unwrap_or(customer.terms.at_zero);
+    let line = match input.overage_line {
+        Some(line) => line,
+        // A policy that knows no line forgets the old one.
+        None => (at_zero == AtZero::AllowUpTo && customer.terms.at_zero == at_zero)
+            .then_some(customer.terms.overage_line),
+    };
+    customer.terms = Terms::new(
+        at_zero,
+        line,
+        input.settlement.unwrap_or(customer.terms.settlement),
+    )?;
+    customer.name = input.name.unwrap_or(customer.name.take());
+    customer.billing_email = input.billing_email.unwrap_or(customer.billing_email.take());
+    customer.invoice_address = input.invoice_address.unwrap_or(customer.invoice_address.take());
+    customer.po_number = input.po_number.unwrap_or(customer.po_number.take());
+    if let Some(metadata) = input.metadata {
+        customer.metadata = Map::from_iter(metadata);
+    }
+    Ok(())
+}
+
+/// One customer.
+///
+/// # Errors
+/// The scope is missing.
+pub async fn customer(app: &App, actor: &Actor, who: &CustomerRef) -> Result<Option<Customer>> {
+    actor.require(Scope::CustomerRead)?;
+    let row = find(app.db().reader(), actor.tenant, who).await?;
+    Ok(row.map(Customer::try_from).transpose()?)
+}
+
+/// The tenant's customers, oldest first.
+///
+/// # Errors
+/// The scope is missing.
+pub async fn customers(app: &App, actor: &Actor, page: Page<CustomerId>) -> Result<Slice<Customer>> {
+    actor.require(Scope::CustomerRead)?;
+    Ok(store::list(app.db().reader(), actor.tenant, page)
+        .await?
+        .try_map(Customer::try_from)?)
+}
+
+/// The id of a customer.
+///
+/// # Errors
+/// No such customer, blaming the field by which it was named.
+pub(crate) async fn resolve(
+    db: &impl ConnectionTrait,
+    tenant: TenantId,
+    who: &CustomerRef,
+) -> Result<CustomerId> {
+    let row = find(db, tenant, who).await?;
+    Ok(CustomerId(row.ok_or_else(|| who.unknown())?.id))
+}
+
+impl CustomerRef {
+    /// The refusal for a customer that does not exist.
+    pub(crate) fn unknown(&self) -> Rejection {
+        let field = match self {
+            Self::Id(_) => "customerId",
+            Self::External(_) => "externalCustomerId",
+        };
+        Rejection::not_found(field, "customer")
+    }
+}
+
+fn check_external_id(field: &str, id: &str) -> Result<()> {
+    if id.trim().is_empty() || id.len() > MAX_EXTERNAL_ID || id.chars().any(char::is_control) {
+        let message = format!(
+            "an external id has 1 to {MAX_EXTERNAL_ID} bytes, is not blank and has no control characters"
+        );
+        return Err(Rejection::invalid(field, message).into());
+    }
+    Ok(())
+}
+
+fn check(customer: &Customer) -> Result<()> {
+    if let Some(name) = &customer.name {
+        check_name("name", name)?;
+    }
+    if let Some(email) = &customer.billing_email {
+        check_email(email)?;
+    }
+    if customer
+        .po_number
+        .as_ref()
+        .is_some_and(|number| number.len() > MAX_LINE)
+    {
+        return Err(Rejection::invalid("poNumber", format!("at most {MAX_LINE} bytes")).into());
+    }
+    if let Some(address) = &customer.invoice_address {
+        address.check().map_err(|no| no.under("invoiceAddress"))?;
+    }
+    let size = serde_json::to_string(&customer.metadata)?.len();
+    if customer.metadata.len() > MAX_METADATA || size > MAX_METADATA_BYTES {
+        let message = format!("at most {MAX_METADATA} entries and {MAX_METADATA_BYTES} bytes");
+        return Err(Rejection::invalid("metadata", message).into());
+    }
+    Ok(())
+}
+
+/// Whether mail could be sent there is found out by sending it; this only catches what cannot be an address.
+fn check_email(email: &str) -> Result<()> {
+    let fine = email.len() <= MAX_EMAIL
+        && !email
+            .chars()
+            .any(|char| char.is_whitespace() || char.is_control())
+        && email
+            .rsplit_once('@')
+            .is_some_and(|(local, host)| !local.is_empty() && host.contains('.'));
+    if fine {
+        Ok(())
+    } else {
+        Err(Rejection::invalid("billingEmail", "it is not an e-mail address").into())
+    }
+}
+
+/// Where a customer's row is: its id, its tenant's name for it and its partition. What usage needs to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    pub(crate) customer: CustomerId,
+    pub(crate) shard: i32,
+}

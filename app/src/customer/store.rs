@@ -1,0 +1,150 @@
+//! The SQL of customers.
+
+use domain::{
+    id::{CustomerId, TenantId},
+    time::Timestamp,
+};
+use entity::{account, customer, to_text};
+use sea_orm::{
+    ActiveValue::{NotSet, Set},
+    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QuerySelect,
+    sea_query::{Expr, OnConflict},
+};
+use uuid::Uuid;
+
+use super::{Customer, CustomerRef, Place, shard_of};
+use crate::{
+    error::Result,
+    op::Op,
+    page::{Page, Slice, ordered},
+};
+
+/// Writes a customer and its empty account; `false` when the external id is taken.
+pub(super) async fn insert(op: &Op, tenant: TenantId, customer: &Customer) -> Result<bool> {
+    let mut row = row(customer)?;
+    row.tenant_id = Set(tenant.0);
+    row.external_id = Set(customer.external_id.clone());
+    row.shard = Set(shard_of(customer.id));
+    row.created_at = Set(customer.created_at.micros());
+    let written = customer::Entity::insert(row)
+        .on_conflict(OnConflict::new().do_nothing().to_owned())
+        .exec_without_returning(op.tx())
+        .await?;
+    if written == 0 {
+        return Ok(false);
+    }
+    let account = account::ActiveModel {
+        customer_id: Set(customer.id.0),
+        tenant_id: Set(tenant.0),
+        sequence: Set(0),
+        blocks: Set(0),
+        overdraft: Set(0),
+        revision: Set(1),
+        updated_at: Set(customer.created_at.micros()),
+    };
+    account::Entity::insert(account)
+        .exec_without_returning(op.tx())
+        .await?;
+    Ok(true)
+}
+
+/// Writes what may change, and tells watchers of the account by its revision.
+pub(super) async fn update(op: &Op, customer: &Customer) -> Result<()> {
+    customer::Entity::update(row(customer)?).exec(op.tx()).await?;
+    account::Entity::update_many()
+        .col_expr(
+            account::Column::Revision,
+            Expr::col(account::Column::Revision).add(1),
+        )
+        .filter(account::Column::CustomerId.eq(customer.id.0))
+        .exec(op.tx())
+        .await?;
+    Ok(())
+}
+
+/// The columns that may change, and the key.
+fn row(customer: &Customer) -> Result<customer::ActiveModel> {
+    let address = customer
+        .invoice_address
+        .as_ref()
+        .map(serde_json::to_string)
+        .transpose()?;
+    Ok(customer::ActiveModel {
+        id: Set(customer.id.0),
+        tenant_id: NotSet,
+        external_id: NotSet,
+        shard: NotSet,
+        created_at: NotSet,
+        name: Set(customer.name.clone()),
+        at_zero: Set(to_text(customer.terms.at_zero)),
+        overage_line: Set(customer.terms.overage_line.raw()),
+        settlement: Set(to_text(customer.terms.settlement)),
+        billing_email: Set(customer.billing_email.clone()),
+        invoice_address: Set(address),
+        po_number: Set(customer.po_number.clone()),
+        metadata: Set(serde_json::to_string(&customer.metadata)?),
+        updated_at: Set(Timestamp::micros(customer.updated_at)),
+    })
+}
+
+/// One customer of a tenant.
+pub(crate) async fn find(
+    db: &impl ConnectionTrait,
+    tenant: TenantId,
+    who: &CustomerRef,
+) -> Result<Option<customer::Model>> {
+    let named = match who {
+        CustomerRef::Id(id) => customer::Column::Id.eq(id.0),
+        CustomerRef::External(id) => customer::Column::ExternalId.eq(id.as_str()),
+    };
+    Ok(customer::Entity::find()
+        .filter(customer::Column::TenantId.eq(tenant.0))
+        .filter(named)
+        .one(db)
+        .await?)
+}
+
+pub(super) async fn list(
+    db: &impl ConnectionTrait,
+    tenant: TenantId,
+    page: Page<CustomerId>,
+) -> Result<Slice<customer::Model>> {
+    let all = customer::Entity::find().filter(customer::Column::TenantId.eq(tenant.0));
+    page.map(|id| id.0)
+        .read(ordered(all, customer::Column::Id), db)
+        .await
+}
+
+/// Where many customers of a tenant are, with the vendor's names for them. One statement.
+pub(crate) async fn places(
+    db: &impl ConnectionTrait,
+    tenant: TenantId,
+    external: &[&str],
+    ids: &[CustomerId],
+) -> Result<Vec<(String, Place)>> {
+    let named = customer::Column::ExternalId
+        .is_in(external.iter().copied())
+        .or(customer::Column::Id.is_in(ids.iter().map(|id| id.0)));
+    let rows: Vec<(Uuid, String, i32)> = customer::Entity::find()
+        .select_only()
+        .columns([
+            customer::Column::Id,
+            customer::Column::ExternalId,
+            customer::Column::Shard,
+        ])
+        .filter(customer::Column::TenantId.eq(tenant.0))
+        .filter(named)
+        .into_tuple()
+        .all(db)
+        .await?;
+    let place = |(id, external, shard)| {
+        (
+            external,
+            Place {
+                customer: CustomerId(id),
+                shard,
+            },
+        )
+    };
+    Ok(rows.into_iter().map(place).collect())
+}

@@ -1,0 +1,102 @@
+//! What is read of customers.
+
+use domain::{customer::Terms, id::CustomerId, rejection::Rejection, time::Timestamp};
+use entity::{Corrupt, customer};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::MAX_LINE;
+
+/// Who the vendor bills.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Customer {
+    /// Its id.
+    pub id: CustomerId,
+    /// The vendor's own name, unique per tenant.
+    pub external_id: String,
+    /// Name for people.
+    pub name: Option<String>,
+    /// What is agreed about running out of credits.
+    pub terms: Terms,
+    /// Where bills go.
+    pub billing_email: Option<String>,
+    /// Postal address for invoices.
+    pub invoice_address: Option<InvoiceAddress>,
+    /// Purchase order number.
+    pub po_number: Option<String>,
+    /// The vendor's own notes.
+    pub metadata: Map<String, Value>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+/// A postal address.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InvoiceAddress {
+    /// Street and number.
+    pub line1: String,
+    /// Anything more.
+    pub line2: Option<String>,
+    /// City.
+    pub city: String,
+    /// State, province or region.
+    pub region: Option<String>,
+    /// Postal code.
+    pub postal_code: Option<String>,
+    /// ISO 3166-1 alpha-2 code of the country, in capitals.
+    pub country: String,
+}
+
+impl InvoiceAddress {
+    pub(super) fn check(&self) -> Result<(), Rejection> {
+        let optional = |text: &Option<String>| text.clone().unwrap_or_default();
+        for (field, text) in [
+            ("line1", self.line1.clone()),
+            ("line2", optional(&self.line2)),
+            ("city", self.city.clone()),
+            ("region", optional(&self.region)),
+            ("postalCode", optional(&self.postal_code)),
+        ] {
+            if text.len() > MAX_LINE {
+                return Err(Rejection::invalid(field, format!("at most {MAX_LINE} bytes")));
+            }
+        }
+        if self.country.len() != 2 || !self.country.bytes().all(|byte| byte.is_ascii_uppercase()) {
+            return Err(Rejection::invalid(
+                "country",
+                "a country is two capital letters (ISO 3166-1)",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl TryFrom<customer::Model> for Customer {
+    type Error = Corrupt;
+
+    fn try_from(row: customer::Model) -> Result<Self, Corrupt> {
+        let corrupt = |error: serde_json::Error| Corrupt {
+            table: "customer",
+            problem: error.to_string(),
+        };
+        Ok(Self {
+            id: CustomerId(row.id),
+            terms: Terms::try_from(&row)?,
+            invoice_address: row
+                .invoice_address
+                .as_deref()
+                .map(serde_json::from_str)
+                .transpose()
+                .map_err(corrupt)?,
+            metadata: serde_json::from_str(&row.metadata).map_err(corrupt)?,
+            external_id: row.external_id,
+            name: row.name,
+            billing_email: row.billing_email,
+            po_number: row.po_number,
+            created_at: Timestamp::from_micros(row.created_at),
+            updated_at: Timestamp::from_micros(row.updated_at),
+        })
+    }
+}

@@ -1,0 +1,208 @@
+//! The change feed: tells whoever watches a customer that something about the balance has changed.
+//!
+//! A notice carries no data; the watcher reads the rows. So a lost, doubled or late notice costs time only, and a watcher
+//! that is slow sees one notice for many changes. Notices of other processes come through the database: `LISTEN` on
+//! PostgreSQL, a look at the watched accounts when the file has changed on SQLite, and on both a look every
+//! [`FALLBACK`] in case a notice was lost.
+//!
+//! Cost: one sender and one number per watched customer; a look is one statement per [`LOOK_BATCH`] of them.
+
+use std::{collections::HashMap, sync::Mutex, time::Duration};
+
+use domain::id::CustomerId;
+use entity::account;
+use sea_orm::{ColumnTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QuerySelect, Statement};
+use sqlx::postgres::PgListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    App,
+    db::{Backend, Db},
+};
+
+/// The PostgreSQL channel.
+const CHANNEL: &str = "tallygate_account";
+/// Ids in one notification: 33 bytes each, and PostgreSQL takes less than 8,000 bytes.
+const IDS_PER_NOTICE: usize = 240;
+/// How often watched accounts are looked at even without a notice.
+const FALLBACK: Duration = Duration::from_secs(1);
+/// How often SQLite is asked whether the file has changed: two microseconds each time.
+const FILE_CHECK: Duration = Duration::from_millis(10);
+/// Accounts per look; below SQLite's limit of parameters.
+const LOOK_BATCH: usize = 5_000;
+/// Pause before a broken listener is opened again.
+const RECONNECT: Duration = Duration::from_millis(500);
+
+/// Who watches what in this process.
+#[derive(Debug, Default)]
+pub struct Feed {
+    watched: Mutex<HashMap<CustomerId, Watched>>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    notices: watch::Sender<u64>,
+    /// Last revision seen by a look; tells a real change from an old one.
+    revision: i64,
+}
+
+/// The notices about one customer.
+#[derive(Debug)]
+pub struct Notices(watch::Receiver<u64>);
+
+impl Notices {
+    /// Waits for a notice that has not been seen. Several become one.
+    pub async fn next(&mut self) {
+        // The sender lives as long as there are receivers; should it ever go first, the watcher only waits for its end.
+        if self.0.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Feed {
+    /// Begins to watch a customer.
+    #[must_use]
+    pub fn watch(&self, customer: CustomerId) -> Notices {
+        let mut watched = self.lock();
+        let entry = watched.entry(customer).or_insert_with(|| Watched {
+            notices: watch::Sender::new(0),
+            revision: 0,
+        });
+        Notices(entry.notices.subscribe())
+    }
+
+    /// Tells the watchers of this process.
+    pub(crate) fn changed(&self, customers: &[CustomerId]) {
+        if customers.is_empty() {
+            return;
+        }
+        let watched = self.lock();
+        for customer in customers {
+            if let Some(entry) = watched.get(customer) {
+                entry.notices.send_modify(|count| *count += 1);
+            }
+        }
+    }
+
+    /// Runs until stopped: hears of changes made by other processes.
+    pub async fn run(app: App, stop: CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = listen(&app) => {}
+        }
+    }
+
+    /// Looks at the watched accounts and tells of those that have changed. Forgets customers nobody watches.
+    async fn look(&self, db: &Db) -> Result<(), DbErr> {
+        let ids: Vec<Uuid> = {
+            let mut watched = self.lock();
+            watched.retain(|_, entry| entry.notices.receiver_count() > 0);
+            watched.keys().map(|customer| customer.0).collect()
+        };
+        for batch in ids.chunks(LOOK_BATCH) {
+            let revisions: Vec<(Uuid, i64)> = account::Entity::find()
+                .select_only()
+                .columns([account::Column::CustomerId, account::Column::Revision])
+                .filter(account::Column::CustomerId.is_in(batch.iter().copied()))
+                .into_tuple()
+                .all(db.reader())
+                .await?;
+            let mut watched = self.lock();
+            for (customer, revision) in revisions {
+                if let Some(entry) = watched.get_mut(&CustomerId(customer))
+                    && entry.revision != revision
+                {
+                    entry.revision = revision;
+                    entry.notices.send_modify(|count| *count += 1);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<CustomerId, Watched>> {
+        self.watched
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+async fn listen(app: &App) {
+    loop {
+        let ended = match app.db().backend() {
+            Backend::Postgres => listen_postgres(app).await,
+            Backend::Sqlite => listen_sqlite(app).await,
+        };
+        if let Err(error) = ended {
+            tracing::warn!(%error, "the change feed was interrupted");
+        }
+        tokio::time::sleep(RECONNECT).await;
+    }
+}
+
+async fn listen_postgres(app: &App) -> Result<(), sqlx::Error> {
+    let mut listener = PgListener::connect_with(app.db().writer().get_postgres_connection_pool()).await?;
+    listener.listen(CHANNEL).await?;
+    let mut fallback = tokio::time::interval(FALLBACK);
+    loop {
+        tokio::select! {
+            notice = listener.recv() => app.feed().changed(&customers(notice?.payload())),
+            _ = fallback.tick() => look(app).await,
+        }
+    }
+}
+
+async fn listen_sqlite(app: &App) -> Result<(), sqlx::Error> {
+    // One connection is kept: `data_version` tells of changes that others made since this connection last looked.
+    let mut connection = app.db().reader().get_sqlite_connection_pool().acquire().await?;
+    let mut check = tokio::time::interval(FILE_CHECK);
+    check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut known = -1_i64;
+    loop {
+        check.tick().await;
+        let version: i64 = sqlx::query_scalar("PRAGMA data_version")
+            .fetch_one(&mut *connection)
+            .await?;
+        if version != known {
+            known = version;
+            look(app).await;
+        }
+    }
+}
+
+async fn look(app: &App) {
+    if let Err(error) = app.feed().look(app.db()).await {
+        tracing::warn!(%error, "watched accounts could not be read");
+    }
+}
+
+/// The texts of the notifications that tell of changed customers.
+pub(crate) fn payloads(customers: &[CustomerId]) -> impl Iterator<Item = String> {
+    customers.chunks(IDS_PER_NOTICE).map(|chunk| {
+        chunk
+            .iter()
+            .map(|customer| customer.0.simple().to_string())
+            .collect::<Vec<_>>()
+            .join(",")
+    })
+}
+
+fn customers(payload: &str) -> Vec<CustomerId> {
+    payload
+        .split(',')
+        .filter_map(|id| Uuid::parse_str(id).ok())
+        .map(CustomerId)
+        .collect()
+}
+
+/// The statement that sends a notification when its transaction commits.
+pub(crate) fn notification(payload: String) -> Statement {
+    Statement::from_sql_and_values(
+        DbBackend::Postgres,
+        "SELECT pg_notify($1, $2)",
+        [CHANNEL.into(), payload.into()],
+    )
+}

@@ -1,0 +1,16 @@
+//! The job that ends blocks whose time has run out. It has one subject: all of them.
+
+use super::{Kind, Lane};
+use crate::credit;
+
+pub(crate) const KIND: Kind = Kind {
+    name: "credit.expire",
+    lane: Lane::Upkeep,
+    run: |app, _, _| Box::pin(async move { Ok(credit::expire(app).await? > 0) }),
+    due: |app| {
+        Box::pin(async move {
+            let due = credit::expiry_is_due(app).await?;
+            Ok(due.then(|| "all".to_owned()).into_iter().collect())
+        })
+    },
+};

@@ -1,0 +1,149 @@
+//! What people see of the work: backlogs, and what is parked until somebody looks at it.
+
+use domain::{
+    id::{CustomerId, WorkId},
+    rejection::{Rejection, RejectionCode},
+    time::Timestamp,
+};
+use entity::work as row;
+use serde::{Deserialize, Serialize};
+
+use super::{Kind, Lane, Wakeup, drain, store, work::Duty};
+use crate::{
+    App,
+    actor::{Actor, Scope},
+    customer::shard_of,
+    error::Result,
+    idempotency::{Claim, Once, claim},
+    op::Op,
+    page::{Page, Slice},
+};
+
+/// How a lane is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaneStatus {
+    /// Which lane.
+    pub lane: Lane,
+    /// Duties that wait: events to debit, blocks to end. Counted up to one million.
+    pub backlog: i64,
+    /// Since when the oldest waits.
+    pub oldest: Option<Timestamp>,
+}
+
+/// How the work is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// One per lane.
+    pub lanes: Vec<LaneStatus>,
+    /// When this was so.
+    pub as_of: Timestamp,
+}
+
+/// Work that needs a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParkedWork {
+    /// Its id.
+    pub id: WorkId,
+    /// Kind of work, such as `usage.customer`.
+    pub kind: String,
+    /// What it is about: a customer's id, or what an unknown wake-up said.
+    pub subject: String,
+    /// What went wrong last.
+    pub error: Option<String>,
+    /// When it was first tried.
+    pub created_at: Timestamp,
+    /// When it was parked.
+    pub updated_at: Timestamp,
+}
+
+impl From<row::Model> for ParkedWork {
+    fn from(row: row::Model) -> Self {
+        Self {
+            id: WorkId(row.id),
+            kind: row.kind,
+            subject: row.subject,
+            error: row.error,
+            created_at: Timestamp::from_micros(row.created_at),
+            updated_at: Timestamp::from_micros(row.updated_at),
+        }
+    }
+}
+
+/// Backlog and age per lane, as rows tell.
+///
+/// # Errors
+/// The scope is missing.
+pub async fn status(app: &App, actor: &Actor) -> Result<Status> {
+    actor.require(Scope::OperationsRead)?;
+    let now = app.now();
+    let db = app.db().reader();
+    let (usage, usage_oldest) = store::usage_backlog(db).await?;
+    let (blocks, blocks_oldest) = store::expiry_backlog(db, now).await?;
+    let lanes = vec![
+        LaneStatus {
+            lane: Lane::Usage,
+            backlog: usage,
+            oldest: usage_oldest,
+        },
+        LaneStatus {
+            lane: Lane::Upkeep,
+            backlog: blocks,
+            oldest: blocks_oldest,
+        },
+    ];
+    Ok(Status { lanes, as_of: now })
+}
+
+/// Parked work, oldest first.
+///
+/// # Errors
+/// The scope is missing.
+pub async fn parked(app: &App, actor: &Actor, page: Page<WorkId>) -> Result<Slice<ParkedWork>> {
+    actor.require(Scope::OperationsRead)?;
+    store::list_parked(app.db().reader(), actor.tenant, page)
+        .await?
+        .try_map(|row| Ok(ParkedWork::from(row)))
+}
+
+/// Makes parked work due again and wakes a worker.
+///
+/// # Errors
+/// No such work, or it is not parked.
+pub async fn retry(app: &App, actor: &Actor, id: WorkId, key: &str) -> Result<Once<ParkedWork>> {
+    actor.require(Scope::OperationsWrite)?;
+    let mut op = Op::begin(app).await?;
+    let fresh = match claim(&op, actor.tenant, "retryWork", key, &id).await? {
+        Claim::Replay(known) => return Ok(known),
+        Claim::Fresh(fresh) => fresh,
+    };
+    let row = store::lock(&op, actor.tenant, id)
+        .await?
+        .ok_or_else(|| Rejection::not_found("workId", "work"))?;
+    if row.state != store::PARKED {
+        let message = "the work is not parked";
+        return Err(Rejection::new(RejectionCode::WorkNotParked, "workId", message).into());
+    }
+    store::unpark(&op, id).await?;
+    if let Some(wakeup) = wakeups(&row) {
+        op.wake(wakeup);
+    }
+    let done = fresh.settle(&op, ParkedWork::from(row)).await?;
+    op.commit().await?;
+    Ok(done)
+}
+
+/// Who has to be woken so that parked work is done.
+fn wakeups(row: &row::Model) -> Option<Wakeup> {
+    match row.kind.as_str() {
+        Duty::CUSTOMER => {
+            let customer: CustomerId = row.subject.parse().ok()?;
+            Some(drain::KIND.wakeup(&shard_of(customer).to_string()))
+        }
+        Duty::UNKNOWN => {
+            let envelope: super::Envelope = serde_json::from_str(&row.subject).ok()?;
+            let lane = Kind::of(&envelope.kind)?.lane;
+            Some(Wakeup { lane, envelope })
+        }
+        name => Kind::of(name).map(|kind| kind.wakeup(&row.subject)),
+    }
+}

@@ -1,0 +1,109 @@
+//! An operation: one transaction, one instant, and what must be told once it has committed.
+//!
+//! Transactions are opened and committed nowhere else. The rhythm of every use-case is: authorize, begin, read, decide (one
+//! pure function of `domain`), write, commit.
+
+use domain::{
+    id::{CustomerId, TenantId},
+    time::Timestamp,
+};
+use entity::account;
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+};
+use uuid::Uuid;
+
+use crate::{App, db::Backend, error::Result, feed, job::Wakeup};
+
+/// An open transaction. Dropping it takes everything back.
+pub(crate) struct Op {
+    tx: DatabaseTransaction,
+    app: App,
+    now: Timestamp,
+    changed: Vec<CustomerId>,
+    wakeups: Vec<Wakeup>,
+}
+
+impl Op {
+    /// Opens a transaction at the present instant.
+    pub(crate) async fn begin(app: &App) -> Result<Self> {
+        // IMMEDIATE: a SQLite transaction that first reads and then writes would fail instead of waiting.
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        let tx = app.db().writer().begin_with_options(options).await?;
+        Ok(Self {
+            tx,
+            app: app.clone(),
+            now: app.now(),
+            changed: Vec::new(),
+            wakeups: Vec::new(),
+        })
+    }
+
+    /// The transaction, for the rooms' stores.
+    pub(crate) fn tx(&self) -> &DatabaseTransaction {
+        &self.tx
+    }
+
+    /// The instant of the operation.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// A new id of the operation's instant.
+    pub(crate) fn new_id(&self) -> Uuid {
+        self.app.ids().next(self.now)
+    }
+
+    /// Locks accounts in id order, so that two operations cannot wait for each other, and moves the operation's instant to
+    /// after the wait: what happened under the lock before us happened earlier. One statement.
+    pub(crate) async fn lock_accounts(&mut self, customers: &[CustomerId]) -> Result<Vec<account::Model>> {
+        let ids = customers.iter().map(|customer| customer.0);
+        let accounts = account::Entity::find()
+            .filter(account::Column::CustomerId.is_in(ids))
+            .order_by_asc(account::Column::CustomerId)
+            .lock_exclusive()
+            .all(&self.tx)
+            .await?;
+        self.now = self.app.now().max(self.now);
+        Ok(accounts)
+    }
+
+    /// Locks the account of one customer of a tenant. `None`: no such customer.
+    pub(crate) async fn lock_account(
+        &mut self,
+        tenant: TenantId,
+        customer: CustomerId,
+    ) -> Result<Option<account::Model>> {
+        let accounts = self.lock_accounts(&[customer]).await?;
+        Ok(accounts.into_iter().find(|account| account.tenant_id == tenant.0))
+    }
+
+    /// Notes that what can be seen of a customer's balance has changed.
+    pub(crate) fn changed(&mut self, customer: CustomerId) {
+        self.changed.push(customer);
+    }
+
+    /// Adds a wake-up that exists if and only if the operation commits.
+    pub(crate) fn wake(&mut self, wakeup: Wakeup) {
+        self.wakeups.push(wakeup);
+    }
+
+    /// Commits, then tells the watchers of this process; those of other processes hear it from the database.
+    pub(crate) async fn commit(self) -> Result<()> {
+        if !self.wakeups.is_empty() {
+            self.app.queue().push(&self.tx, &self.wakeups).await?;
+        }
+        if Backend::of(&self.tx) == Backend::Postgres {
+            for payload in feed::payloads(&self.changed) {
+                self.tx.execute_raw(feed::notification(payload)).await?;
+            }
+        }
+        self.tx.commit().await?;
+        self.app.feed().changed(&self.changed);
+        Ok(())
+    }
+}

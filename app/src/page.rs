@@ -1,0 +1,233 @@
+//! Pages of long lists: keyset cursors, bounded sizes.
+
+use domain::rejection::Rejection;
+use sea_orm::{Cursor, FromQueryResult, IntoIdentity, SelectorTrait, sea_query::IntoValueTuple};
+
+use crate::error::{Error, Result};
+
+/// Largest page.
+pub const MAX_PAGE: u64 = 100;
+/// Page size when none is asked for.
+pub const DEFAULT_PAGE: u64 = 20;
+
+/// Which part of a list is wanted. `K` is the key that the list is ordered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page<K> {
+    size: u64,
+    backwards: bool,
+    after: Option<K>,
+    before: Option<K>,
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slice<T> {
+    /// The items, in the order of the list.
+    pub items: Vec<T>,
+    /// Whether items come before these. Known only when asked for, as Relay allows.
+    pub has_previous: bool,
+    /// Whether items come after these.
+    pub has_next: bool,
+}
+
+impl<K> Page<K> {
+    /// The first items of a list.
+    #[must_use]
+    pub fn first(size: u64) -> Self {
+        Self {
+            size: size.clamp(1, MAX_PAGE),
+            backwards: false,
+            after: None,
+            before: None,
+        }
+    }
+
+    /// From the arguments of a Relay connection.
+    ///
+    /// # Errors
+    /// `first` and `last` together, or a size outside 1 to [`MAX_PAGE`].
+    pub fn relay(first: Option<i32>, last: Option<i32>, after: Option<K>, before: Option<K>) -> Result<Self> {
+        let (field, size) = match (first, last) {
+            (Some(_), Some(_)) => {
+                return Err(Rejection::invalid("last", "use either `first` or `last`").into());
+            }
+            (None, Some(last)) => ("last", Some(last)),
+            (first, None) => ("first", first),
+        };
+        let size = match size {
+            None => DEFAULT_PAGE,
+            Some(size) => u64::try_from(size)
+                .ok()
+                .filter(|size| (1..=MAX_PAGE).contains(size))
+                .ok_or_else(|| {
+                    Error::from(Rejection::invalid(
+                        field,
+                        format!("a page has 1 to {MAX_PAGE} items"),
+                    ))
+                })?,
+        };
+        Ok(Self {
+            size,
+            backwards: last.is_some(),
+            after,
+            before,
+        })
+    }
+
+    /// The same page with its keys turned into what the database compares.
+    pub fn map<L>(self, key: impl Fn(K) -> L) -> Page<L> {
+        Page {
+            size: self.size,
+            backwards: self.backwards,
+            after: self.after.map(&key),
+            before: self.before.map(&key),
+        }
+    }
+
+    /// Cuts a page out of a list that is wholly in memory.
+    pub fn cut<T>(&self, all: Vec<T>, key: impl Fn(&T) -> K) -> Slice<T>
+    where
+        K: PartialEq,
+    {
+        let place = |wanted: &K| all.iter().position(|item| key(item) == *wanted);
+        let from = self.after.as_ref().and_then(place).map_or(0, |index| index + 1);
+        let to = self
+            .before
+            .as_ref()
+            .and_then(place)
+            .unwrap_or(all.len())
+            .max(from);
+        let size = usize::try_from(self.size).unwrap_or(usize::MAX);
+        let (start, end) = if self.backwards {
+            (to.saturating_sub(size).max(from), to)
+        } else {
+            (from, (from + size).min(to))
+        };
+        let has_next = end < all.len();
+        let items = all.into_iter().skip(start).take(end - start).collect();
+        Slice {
+            items,
+            has_previous: start > 0,
+            has_next,
+        }
+    }
+}
+
+impl<K: IntoValueTuple> Page<K> {
+    /// Reads the page with one statement, of one item more than asked for.
+    pub(crate) async fn read<S, C>(self, mut cursor: Cursor<S>, db: &C) -> Result<Slice<S::Item>>
+    where
+        S: SelectorTrait + Send + Sync,
+        S::Item: FromQueryResult + Send + Sync,
+        C: sea_orm::ConnectionTrait,
+    {
+        let (resumed_after, resumed_before) = (self.after.is_some(), self.before.is_some());
+        if let Some(after) = self.after {
+            cursor.after(after);
+        }
+        if let Some(before) = self.before {
+            cursor.before(before);
+        }
+        let more = self.size + 1;
+        let mut items = if self.backwards {
+            cursor.last(more)
+        } else {
+            cursor.first(more)
+        }
+        .all(db)
+        .await?;
+        let overflow = items.len() as u64 == more;
+        if overflow && self.backwards {
+            items.remove(0);
+        } else if overflow {
+            items.pop();
+        }
+        let (has_previous, has_next) = if self.backwards {
+            (overflow, resumed_before)
+        } else {
+            (resumed_after, overflow)
+        };
+        Ok(Slice {
+            items,
+            has_previous,
+            has_next,
+        })
+    }
+}
+
+impl<T> Slice<T> {
+    /// The same page with its items turned into something else.
+    ///
+    /// # Errors
+    /// Whatever turning an item gives.
+    pub fn try_map<U, E>(
+        self,
+        map: impl Fn(T) -> std::result::Result<U, E>,
+    ) -> std::result::Result<Slice<U>, E> {
+        let items = self
+            .items
+            .into_iter()
+            .map(map)
+            .collect::<std::result::Result<_, _>>()?;
+        Ok(Slice {
+            items,
+            has_previous: self.has_previous,
+            has_next: self.has_next,
+        })
+    }
+}
+
+/// A list of a SeaORM query, ordered by columns.
+pub(crate) fn ordered<E, I>(select: sea_orm::Select<E>, by: I) -> Cursor<sea_orm::SelectModel<E::Model>>
+where
+    E: sea_orm::EntityTrait,
+    E::Model: FromQueryResult + Send + Sync,
+    I: IntoIdentity,
+{
+    select.cursor_by(by)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_of_a_list_in_memory() {
+        for (first, last, after, before, items, previous, next) in [
+            (Some(2), None, None, None, vec![1, 2], false, true),
+            (Some(2), None, Some(2), None, vec![3, 4], true, true),
+            (Some(2), None, Some(4), None, vec![5], true, false),
+            (None, Some(2), None, None, vec![4, 5], true, false),
+            (None, Some(2), None, Some(4), vec![2, 3], true, true),
+            (Some(9), None, Some(5), None, vec![], true, false),
+        ] {
+            let page = Page::relay(first, last, after, before).unwrap_or_else(|error| panic!("{error}"));
+            let slice = page.cut(vec![1, 2, 3, 4, 5], |&item| item);
+            assert_eq!(
+                slice,
+                Slice {
+                    items,
+                    has_previous: previous,
+                    has_next: next
+                },
+                "{page:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn sizes_are_bounded() {
+        for (first, last) in [
+            (Some(0), None),
+            (Some(-1), None),
+            (Some(101), None),
+            (None, Some(101)),
+            (Some(1), Some(1)),
+        ] {
+            assert!(
+                Page::<i64>::relay(first, last, None, None).is_err(),
+                "{first:?} {last:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Group commit: the events of requests that wait at the same time are written by one transaction.
+//!
+//! One task writes. While a commit is under way further requests gather, and the next transaction takes all of them; nothing
+//! lingers, so a lone request is written at once and a busy process pays for one commit per gathering. Each caller gets its
+//! own outcomes after the commit.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Weak,
+};
+
+use domain::{
+    amount::Quantity,
+    id::{CustomerId, EventId, MetricId, TenantId},
+    metering::rule::Properties,
+    time::Timestamp,
+};
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use super::{Outcome, store};
+use crate::{
+    App, Inner,
+    error::{Error, Result},
+    job,
+    op::Op,
+};
+
+/// Requests that may wait to be written. More are told that we are busy, before memory runs out.
+const MAX_WAITING: usize = 10_000;
+/// Events in one transaction: enough to make the commit cheap, few enough to keep it short.
+const MAX_GATHERED: usize = 5_000;
+
+/// A checked event on its way into the database.
+#[derive(Debug, Clone)]
+pub(super) struct Prepared {
+    pub(super) tenant: TenantId,
+    pub(super) customer: CustomerId,
+    pub(super) shard: i32,
+    pub(super) metric: MetricId,
+    pub(super) key: String,
+    pub(super) fingerprint: Uuid,
+    pub(super) units: Quantity,
+    pub(super) occurred_at: Option<Timestamp>,
+    pub(super) properties: Properties,
+}
+
+/// The way into the writing task.
+pub(crate) struct Collector(mpsc::Sender<Request>);
+
+/// Events of one caller.
+pub(crate) struct Request {
+    events: Vec<Prepared>,
+    reply: oneshot::Sender<Result<Vec<Outcome>>>,
+}
+
+impl Collector {
+    /// The way in, and the end that [`run`] reads.
+    pub(crate) fn new() -> (Self, mpsc::Receiver<Request>) {
+        let (sender, receiver) = mpsc::channel(MAX_WAITING);
+        (Self(sender), receiver)
+    }
+
+    /// Hands events over and waits for their outcomes.
+    pub(super) async fn store(&self, events: Vec<Prepared>) -> Result<Vec<Outcome>> {
+        let (reply, outcome) = oneshot::channel();
+        let busy = |_| Error::Unavailable("too many requests wait to be written".to_owned());
+        self.0.try_send(Request { events, reply }).map_err(busy)?;
+        outcome
+            .await
+            .map_err(|_| Error::Unavailable("the process is stopping".to_owned()))?
+    }
+}
+
+/// Writes what callers hand over until the application is dropped.
+pub(crate) async fn run(app: Weak<Inner>, mut requests: mpsc::Receiver<Request>) {
+    while let Some(first) = requests.recv().await {
+        let Some(app) = app.upgrade().map(App) else { return };
+        let mut gathered = vec![first];
+        let mut events = gathered[0].events.len();
+        while events < MAX_GATHERED
+            && let Ok(next) = requests.try_recv()
+        {
+            events += next.events.len();
+            gathered.push(next);
+        }
+        write_all(&app, gathered).await;
+    }
+}
+
+async fn write_all(app: &App, mut requests: Vec<Request>) {
+    let all: Vec<&Prepared> = requests.iter().flat_map(|request| &request.events).collect();
+    match write(app, &all).await {
+        Ok(mut outcomes) => {
+            wake(app, &all);
+            for request in requests {
+                let rest = outcomes.split_off(request.events.len());
+                // A caller that has gone away misses its answer only; its events are written.
+                let _ = request.reply.send(Ok(outcomes));
+                outcomes = rest;
+            }
+        }
+        // One request must not spoil the others: each is tried by itself.
+        Err(Error::Internal(problem)) if requests.len() > 1 => {
+            tracing::error!(
+                problem,
+                requests = requests.len(),
+                "gathered events could not be written together"
+            );
+            for request in requests {
+                Box::pin(write_all(app, vec![request])).await;
+            }
+        }
+        Err(error) => {
+            let last = requests.pop();
+            for request in requests {
+                let _ = request.reply.send(Err(Error::Unavailable(error.to_string())));
+            }
+            if let Some(request) = last {
+                let _ = request.reply.send(Err(error));
+            }
+        }
+    }
+}
+
+/// One transaction for events of any tenants: two statements, and one more when keys were known.
+async fn write(app: &App, events: &[&Prepared]) -> Result<Vec<Outcome>> {
+    let op = Op::begin(app).await?;
+    let ids: Vec<EventId> = events.iter().map(|_| EventId(op.new_id())).collect();
+    let written = store::insert_events(&op, events, &ids).await?;
+    let known = if written.len() == events.len() {
+        HashMap::new()
+    } else {
+        let rest: Vec<&Prepared> = events
+            .iter()
+            .zip(&ids)
+            .filter(|(_, id)| !written.contains(id))
+            .map(|(event, _)| *event)
+            .collect();
+        store::known_keys(op.tx(), &rest).await?
+    };
+    store::insert_pending(&op, events, &ids, &written).await?;
+    op.commit().await?;
+    let outcome = |(event, id): (&&Prepared, &EventId)| {
+        if written.contains(id) {
+            return Ok(Outcome::Accepted(*id));
+        }
+        match known.get(&(event.tenant, event.key.clone())) {
+            Some((first, fingerprint)) if *fingerprint == event.fingerprint => Ok(Outcome::Duplicate(*first)),
+            Some(_) => Ok(Outcome::Conflict),
+            None => Err(Error::Unavailable(
+                "an event with the same key is under way".to_owned(),
+            )),
+        }
+    };
+    events.iter().zip(&ids).map(outcome).collect()
+}
+
+/// Wakes the workers, without making anybody wait for it: a wake-up that is lost costs time only.
+fn wake(app: &App, events: &[&Prepared]) {
+    let shards: BTreeSet<i32> = events.iter().map(|event| event.shard).collect();
+    let app = app.clone();
+    tokio::spawn(async move {
+        if let Err(error) = job::drain::wake(&app, &shards).await {
+            tracing::warn!(%error, "workers could not be woken; the sweep will find the events");
+        }
+    });
+}

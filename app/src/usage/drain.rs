@@ -1,0 +1,326 @@
+//! Draining: pending events of many customers become debits in one transaction.
+//!
+//! Phases: choose customers, lock their accounts in id order, read, fold in memory ([`domain::usage::drain`]), write. About
+//! fifteen statements for up to [`MAX_EVENTS`] events of up to [`MAX_CUSTOMERS`] customers. Two workers on the same shard are harmless:
+//! the second waits for the locks and then finds other events, or none.
+//!
+//! A customer whose events cannot be rated (a price beyond all range, a damaged row) is set aside and parked, so that it stops
+//! nobody else. When a run dies without a word, the next ones go customer by customer and count each attempt beforehand, so that
+//! the customer that kills workers is found and parked as well.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use domain::{
+    amount::Credits,
+    credit::{block::Block, burn::Funds, draws::Purse},
+    id::{BlockId, CustomerId, TenantId},
+    ledger::{Account, EntryKind},
+    metering::{Price, rule::RuleBook},
+    time::Timestamp,
+    usage::{
+        Counter, CounterKey, CustomerState,
+        drain::{Drained, changed_blocks, drain, metrics_of},
+        event::PendingEvent,
+    },
+};
+use entity::account;
+
+use super::store::{self, Chosen};
+use crate::{
+    App, catalog,
+    credit::{self, BlockChange, Posting},
+    db::Backend,
+    error::{Error, Result},
+    job::work::{self, Duty},
+    op::Op,
+};
+
+/// Events in one transaction on PostgreSQL.
+pub(super) const MAX_EVENTS: u64 = 5_000;
+/// Events in one transaction on SQLite, where everybody else waits meanwhile.
+const MAX_EVENTS_SQLITE: u64 = 2_000;
+/// Customers in one transaction: bounds the locks held.
+pub(super) const MAX_CUSTOMERS: usize = 500;
+/// Transactions of one run. A busy shard then goes to the back of the queue, so that others get their turn.
+const MAX_ROUNDS: usize = 200;
+/// Attempts at a shard after which a run goes customer by customer.
+const CAREFUL_AFTER: i32 = 2;
+/// Attempts at one customer that may die without a word before it is parked.
+const MAX_SILENT_DEATHS: i32 = 3;
+
+/// Drains a shard. `attempt` counts from 1 since it last went well. Answers whether events may be left.
+pub(crate) async fn drain_shard(app: &App, shard: i32, attempt: i32) -> Result<bool> {
+    let careful = attempt > CAREFUL_AFTER;
+    for _ in 0..MAX_ROUNDS {
+        let aside = work::set_aside(app, Duty::CUSTOMER).await?;
+        let chosen = Chosen::Shard { shard, aside };
+        let progress = if careful {
+            one_customer(app, chosen).await?
+        } else {
+            round(app, chosen, usize::MAX).await?
+        };
+        if progress == 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Debits all usage of one customer that was accepted before an instant.
+///
+/// # Errors
+/// The customer's usage is parked: what should follow it in time has to wait.
+pub(crate) async fn settle_usage(app: &App, customer: CustomerId, before: Timestamp) -> Result<()> {
+    while round(app, Chosen::Customer { customer, before }, 1).await? > 0 {
+        if work::is_set_aside(app, Duty::CUSTOMER, &customer.to_string()).await? {
+            return Err(Error::Unavailable(format!(
+                "usage of {customer} needs attention first; see parked work"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// One customer at a time, with the attempt counted before it begins.
+async fn one_customer(app: &App, chosen: Chosen) -> Result<usize> {
+    let next = store::customers_waiting(app.db().reader(), &chosen, 1, 1).await?;
+    let Some((customer, tenant)) = next.first().copied() else {
+        return Ok(0);
+    };
+    let subject = customer.to_string();
+    let attempts = work::begin(app, Duty::CUSTOMER, &subject, Some(tenant)).await?;
+    if attempts.is_none_or(|attempts| attempts > MAX_SILENT_DEATHS) {
+        let problem = "workers died while debiting this customer's usage";
+        work::park(app, Duty::CUSTOMER, &subject, Some(tenant), problem).await?;
+        return Ok(1);
+    }
+    let drained = round(
+        app,
+        Chosen::Customer {
+            customer,
+            before: Timestamp::MAX,
+        },
+        1,
+    )
+    .await;
+    // A database that is away is not the customer's fault; any other failure stays counted.
+    if matches!(drained, Ok(_) | Err(Error::Unavailable(_)))
+        && !work::is_set_aside(app, Duty::CUSTOMER, &subject).await?
+    {
+        work::clear(app, Duty::CUSTOMER, &subject).await?;
+    }
+    Ok(drained?.max(1))
+}
+
+/// One transaction. Answers how many events were debited or set aside.
+async fn round(app: &App, chosen: Chosen, customers: usize) -> Result<usize> {
+    let limit = match app.db().backend() {
+        Backend::Postgres => MAX_EVENTS,
+        Backend::Sqlite => MAX_EVENTS_SQLITE,
+    };
+    // Looked up outside the transaction: nothing to do must cost nothing.
+    let waiting =
+        store::customers_waiting(app.db().reader(), &chosen, limit, customers.min(MAX_CUSTOMERS)).await?;
+    if waiting.is_empty() {
+        return Ok(0);
+    }
+    let ids: Vec<CustomerId> = waiting.iter().map(|(customer, _)| *customer).collect();
+    let mut op = Op::begin(app).await?;
+    let accounts = op.lock_accounts(&ids).await?;
+    let events = store::pending(op.tx(), &chosen, &ids, limit).await?;
+    if events.is_empty() {
+        // Another worker was first; there may be more behind what it took.
+        return Ok(usize::from(matches!(chosen, Chosen::Shard { .. })));
+    }
+    let total = events.values().map(Vec::len).sum();
+    let batch = read(&op, accounts, events).await?;
+    let mut folded = batch.fold();
+    write(&mut op, &mut folded.done).await?;
+    op.commit().await?;
+    for (tenant, customer, problem) in folded.failed {
+        tracing::error!(%customer, problem, "usage cannot be debited and is parked");
+        work::park(app, Duty::CUSTOMER, &customer.to_string(), Some(tenant), &problem).await?;
+    }
+    Ok(total)
+}
+
+/// All that a transaction decides on.
+struct Batch {
+    rules: RuleBook,
+    customers: Vec<(TenantId, CustomerState, Vec<PendingEvent>)>,
+}
+
+/// What it decided.
+#[derive(Default)]
+struct Folded {
+    done: Vec<Debited>,
+    failed: Vec<(TenantId, CustomerId, String)>,
+}
+
+/// One customer's part.
+struct Debited {
+    posting: Posting,
+    drained: Drained,
+    counters: Vec<(CounterKey, Counter)>,
+}
+
+async fn read(
+    op: &Op,
+    accounts: Vec<account::Model>,
+    mut events: HashMap<CustomerId, Vec<PendingEvent>>,
+) -> Result<Batch> {
+    let customers: Vec<CustomerId> = events.keys().copied().collect();
+    let all: Vec<PendingEvent> = events.values().flatten().cloned().collect();
+    let rules = catalog::rule_book_in(op.tx(), &metrics_of(&all)).await?;
+    let mut counters = store::counters(op.tx(), &customers, &all).await?;
+    let refundable = refundable(&rules, &counters);
+    let mut blocks = credit::blocks_in(op.tx(), &customers, &refundable).await?;
+    let settlements = store::settlements(op.tx(), &customers).await?;
+    let mut batch = Batch {
+        rules,
+        customers: Vec::with_capacity(accounts.len()),
+    };
+    for row in accounts {
+        let customer = CustomerId(row.customer_id);
+        let Some(events) = events.remove(&customer) else {
+            continue;
+        };
+        let account = Account::from(&row);
+        let state = CustomerState {
+            customer,
+            settlement: settlements.get(&customer).copied().unwrap_or_default(),
+            funds: Funds::new(blocks.remove(&customer).unwrap_or_default(), account.overdraft),
+            counters: counters.remove(&customer).unwrap_or_default(),
+            account,
+        };
+        batch.customers.push((TenantId(row.tenant_id), state, events));
+    }
+    Ok(batch)
+}
+
+/// Spent blocks that a falling volume price could return credits to. Other prices only rise.
+fn refundable(
+    rules: &RuleBook,
+    counters: &HashMap<CustomerId, HashMap<CounterKey, Counter>>,
+) -> BTreeSet<BlockId> {
+    let falls = |key: &CounterKey| {
+        rules.get(&key.metric).is_some_and(|metric| {
+            metric
+                .rules
+                .iter()
+                .any(|rule| Some(rule.line) == key.line && matches!(rule.price, Price::Volume(_)))
+        })
+    };
+    let draws = counters
+        .values()
+        .flatten()
+        .filter(|(key, _)| falls(key))
+        .flat_map(|(_, it)| it.draws.as_slice());
+    draws
+        .filter_map(|draw| match draw.from {
+            Purse::Block(block) => Some(block),
+            Purse::Overdraft => None,
+        })
+        .collect()
+}
+
+impl Batch {
+    fn fold(self) -> Folded {
+        let mut folded = Folded::default();
+        for (tenant, mut state, events) in self.customers {
+            let customer = state.customer;
+            let before: Vec<(BlockId, Credits)> = state
+                .funds
+                .blocks()
+                .iter()
+                .map(|block| (block.id, block.remaining))
+                .collect();
+            match drain(&mut state, &self.rules, &events) {
+                Ok(drained) => folded.done.push(Debited::new(tenant, state, &before, drained)),
+                Err(overflow) => folded.failed.push((tenant, customer, overflow.to_string())),
+            }
+        }
+        folded
+    }
+}
+
+impl Debited {
+    fn new(
+        tenant: TenantId,
+        state: CustomerState,
+        before: &[(BlockId, Credits)],
+        mut drained: Drained,
+    ) -> Self {
+        let changed: HashSet<BlockId> = changed_blocks(before, &state)
+            .into_iter()
+            .map(|(id, _)| id)
+            .collect();
+        let is_changed = |block: &&Block| changed.contains(&block.id);
+        let posting = Posting {
+            tenant,
+            customer: state.customer,
+            account: state.account,
+            entries: std::mem::take(&mut drained.entries),
+            blocks: state
+                .funds
+                .blocks()
+                .iter()
+                .filter(is_changed)
+                .map(BlockChange::from)
+                .collect(),
+        };
+        let touched: HashSet<CounterKey> = drained.events.iter().map(|event| event.counter).collect();
+        let counters = state
+            .counters
+            .into_iter()
+            .filter(|(key, _)| touched.contains(key))
+            .collect();
+        Self {
+            posting,
+            drained,
+            counters,
+        }
+    }
+}
+
+async fn write(op: &mut Op, done: &mut [Debited]) -> Result<()> {
+    if done.is_empty() {
+        return Ok(());
+    }
+    let rated: Vec<_> = done.iter().flat_map(|debited| &debited.drained.events).collect();
+    store::take_pending(op, &rated).await?;
+    store::mark_rated(op, &rated).await?;
+    let mut counters = Vec::new();
+    for debited in done.iter() {
+        let (tenant, customer) = (debited.posting.tenant, debited.posting.customer);
+        counters.extend(
+            debited
+                .counters
+                .iter()
+                .map(|(key, counter)| (tenant, customer, *key, counter)),
+        );
+    }
+    store::put_counters(op, &counters).await?;
+    for debited in done
+        .iter_mut()
+        .filter(|debited| debited.drained.homeless.is_positive())
+    {
+        let first = debited
+            .drained
+            .events
+            .first()
+            .map(|event| event.id.to_string())
+            .unwrap_or_default();
+        let effect_key = format!("return:{first}");
+        credit::rehouse_in(
+            op,
+            &mut debited.posting,
+            debited.drained.homeless,
+            EntryKind::Debit,
+            effect_key,
+        )
+        .await?;
+    }
+    let postings: Vec<&Posting> = done.iter().map(|debited| &debited.posting).collect();
+    credit::post_in(op, &postings).await
+}

@@ -1,0 +1,325 @@
+//! Usage: accept it durably, debit it exactly, take it back, sum it up.
+//!
+//! **Record.** Each event is checked by itself; the good ones of all concurrent requests are written by one statement (see
+//! [`collector`]) and answered after the commit. Cost: no statement for the checks while customers and metrics are known,
+//! then one for the events, one for the queue of pending ones, and one more when a key was known before.
+//!
+//! **Drain.** See [`drain`].
+
+pub(crate) mod collector;
+pub(crate) mod directory;
+pub(crate) mod drain;
+mod store;
+mod view;
+mod void;
+
+use std::collections::BTreeMap;
+
+use domain::{
+    amount::Quantity,
+    id::{CustomerId, EventId, MeteringRuleId, MetricId, TenantId},
+    ledger::UsageCause,
+    metering::{
+        Position,
+        rule::{Properties, validate_properties},
+    },
+    rejection::Rejection,
+    time::Timestamp,
+    usage::{
+        event::{MAX_EVENTS, Refusal, is_key},
+        limits::check_occurred_at,
+    },
+};
+use sea_orm::ConnectionTrait;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+pub(crate) use self::drain::settle_usage;
+use self::{collector::Prepared, directory::Known};
+pub use self::{
+    view::{GroupBy, Summary, SummaryLine, UsageEvent},
+    void::{VoidUsage, Voided, void},
+};
+use crate::{
+    App,
+    actor::{Actor, Scope},
+    catalog,
+    customer::CustomerRef,
+    error::Result,
+    page::{Page, Slice},
+};
+
+/// Seconds in a day.
+const DAY: i64 = 86_400;
+
+/// An event as a producer sends it.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// Who used it; `None` when the producer named nobody, or two.
+    pub customer: Option<CustomerRef>,
+    /// What was used.
+    pub metric_key: String,
+    /// How much, as a decimal number.
+    pub units: String,
+    /// Chosen by the producer; the same key is never debited twice.
+    pub key: String,
+    /// When it happened; `None`: when it is accepted.
+    pub occurred_at: Option<Timestamp>,
+    /// Facts that a rule may match on: a JSON object of plain values.
+    pub properties: Option<Value>,
+}
+
+/// How old an event may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Age {
+    /// Up to the back-date limit.
+    Limited,
+    /// Any: import of history, a privilege of the command line.
+    Any,
+}
+
+/// What became of one event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Committed; it will be debited.
+    Accepted(EventId),
+    /// The same event was accepted before.
+    Duplicate(EventId),
+    /// The key was used before for another event; nothing was written.
+    Conflict,
+    /// It cannot be accepted; nothing was written.
+    Rejected(Refusal),
+}
+
+/// Records a batch of events. Answers per event, in order, after the commit.
+///
+/// # Errors
+/// No events, or more than [`MAX_EVENTS`]; a database out of reach, in which case sending the same again is safe.
+pub async fn record(app: &App, actor: &Actor, events: Vec<NewEvent>, age: Age) -> Result<Vec<Outcome>> {
+    actor.require(Scope::UsageWrite)?;
+    if events.is_empty() || events.len() > MAX_EVENTS {
+        return Err(Rejection::invalid("events", format!("a request has 1 to {MAX_EVENTS} events")).into());
+    }
+    let known = app.directory().look_up(app, actor.tenant, &events).await?;
+    let now = app.now();
+    let max_age = match age {
+        Age::Limited => Some(app.limits().back_date_days * DAY),
+        Age::Any => None,
+    };
+    let mut outcomes = vec![None; events.len()];
+    let mut prepared = Vec::with_capacity(events.len());
+    let mut places = Vec::with_capacity(events.len());
+    for (index, event) in events.into_iter().enumerate() {
+        match prepare(actor.tenant, &known, event, now, max_age) {
+            Ok(event) => {
+                prepared.push(event);
+                places.push(index);
+            }
+            Err(refusal) => outcomes[index] = Some(Outcome::Rejected(refusal)),
+        }
+    }
+    if !prepared.is_empty() {
+        let stored = app.collector().store(prepared).await?;
+        for (index, outcome) in places.into_iter().zip(stored) {
+            outcomes[index] = Some(outcome);
+        }
+    }
+    Ok(outcomes.into_iter().flatten().collect())
+}
+
+/// Checks one event.
+fn prepare(
+    tenant: TenantId,
+    known: &Known,
+    event: NewEvent,
+    now: Timestamp,
+    max_age: Option<i64>,
+) -> std::result::Result<Prepared, Refusal> {
+    if !is_key(&event.key) {
+        return Err(Refusal::InvalidKey);
+    }
+    let place = event
+        .customer
+        .as_ref()
+        .and_then(|who| known.customer(who))
+        .ok_or(Refusal::UnknownCustomer)?;
+    let metric = known.metric(&event.metric_key)?;
+    let units: Quantity = event.units.parse().map_err(|_| Refusal::InvalidUnits)?;
+    if units.is_negative() {
+        return Err(Refusal::NegativeUnits);
+    }
+    if let Some(occurred) = event.occurred_at {
+        check_occurred_at(occurred, now, max_age)?;
+    }
+    let properties = parse_properties(event.properties)?;
+    let fingerprint = fingerprint(place.customer, metric, units, event.occurred_at, &properties);
+    Ok(Prepared {
+        tenant,
+        customer: place.customer,
+        shard: place.shard,
+        metric,
+        key: event.key,
+        fingerprint,
+        units,
+        occurred_at: event.occurred_at,
+        properties,
+    })
+}
+
+/// Reads a JSON object of plain values.
+///
+/// # Errors
+/// Anything else, or more than the domain allows.
+pub fn parse_properties(json: Option<Value>) -> std::result::Result<Properties, Refusal> {
+    let plain = |value: Value| match value {
+        Value::String(text) => Ok(text),
+        Value::Bool(_) | Value::Number(_) => Ok(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => Err(Refusal::InvalidProperties),
+    };
+    let properties = match json {
+        None | Some(Value::Null) => Properties::new(),
+        Some(Value::Object(object)) => object
+            .into_iter()
+            .map(|(name, value)| Ok((name, plain(value)?)))
+            .collect::<std::result::Result<_, _>>()?,
+        Some(_) => return Err(Refusal::InvalidProperties),
+    };
+    validate_properties(&properties, "properties").map_err(|_| Refusal::InvalidProperties)?;
+    Ok(properties)
+}
+
+/// What makes two events with one key the same event: all that the producer sent, and nothing that we filled in.
+fn fingerprint(
+    customer: CustomerId,
+    metric: MetricId,
+    units: Quantity,
+    occurred_at: Option<Timestamp>,
+    properties: &Properties,
+) -> Uuid {
+    let mut hash = Sha256::new();
+    hash.update(customer.0.as_bytes());
+    hash.update(metric.0.as_bytes());
+    hash.update(units.raw().to_be_bytes());
+    hash.update(occurred_at.map_or(-1, Timestamp::micros).to_be_bytes());
+    for (name, value) in properties {
+        for text in [name, value] {
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text.as_bytes());
+        }
+    }
+    let digest = hash.finalize();
+    let mut half = [0; 16];
+    half.copy_from_slice(&digest[..16]);
+    Uuid::from_bytes(half)
+}
+
+/// One event by its idempotency key.
+///
+/// # Errors
+/// The scope is missing.
+pub async fn event(app: &App, actor: &Actor, key: &str) -> Result<Option<UsageEvent>> {
+    actor.require(Scope::UsageRead)?;
+    store::event_by_key(app.db().reader(), actor.tenant, key).await
+}
+
+/// One event by id.
+///
+/// # Errors
+/// The scope is missing.
+pub async fn event_by_id(app: &App, actor: &Actor, id: EventId) -> Result<Option<UsageEvent>> {
+    actor.require(Scope::UsageRead)?;
+    store::event_by_id(app.db().reader(), actor.tenant, id).await
+}
+
+/// A customer's events, latest first.
+///
+/// # Errors
+/// The scope is missing.
+pub async fn events(
+    app: &App,
+    actor: &Actor,
+    customer: CustomerId,
+    page: Page<(Timestamp, EventId)>,
+) -> Result<Slice<UsageEvent>> {
+    actor.require(Scope::UsageRead)?;
+    store::events(app.db().reader(), actor.tenant, customer, page).await
+}
+
+/// Which usage to sum up.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SummaryRequest {
+    /// First instant; `None`: from the beginning.
+    pub from: Option<Timestamp>,
+    /// First instant after; `None`: to the end.
+    pub to: Option<Timestamp>,
+    /// How to split it.
+    pub group_by: GroupBy,
+}
+
+/// Sums up a customer's debited usage: per metric, or per metric and UTC day or month. Without bounds and days it reads
+/// the counts of the cycles; otherwise it sums the events themselves.
+///
+/// # Errors
+/// The scope is missing, or an end before the beginning.
+pub async fn summary(
+    app: &App,
+    actor: &Actor,
+    customer: CustomerId,
+    request: SummaryRequest,
+) -> Result<Summary> {
+    actor.require(Scope::UsageRead)?;
+    if let (Some(from), Some(to)) = (request.from, request.to)
+        && to < from
+    {
+        return Err(Rejection::invalid("to", "the end must not lie before the beginning").into());
+    }
+    let db = app.db().reader();
+    let whole = request.from.is_none() && request.to.is_none() && request.group_by == GroupBy::Metric;
+    let lines = if whole {
+        store::summary_of_counters(db, actor.tenant, customer).await?
+    } else {
+        store::summary_of_events(db, actor.tenant, customer, request).await?
+    };
+    Ok(Summary {
+        from: request.from,
+        to: request.to,
+        lines,
+    })
+}
+
+/// How far the count of a customer's cycle has come.
+pub(crate) async fn position(
+    db: &impl ConnectionTrait,
+    customer: CustomerId,
+    metric: MetricId,
+    line: Option<MeteringRuleId>,
+    at: Timestamp,
+) -> Result<Position> {
+    store::position(db, customer, metric, line, at.month().start).await
+}
+
+/// The first events behind a ledger entry.
+pub(crate) async fn events_of(
+    db: &impl ConnectionTrait,
+    tenant: TenantId,
+    customer: CustomerId,
+    cause: &UsageCause,
+) -> Result<Vec<UsageEvent>> {
+    store::events_between(db, tenant, customer, cause).await
+}
+
+/// The keys of the metrics of events, for views.
+async fn keys(
+    db: &impl ConnectionTrait,
+    tenant: TenantId,
+    ids: impl Iterator<Item = MetricId>,
+) -> Result<BTreeMap<MetricId, String>> {
+    let mut ids: Vec<MetricId> = ids.collect();
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    catalog::metric_keys_in(db, tenant, &ids).await
+}

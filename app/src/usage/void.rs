@@ -1,0 +1,194 @@
+//! Taking one event back, once.
+
+use std::collections::{BTreeSet, HashMap};
+
+use domain::{
+    amount::Credits,
+    credit::{burn::Funds, draws::Purse},
+    customer::Settlement,
+    id::{BlockId, CustomerId},
+    ledger::{Account, EntryKind},
+    metering::rule::RuleBook,
+    rejection::{Rejection, RejectionCode},
+    usage::{
+        CustomerState,
+        event::{EventState, PendingEvent},
+        void::{self as rules, RatedUsage},
+    },
+};
+use entity::account;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    store,
+    view::{Rating, UsageEvent},
+};
+use crate::{
+    App,
+    actor::{Actor, Scope},
+    catalog,
+    credit::{self, BlockChange, Posting},
+    customer::shard_of,
+    error::{Error, Result},
+    idempotency::{Claim, Once, claim},
+    op::Op,
+};
+
+/// An event to take back.
+#[derive(Debug, Clone, Serialize)]
+pub struct VoidUsage {
+    /// Idempotency key under which the event was recorded.
+    pub event_key: String,
+}
+
+/// What taking an event back came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Voided {
+    /// Idempotency key of the event.
+    pub event_key: String,
+    /// Credits that the cycle costs less now.
+    pub credits: Credits,
+    /// Of these, credits that returned to nowhere because their block has ended.
+    pub lapsed: Credits,
+}
+
+/// Takes an event back. One that is still pending is never debited; of one that was, the credits return.
+///
+/// # Errors
+/// No such event, or one that was taken back before under another idempotency key.
+pub async fn void(app: &App, actor: &Actor, input: VoidUsage, key: &str) -> Result<Once<Voided>> {
+    actor.require(Scope::UsageWrite)?;
+    let unknown = || Rejection::not_found("key", "usage event");
+    let mut op = Op::begin(app).await?;
+    let fresh = match claim(&op, actor.tenant, "voidUsage", key, &input).await? {
+        Claim::Replay(known) => return Ok(known),
+        Claim::Fresh(fresh) => fresh,
+    };
+    let found = store::event_by_key(op.tx(), actor.tenant, &input.event_key)
+        .await?
+        .ok_or_else(unknown)?;
+    let account = op
+        .lock_account(actor.tenant, found.customer)
+        .await?
+        .ok_or_else(unknown)?;
+    // Read again under the lock: a worker may have debited it meanwhile.
+    let event = store::event_by_key(op.tx(), actor.tenant, &input.event_key)
+        .await?
+        .ok_or_else(unknown)?;
+    let voided = match (event.state, event.rating.clone()) {
+        (EventState::Voided, _) => {
+            let message = "the event was taken back before";
+            return Err(Rejection::new(RejectionCode::EventAlreadyVoided, "key", message).into());
+        }
+        (EventState::Pending, _) => {
+            store::forget_pending(&op, shard_of(event.customer), event.id).await?;
+            Voided {
+                event_key: input.event_key,
+                credits: Credits::ZERO,
+                lapsed: Credits::ZERO,
+            }
+        }
+        (EventState::Rated, Some(rating)) => take_back(&mut op, actor, account, &event, rating).await?,
+        (EventState::Rated, None) => return Err(Error::Internal(format!("{} has no rating", event.id))),
+    };
+    store::mark_voided(&op, event.id).await?;
+    let done = fresh.settle(&op, voided).await?;
+    op.commit().await?;
+    Ok(done)
+}
+
+async fn take_back(
+    op: &mut Op,
+    actor: &Actor,
+    account: account::Model,
+    event: &UsageEvent,
+    rating: Rating,
+) -> Result<Voided> {
+    let book = catalog::rule_book_in(op.tx(), &[event.metric]).await?;
+    let (mut state, before) = read(op, account, event, &rating).await?;
+    let usage = RatedUsage {
+        event: PendingEvent {
+            id: event.id,
+            metric: event.metric,
+            units: event.units,
+            occurred_at: event.occurred_at,
+            received_at: event.received_at,
+            properties: event.properties.clone(),
+        },
+        rule: rule_of(&book, event, &rating)?,
+        counter: rating.counter,
+        draws: rating.draws,
+    };
+    let mut voided = rules::void(&mut state, &usage, op.now())?;
+    let mut posting = Posting {
+        tenant: actor.tenant,
+        customer: event.customer,
+        account: state.account,
+        entries: std::mem::take(&mut voided.entries),
+        blocks: state
+            .funds
+            .blocks()
+            .iter()
+            .filter(|block| before.get(&block.id) != Some(&block.remaining))
+            .map(BlockChange::from)
+            .collect(),
+    };
+    if voided.homeless.is_positive() {
+        let effect_key = format!("void:{}:repaid", event.id);
+        credit::rehouse_in(op, &mut posting, voided.homeless, EntryKind::Void, effect_key).await?;
+    }
+    if let Some(counter) = state.counters.get(&rating.counter) {
+        store::put_counters(op, &[(actor.tenant, event.customer, rating.counter, counter)]).await?;
+    }
+    credit::post_in(op, &[&posting]).await?;
+    Ok(Voided {
+        event_key: event.key.clone(),
+        credits: voided.credits,
+        lapsed: voided.lapsed,
+    })
+}
+
+async fn read(
+    op: &Op,
+    account: account::Model,
+    event: &UsageEvent,
+    rating: &Rating,
+) -> Result<(CustomerState, HashMap<BlockId, Credits>)> {
+    let customer = CustomerId(account.customer_id);
+    let counter = store::counter(op.tx(), customer, rating.counter).await?;
+    let drawn = rating.draws.as_slice().iter().chain(counter.draws.as_slice());
+    let owners: BTreeSet<BlockId> = drawn
+        .filter_map(|draw| match draw.from {
+            Purse::Block(block) => Some(block),
+            Purse::Overdraft => None,
+        })
+        .collect();
+    let blocks = credit::blocks_in(op.tx(), &[customer], &owners)
+        .await?
+        .remove(&customer)
+        .unwrap_or_default();
+    let before = blocks.iter().map(|block| (block.id, block.remaining)).collect();
+    let settlements = store::settlements(op.tx(), &[event.customer]).await?;
+    let account = Account::from(&account);
+    let state = CustomerState {
+        customer,
+        settlement: settlements.get(&customer).copied().unwrap_or(Settlement::Manual),
+        funds: Funds::new(blocks, account.overdraft),
+        counters: HashMap::from([(rating.counter, counter)]),
+        account,
+    };
+    Ok((state, before))
+}
+
+fn rule_of<'a>(
+    book: &'a RuleBook,
+    event: &UsageEvent,
+    rating: &Rating,
+) -> Result<Option<&'a domain::metering::rule::MeteringRule>> {
+    let Some(id) = rating.rule else { return Ok(None) };
+    let rule = book
+        .get(&event.metric)
+        .and_then(|metric| metric.rules.iter().find(|rule| rule.id == id));
+    rule.map(Some)
+        .ok_or_else(|| Error::Internal(format!("{id} of {} is gone", event.id)))
+}

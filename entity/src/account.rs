@@ -1,0 +1,30 @@
+//! The totals of a customer's credits; the row that is locked while they change.
+
+use sea_orm::entity::prelude::*;
+
+/// A row.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "account")]
+pub struct Model {
+    /// Whose.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub customer_id: Uuid,
+    /// Whose it is.
+    pub tenant_id: Uuid,
+    /// Number of the line; on the account, of the last line.
+    pub sequence: i64,
+    /// Sum of all blocks, in micro-credits.
+    pub blocks: i64,
+    /// What no block could cover, in micro-credits.
+    pub overdraft: i64,
+    /// Grows with every change, also of terms; wakes watchers.
+    pub revision: i64,
+    /// When it last changed, in microseconds.
+    pub updated_at: i64,
+}
+
+/// None: reads are joined by hand, in batches.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,42 @@
+//! A deposit of credits.
+
+use sea_orm::entity::prelude::*;
+
+/// A row.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "block")]
+pub struct Model {
+    /// Name of the row; time-ordered.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    /// Whose it is.
+    pub tenant_id: Uuid,
+    /// Whose.
+    pub customer_id: Uuid,
+    /// Where the credits come from.
+    pub source: String,
+    /// How their use is billed.
+    pub billing: String,
+    /// Higher burns first.
+    pub priority: i32,
+    /// Micro-credits.
+    pub credits: i64,
+    /// Micro-credits left.
+    pub remaining: i64,
+    /// First instant at which it may pay, in microseconds.
+    pub granted_at: i64,
+    /// First instant at which it is no longer good, in microseconds.
+    pub expires_at: Option<i64>,
+    /// Ids of the metrics it may pay for, as JSON; none: all.
+    pub metrics: Option<String>,
+    /// State, in capitals.
+    pub state: String,
+    /// A line for people.
+    pub description: Option<String>,
+}
+
+/// None: reads are joined by hand, in batches.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
