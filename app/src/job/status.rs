@@ -105,6 +105,15 @@ pub async fn parked(app: &App, actor: &Actor, page: Page<WorkId>) -> Result<Slic
         .try_map(|row| Ok(ParkedWork::from(row)))
 }
 
+/// One piece of parked work.
+///
+/// # Errors
+/// The scope is missing.
+pub async fn parked_by_id(app: &App, actor: &Actor, id: WorkId) -> Result<Option<ParkedWork>> {
+    actor.require(Scope::OperationsRead)?;
+    Ok(store::get_parked(app.db().reader(), actor.tenant, id).await?.map(ParkedWork::from))
+}
+
 /// Makes parked work due again and wakes a worker.
 ///
 /// # Errors

@@ -263,6 +263,15 @@ pub(super) async fn list_parked(
     page.map(|id| id.0).read(ordered(all, work::Column::Id), db).await
 }
 
+pub(super) async fn get_parked(
+    db: &impl ConnectionTrait,
+    tenant: TenantId,
+    id: WorkId,
+) -> Result<Option<work::Model>> {
+    let parked = work::Entity::find_by_id(id.0).filter(visible(tenant)).filter(work::Column::State.eq(PARKED));
+    Ok(parked.one(db).await?)
+}
+
 pub(super) async fn lock(op: &Op, tenant: TenantId, id: WorkId) -> Result<Option<work::Model>> {
     Ok(work::Entity::find_by_id(id.0)
         .filter(visible(tenant))

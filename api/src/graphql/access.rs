@@ -1,0 +1,218 @@
+//! Access: who is asking, and the tenant's keys.
+
+use app::access;
+use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
+use domain::{id::ApiKeyId, rejection::Rejection};
+
+use super::{
+    caller,
+    error::top_level,
+    page::{Args, Connection, connection},
+    payload::{payload, settled},
+    scalar::DateTime,
+};
+use crate::graphql::error::UserError;
+
+/// Whether a tenant handles real money.
+#[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "access::Mode")]
+pub enum TenantMode {
+    /// Real customers.
+    Live,
+    /// For trying things out.
+    Test,
+}
+
+/// A vendor in one environment.
+#[derive(SimpleObject)]
+pub struct Tenant {
+    /// Global id.
+    pub id: ID,
+    /// Name, unique on this server.
+    pub name: String,
+    /// Whether it handles real money.
+    pub mode: TenantMode,
+}
+
+/// Who is asking.
+#[derive(SimpleObject)]
+pub struct Viewer {
+    /// For which tenant.
+    pub tenant: Tenant,
+    /// With which key.
+    pub api_key_id: Option<ID>,
+    /// What the key may do, such as `usage:write`.
+    pub scopes: Vec<String>,
+}
+
+/// A credential of a tenant. Its secret is shown once, when it is made.
+#[derive(SimpleObject)]
+pub struct ApiKey {
+    /// Global id.
+    pub id: ID,
+    /// Name for people.
+    pub name: String,
+    /// First and last characters, to recognise the key by.
+    pub hint: String,
+    /// What it may do, such as `usage:write`.
+    pub scopes: Vec<String>,
+    /// When it was made.
+    pub created_at: DateTime,
+    /// First instant at which it is no longer good; null: it does not expire.
+    pub expires_at: Option<DateTime>,
+    /// When it was revoked.
+    pub revoked_at: Option<DateTime>,
+}
+
+impl From<access::ApiKey> for ApiKey {
+    fn from(key: access::ApiKey) -> Self {
+        Self {
+            id: key.id.to_string().into(),
+            name: key.name,
+            hint: key.hint,
+            scopes: key.scopes.iter().map(ToString::to_string).collect(),
+            created_at: key.created_at.into(),
+            expires_at: key.expires_at.map(DateTime),
+            revoked_at: key.revoked_at.map(DateTime),
+        }
+    }
+}
+
+/// Reads of access.
+#[derive(Default)]
+pub struct AccessQuery;
+
+#[Object]
+impl AccessQuery {
+    /// Who is asking: the tenant and the scopes of the key.
+    async fn viewer(&self, ctx: &Context<'_>) -> async_graphql::Result<Viewer> {
+        let (app, actor) = caller(ctx)?;
+        let viewer = access::viewer(app, actor).await.map_err(top_level)?;
+        let tenant = Tenant {
+            id: viewer.tenant.id.to_string().into(),
+            name: viewer.tenant.name,
+            mode: viewer.tenant.mode.into(),
+        };
+        let scopes = viewer.scopes.iter().map(ToString::to_string).collect();
+        Ok(Viewer {
+            tenant,
+            api_key_id: viewer.key.map(|key| key.to_string().into()),
+            scopes,
+        })
+    }
+
+    /// The tenant's keys, oldest first. Needs `access:read`.
+    async fn api_keys(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Size of the page from the front, 1 to 100; 20 by default.")] first: Option<i32>,
+        #[graphql(desc = "Size of the page from the back, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Only items before this cursor.")] before: Option<String>,
+    ) -> async_graphql::Result<Connection<ApiKey>> {
+        let (app, actor) = caller(ctx)?;
+        let page = Args {
+            first,
+            last,
+            after,
+            before,
+        }
+        .page::<ApiKeyId>()?;
+        let slice = access::keys(app, actor, page).await.map_err(top_level)?;
+        Ok(connection(slice, |key| key.id.to_string(), ApiKey::from))
+    }
+}
+
+/// A key to make.
+#[derive(InputObject)]
+pub struct CreateApiKeyInput {
+    /// Name for people, 1 to 100 bytes.
+    pub name: String,
+    /// What it may do; at most what the maker may do.
+    pub scopes: Vec<String>,
+    /// First instant at which it is no longer good; leave it out for a key that does not expire.
+    pub expires_at: Option<DateTime>,
+    /// Repeat the same key to retry safely: 1 to 255 visible ASCII characters.
+    pub idempotency_key: String,
+}
+
+/// Result of `createApiKey`.
+#[derive(SimpleObject)]
+pub struct CreateApiKeyPayload {
+    /// The key; null when it was refused.
+    pub api_key: Option<ApiKey>,
+    /// The secret to send as a bearer token. Shown once: null when an earlier request produced this result.
+    pub secret: Option<String>,
+    /// Whether an earlier request with the same idempotency key produced this result.
+    pub idempotent_replay: bool,
+    /// What the caller must correct; empty on success.
+    pub user_errors: Vec<UserError>,
+}
+
+/// A key to revoke.
+#[derive(InputObject)]
+pub struct RevokeApiKeyInput {
+    /// Global id of the key.
+    pub id: ID,
+    /// Repeat the same key to retry safely: 1 to 255 visible ASCII characters.
+    pub idempotency_key: String,
+}
+
+payload! {
+    /// Result of `revokeApiKey`.
+    RevokeApiKeyPayload {
+        /// The key; null when it was refused.
+        api_key: ApiKey
+    }
+}
+
+/// Writes of access.
+#[derive(Default)]
+pub struct AccessMutation;
+
+#[Object]
+impl AccessMutation {
+    /// Makes a key. Needs `access:write`.
+    async fn create_api_key(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The key to make.")] input: CreateApiKeyInput,
+    ) -> async_graphql::Result<CreateApiKeyPayload> {
+        let (app, actor) = caller(ctx)?;
+        let expires_at = input.expires_at.map(|at| at.0);
+        let command = access::CreateApiKey {
+            name: input.name,
+            scopes: input.scopes,
+            expires_at,
+        };
+        let outcome = access::create_key(app, actor, command, &input.idempotency_key).await;
+        Ok(match settled(outcome)? {
+            Ok(once) => CreateApiKeyPayload {
+                api_key: Some(once.value.key.into()),
+                secret: once.value.secret,
+                idempotent_replay: once.replay,
+                user_errors: Vec::new(),
+            },
+            Err(user_errors) => CreateApiKeyPayload {
+                api_key: None,
+                secret: None,
+                idempotent_replay: false,
+                user_errors,
+            },
+        })
+    }
+
+    /// Revokes a key: at once on this server process, within seconds on others. Needs `access:write`.
+    async fn revoke_api_key(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The key to revoke.")] input: RevokeApiKeyInput,
+    ) -> async_graphql::Result<RevokeApiKeyPayload> {
+        let (app, actor) = caller(ctx)?;
+        let outcome = match input.id.parse() {
+            Ok(id) => access::revoke_key(app, actor, id, &input.idempotency_key).await,
+            Err(_) => Err(Rejection::not_found("id", "API key").into()),
+        };
+        RevokeApiKeyPayload::from_outcome(outcome, ApiKey::from)
+    }
+}

@@ -1,0 +1,539 @@
+//! Customers: who the vendor bills, and everything that hangs on them.
+
+use std::sync::Arc;
+
+use app::{
+    credit,
+    customer::{self, CustomerRef},
+    error::Result,
+    usage,
+};
+use async_graphql::{
+    ComplexObject, Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject,
+    dataloader::DataLoader,
+};
+use domain::{
+    customer::{AtZero, Settlement},
+    id::{BlockId, CustomerId, EventId},
+    rejection::Rejection,
+    time::Timestamp,
+};
+
+use super::{
+    caller,
+    credit::{Balance, CreditBlock, LedgerEntry},
+    error::top_level,
+    loader::Balances,
+    page::{Args, Connection, connection},
+    payload::{payload, plain},
+    scalar::{CountryCode, DateTime, Decimal, EmailAddress, Json},
+    usage::{UsageEvent, UsageGrouping, UsageSummary},
+};
+
+/// What happens when the credits are used up. This steers checks; usage that has happened is always recorded.
+#[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "AtZero")]
+pub enum AtZeroPolicy {
+    /// Checks refuse.
+    Block,
+    /// Checks allow an overdraft up to the overage line.
+    AllowUpTo,
+    /// Checks always allow.
+    Allow,
+}
+
+/// Who pays back an overdraft.
+#[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "Settlement")]
+pub enum OverdraftSettlement {
+    /// The next credit that is not a budget.
+    NextPurchase,
+    /// The next invoice.
+    NextInvoice,
+    /// An adjustment by hand.
+    Manual,
+}
+
+/// A postal address for invoices.
+#[derive(SimpleObject)]
+pub struct InvoiceAddress {
+    /// Street and number.
+    pub line1: String,
+    /// Anything more.
+    pub line2: Option<String>,
+    /// City.
+    pub city: String,
+    /// State, province or region.
+    pub region: Option<String>,
+    /// Postal code.
+    pub postal_code: Option<String>,
+    /// Country.
+    pub country: CountryCode,
+}
+
+/// Who the vendor bills: the organisation in a dashboard.
+#[derive(SimpleObject)]
+#[graphql(complex)]
+pub struct Customer {
+    /// Global id.
+    pub id: ID,
+    /// The vendor's own name, unique per tenant. Never changes.
+    pub external_id: String,
+    /// Name for people.
+    pub name: Option<String>,
+    /// What happens when the credits are used up.
+    pub policy: AtZeroPolicy,
+    /// How far below zero checks allow, in credits; zero unless the policy is `ALLOW_UP_TO`.
+    pub overage_line: Decimal,
+    /// Who pays back an overdraft.
+    pub settlement: OverdraftSettlement,
+    /// Where bills go.
+    pub billing_email: Option<EmailAddress>,
+    /// Postal address for invoices.
+    pub invoice_address: Option<InvoiceAddress>,
+    /// Purchase order number.
+    pub po_number: Option<String>,
+    /// The vendor's own notes: a JSON object.
+    pub metadata: Json,
+    /// When it was made.
+    pub created_at: DateTime,
+    /// When it last changed.
+    pub updated_at: DateTime,
+    #[graphql(skip)]
+    customer: CustomerId,
+}
+
+impl From<customer::Customer> for Customer {
+    fn from(customer: customer::Customer) -> Self {
+        let address = |address: customer::InvoiceAddress| InvoiceAddress {
+            line1: address.line1,
+            line2: address.line2,
+            city: address.city,
+            region: address.region,
+            postal_code: address.postal_code,
+            country: CountryCode(address.country),
+        };
+        Self {
+            id: customer.id.to_string().into(),
+            external_id: customer.external_id,
+            name: customer.name,
+            policy: customer.terms.at_zero.into(),
+            overage_line: customer.terms.overage_line.into(),
+            settlement: customer.terms.settlement.into(),
+            billing_email: customer.billing_email.map(EmailAddress),
+            invoice_address: customer.invoice_address.map(address),
+            po_number: customer.po_number,
+            metadata: Json(customer.metadata.into()),
+            created_at: customer.created_at.into(),
+            updated_at: customer.updated_at.into(),
+            customer: customer.id,
+        }
+    }
+}
+
+#[ComplexObject]
+impl Customer {
+    /// What the customer has. Needs `credit:read`.
+    async fn balance(&self, ctx: &Context<'_>) -> async_graphql::Result<Balance> {
+        let loader = ctx.data::<DataLoader<Balances>>()?;
+        let found = loader
+            .load_one(self.customer)
+            .await
+            .map_err(|error: Arc<app::Error>| top_level(&*error))?;
+        let gone = || top_level(app::Error::Internal(format!("{} has no balance", self.customer)));
+        Ok(found.ok_or_else(gone)?.into())
+    }
+
+    /// Blocks: first those that can be used, in the order in which they will burn, then spent and ended ones. Needs
+    /// `credit:read`.
+    async fn blocks(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Size of the page from the front, 1 to 100; 20 by default.")] first: Option<i32>,
+        #[graphql(desc = "Size of the page from the back, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Only items before this cursor.")] before: Option<String>,
+    ) -> async_graphql::Result<Connection<CreditBlock>> {
+        let (app, actor) = caller(ctx)?;
+        let page = Args {
+            first,
+            last,
+            after,
+            before,
+        }
+        .page::<BlockId>()?;
+        let slice = credit::blocks(app, actor, self.customer, page)
+            .await
+            .map_err(top_level)?;
+        Ok(connection(
+            slice,
+            |view| view.block.id.to_string(),
+            CreditBlock::from,
+        ))
+    }
+
+    /// The ledger: everything that moved credits, newest first. Needs `credit:read`.
+    async fn ledger(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Size of the page from the front, 1 to 100; 20 by default.")] first: Option<i32>,
+        #[graphql(desc = "Size of the page from the back, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Only items before this cursor.")] before: Option<String>,
+    ) -> async_graphql::Result<Connection<LedgerEntry>> {
+        let (app, actor) = caller(ctx)?;
+        let page = Args {
+            first,
+            last,
+            after,
+            before,
+        }
+        .page::<i64>()?;
+        let slice = credit::ledger(app, actor, self.customer, page)
+            .await
+            .map_err(top_level)?;
+        Ok(connection(
+            slice,
+            |line| line.sequence.to_string(),
+            LedgerEntry::from,
+        ))
+    }
+
+    /// Accepted usage events, latest first. Needs `usage:read`.
+    async fn usage_events(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Size of the page from the front, 1 to 100; 20 by default.")] first: Option<i32>,
+        #[graphql(desc = "Size of the page from the back, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Only items before this cursor.")] before: Option<String>,
+    ) -> async_graphql::Result<Connection<UsageEvent>> {
+        let (app, actor) = caller(ctx)?;
+        let page = Args {
+            first,
+            last,
+            after,
+            before,
+        }
+        .page_by(event_key)?;
+        let slice = usage::events(app, actor, self.customer, page)
+            .await
+            .map_err(top_level)?;
+        let cursor = |event: &usage::UsageEvent| format!("{}:{}", event.occurred_at.micros(), event.id);
+        Ok(connection(slice, cursor, UsageEvent::from))
+    }
+
+    /// Debited usage, summed up per metric, and per day or month on request. Needs `usage:read`.
+    async fn usage_summary(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(
+            desc = "Only usage that occurred at or after this instant; from the beginning by default."
+        )]
+        from: Option<DateTime>,
+        #[graphql(desc = "Only usage that occurred before this instant; to the end by default.")] to: Option<
+            DateTime,
+        >,
+        #[graphql(desc = "How to split it besides by metric; not at all by default.")] group_by: Option<
+            UsageGrouping,
+        >,
+    ) -> async_graphql::Result<UsageSummary> {
+        let (app, actor) = caller(ctx)?;
+        let request = usage::SummaryRequest {
+            from: from.map(|at| at.0),
+            to: to.map(|at| at.0),
+            group_by: group_by.map(usage::GroupBy::from).unwrap_or_default(),
+        };
+        Ok(usage::summary(app, actor, self.customer, request)
+            .await
+            .map_err(top_level)?
+            .into())
+    }
+}
+
+fn event_key(cursor: &str) -> Option<(Timestamp, EventId)> {
+    let (micros, id) = cursor.split_once(':')?;
+    Some((Timestamp::from_micros(micros.parse().ok()?), id.parse().ok()?))
+}
+
+/// The customer that a request names: by id or by the vendor's own name.
+pub(super) fn customer_ref(id: Option<ID>, external_id: Option<String>) -> Result<CustomerRef> {
+    let missing = || {
+        Rejection::invalid(
+            "externalCustomerId",
+            "name a customer by `customerId` or `externalCustomerId`",
+        )
+    };
+    Ok(customer_ref_if_any(id, external_id)?.ok_or_else(missing)?)
+}
+
+/// The customer that a request names, if it names one.
+pub(super) fn customer_ref_if_any(
+    id: Option<ID>,
+    external_id: Option<String>,
+) -> Result<Option<CustomerRef>> {
+    match (id, external_id) {
+        (Some(_), Some(_)) => {
+            Err(Rejection::invalid("customerId", "use either `customerId` or `externalCustomerId`").into())
+        }
+        (Some(id), None) => {
+            let id = id
+                .parse()
+                .map_err(|_| Rejection::not_found("customerId", "customer"))?;
+            Ok(Some(CustomerRef::Id(id)))
+        }
+        // No external id has control characters, and PostgreSQL would not even look for some of them.
+        (None, Some(id)) if id.chars().any(char::is_control) => {
+            Err(Rejection::not_found("externalCustomerId", "customer").into())
+        }
+        (None, Some(id)) => Ok(Some(CustomerRef::External(id))),
+        (None, None) => Ok(None),
+    }
+}
+
+/// Reads of customers.
+#[derive(Default)]
+pub struct CustomerQuery;
+
+#[Object]
+impl CustomerQuery {
+    /// One customer by id or by the vendor's own name; null when there is none. Needs `customer:read`.
+    async fn customer(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Global id.")] id: Option<ID>,
+        #[graphql(desc = "The vendor's own name.")] external_id: Option<String>,
+    ) -> async_graphql::Result<Option<Customer>> {
+        let (app, actor) = caller(ctx)?;
+        let who = match (id, external_id) {
+            (Some(id), None) => match id.parse() {
+                Ok(id) => CustomerRef::Id(id),
+                Err(_) => return Ok(None),
+            },
+            (None, Some(external_id)) => CustomerRef::External(external_id),
+            _ => {
+                return Err(top_level(app::Error::from(Rejection::invalid(
+                    "id",
+                    "use either `id` or `externalId`",
+                ))));
+            }
+        };
+        Ok(customer::customer(app, actor, &who)
+            .await
+            .map_err(top_level)?
+            .map(Customer::from))
+    }
+
+    /// The tenant's customers, oldest first. Needs `customer:read`.
+    async fn customers(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Size of the page from the front, 1 to 100; 20 by default.")] first: Option<i32>,
+        #[graphql(desc = "Size of the page from the back, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Only items before this cursor.")] before: Option<String>,
+    ) -> async_graphql::Result<Connection<Customer>> {
+        let (app, actor) = caller(ctx)?;
+        let page = Args {
+            first,
+            last,
+            after,
+            before,
+        }
+        .page::<CustomerId>()?;
+        let slice = customer::customers(app, actor, page).await.map_err(top_level)?;
+        Ok(connection(
+            slice,
+            |customer| customer.id.to_string(),
+            Customer::from,
+        ))
+    }
+}
+
+/// A postal address for invoices.
+#[derive(InputObject)]
+pub struct InvoiceAddressInput {
+    /// Street and number, at most 200 bytes.
+    pub line1: String,
+    /// Anything more, at most 200 bytes.
+    pub line2: Option<String>,
+    /// City, at most 200 bytes.
+    pub city: String,
+    /// State, province or region, at most 200 bytes.
+    pub region: Option<String>,
+    /// Postal code, at most 200 bytes.
+    pub postal_code: Option<String>,
+    /// Country.
+    pub country: CountryCode,
+}
+
+impl From<InvoiceAddressInput> for customer::InvoiceAddress {
+    fn from(input: InvoiceAddressInput) -> Self {
+        Self {
+            line1: input.line1,
+            line2: input.line2,
+            city: input.city,
+            region: input.region,
+            postal_code: input.postal_code,
+            country: input.country.0,
+        }
+    }
+}
+
+/// A customer to create.
+#[derive(InputObject)]
+pub struct CreateCustomerInput {
+    /// The vendor's own name, unique per tenant, 1 to 255 bytes. Never changes.
+    pub external_id: String,
+    /// Name for people, 1 to 100 bytes.
+    pub name: Option<String>,
+    /// What happens when the credits are used up; `BLOCK` by default.
+    pub policy: Option<AtZeroPolicy>,
+    /// How far below zero checks allow, in credits; goes with `ALLOW_UP_TO`.
+    pub overage_line: Option<Decimal>,
+    /// Who pays back an overdraft; `NEXT_PURCHASE` by default.
+    pub settlement: Option<OverdraftSettlement>,
+    /// Where bills go.
+    pub billing_email: Option<EmailAddress>,
+    /// Postal address for invoices.
+    pub invoice_address: Option<InvoiceAddressInput>,
+    /// Purchase order number, at most 200 bytes.
+    pub po_number: Option<String>,
+    /// The vendor's own notes: a JSON object of at most 50 entries and 8,192 bytes.
+    pub metadata: Option<Json>,
+    /// Repeat the same key to retry safely: 1 to 255 visible ASCII characters.
+    pub idempotency_key: String,
+}
+
+impl CreateCustomerInput {
+    fn command(self) -> Result<customer::CreateCustomer> {
+        Ok(customer::CreateCustomer {
+            external_id: self.external_id,
+            name: self.name,
+            at_zero: self.policy.map(AtZero::from).unwrap_or_default(),
+            overage_line: self
+                .overage_line
+                .map(|line| line.credits("overageLine"))
+                .transpose()?,
+            settlement: self.settlement.map(Settlement::from).unwrap_or_default(),
+            billing_email: self.billing_email.map(|email| email.0),
+            invoice_address: self.invoice_address.map(Into::into),
+            po_number: self.po_number,
+            metadata: self.metadata.map(metadata).transpose()?.unwrap_or_default(),
+        })
+    }
+}
+
+fn metadata(json: Json) -> Result<std::collections::BTreeMap<String, serde_json::Value>> {
+    match json.0 {
+        serde_json::Value::Object(object) => Ok(object.into_iter().collect()),
+        _ => Err(Rejection::invalid("metadata", "metadata must be a JSON object").into()),
+    }
+}
+
+payload! {
+    /// Result of `createCustomer`.
+    CreateCustomerPayload {
+        /// The customer; null when it was refused.
+        customer: Customer
+    }
+}
+
+/// What to change of a customer. Fields left out stay; null empties a field that may be empty.
+#[derive(InputObject)]
+pub struct UpdateCustomerInput {
+    /// The customer by id.
+    pub customer_id: Option<ID>,
+    /// The customer by the vendor's own name.
+    pub external_customer_id: Option<String>,
+    /// Name for people, 1 to 100 bytes.
+    pub name: MaybeUndefined<String>,
+    /// What happens when the credits are used up.
+    pub policy: Option<AtZeroPolicy>,
+    /// How far below zero checks allow, in credits; goes with `ALLOW_UP_TO`.
+    pub overage_line: MaybeUndefined<Decimal>,
+    /// Who pays back an overdraft.
+    pub settlement: Option<OverdraftSettlement>,
+    /// Where bills go.
+    pub billing_email: MaybeUndefined<EmailAddress>,
+    /// Postal address for invoices.
+    pub invoice_address: MaybeUndefined<InvoiceAddressInput>,
+    /// Purchase order number, at most 200 bytes.
+    pub po_number: MaybeUndefined<String>,
+    /// The vendor's own notes, replaced as a whole: a JSON object of at most 50 entries and 8,192 bytes.
+    pub metadata: Option<Json>,
+}
+
+impl UpdateCustomerInput {
+    fn command(self) -> Result<(CustomerRef, customer::UpdateCustomer)> {
+        let who = customer_ref(self.customer_id, self.external_customer_id)?;
+        let line = match self.overage_line {
+            MaybeUndefined::Undefined => None,
+            MaybeUndefined::Null => Some(None),
+            MaybeUndefined::Value(line) => Some(Some(line.credits("overageLine")?)),
+        };
+        let command = customer::UpdateCustomer {
+            name: change(self.name),
+            at_zero: self.policy.map(AtZero::from),
+            overage_line: line,
+            settlement: self.settlement.map(Settlement::from),
+            billing_email: change(self.billing_email).map(|email| email.map(|email| email.0)),
+            invoice_address: change(self.invoice_address).map(|address| address.map(Into::into)),
+            po_number: change(self.po_number),
+            metadata: self.metadata.map(metadata).transpose()?,
+        };
+        Ok((who, command))
+    }
+}
+
+fn change<T>(value: MaybeUndefined<T>) -> customer::Change<T> {
+    match value {
+        MaybeUndefined::Undefined => None,
+        MaybeUndefined::Null => Some(None),
+        MaybeUndefined::Value(value) => Some(Some(value)),
+    }
+}
+
+payload! {
+    /// Result of `updateCustomer`.
+    UpdateCustomerPayload {
+        /// The customer; null when it was refused.
+        customer: Customer
+    }
+}
+
+/// Writes of customers.
+#[derive(Default)]
+pub struct CustomerMutation;
+
+#[Object]
+impl CustomerMutation {
+    /// Creates a customer with an empty account. Needs `customer:write`.
+    async fn create_customer(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The customer to create.")] input: CreateCustomerInput,
+    ) -> async_graphql::Result<CreateCustomerPayload> {
+        let (app, actor) = caller(ctx)?;
+        let key = input.idempotency_key.clone();
+        let outcome = match input.command() {
+            Ok(command) => customer::create(app, actor, command, &key).await,
+            Err(error) => Err(error),
+        };
+        CreateCustomerPayload::from_outcome(outcome, Customer::from)
+    }
+
+    /// Changes a customer; new terms hold from now on. Needs `customer:write`.
+    async fn update_customer(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What to change.")] input: UpdateCustomerInput,
+    ) -> async_graphql::Result<UpdateCustomerPayload> {
+        let (app, actor) = caller(ctx)?;
+        let outcome = match input.command() {
+            Ok((who, command)) => customer::update(app, actor, &who, command).await,
+            Err(error) => Err(error),
+        };
+        UpdateCustomerPayload::from_outcome(plain(outcome), Customer::from)
+    }
+}

@@ -1,0 +1,72 @@
+//! Any object by its global id.
+
+use app::{access, catalog, credit, customer, customer::CustomerRef, job, usage};
+use async_graphql::{Context, ID, Interface, Object};
+
+use super::{
+    access::ApiKey,
+    caller,
+    catalog::{MeteringRule, Metric},
+    credit::{CreditBlock, LedgerEntry},
+    customer::Customer,
+    error::top_level,
+    job::ParkedWork,
+    usage::UsageEvent,
+};
+
+/// Anything that has a global id: a prefix that tells what it is, and a time-ordered part. Treat it as opaque.
+#[derive(Interface)]
+#[graphql(field(name = "id", ty = "&ID", desc = "Global id, usable with `node`."))]
+pub enum Node {
+    ApiKey(ApiKey),
+    CreditBlock(CreditBlock),
+    Customer(Customer),
+    LedgerEntry(LedgerEntry),
+    MeteringRule(MeteringRule),
+    Metric(Metric),
+    ParkedWork(ParkedWork),
+    UsageEvent(UsageEvent),
+}
+
+/// Reads of anything.
+#[derive(Default)]
+pub struct NodeQuery;
+
+#[Object]
+impl NodeQuery {
+    /// Any object by its global id; null when there is none that the caller may see.
+    async fn node(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Global id.")] id: ID,
+    ) -> async_graphql::Result<Option<Node>> {
+        let (app, actor) = caller(ctx)?;
+        let prefix = id.split_once('_').map_or("", |(prefix, _)| prefix);
+        /// Reads the id as that of one kind and looks it up; an id of another form names nothing.
+        macro_rules! find {
+            ($read:path, $node:expr) => {
+                match id.parse() {
+                    Ok(id) => $read(app, actor, id).await.map(|found| found.map($node)),
+                    Err(_) => Ok(None),
+                }
+            };
+        }
+        let found = match prefix {
+            "key" => find!(access::key, |it| Node::from(ApiKey::from(it))),
+            "met" => find!(catalog::metric_by_id, |it| Node::from(Metric::from(it))),
+            "rul" => find!(catalog::rule, |it| Node::from(MeteringRule::from(it))),
+            "blk" => find!(credit::block, |it| Node::from(CreditBlock::from(it))),
+            "ent" => find!(credit::entry, |it| Node::from(LedgerEntry::from(it))),
+            "evt" => find!(usage::event_by_id, |it| Node::from(UsageEvent::from(it))),
+            "wrk" => find!(job::parked_by_id, |it| Node::from(ParkedWork::from(it))),
+            "cus" => match id.parse() {
+                Ok(id) => customer::customer(app, actor, &CustomerRef::Id(id))
+                    .await
+                    .map(|found| found.map(|it| Node::from(Customer::from(it)))),
+                Err(_) => Ok(None),
+            },
+            _ => Ok(None),
+        };
+        found.map_err(top_level)
+    }
+}

@@ -1,0 +1,136 @@
+//! Relay connections over the pages of `app`.
+
+use std::str::FromStr;
+
+use app::page::{Page, Slice};
+use async_graphql::{Object, OutputType, connection::PageInfo};
+use domain::rejection::Rejection;
+
+use super::{
+    access::ApiKey,
+    catalog::{MeteringRule, Metric},
+    credit::{CreditBlock, LedgerEntry},
+    customer::Customer,
+    error::top_level,
+    job::ParkedWork,
+    usage::UsageEvent,
+};
+
+/// Arguments of a connection.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Args {
+    pub(crate) first: Option<i32>,
+    pub(crate) last: Option<i32>,
+    pub(crate) after: Option<String>,
+    pub(crate) before: Option<String>,
+}
+
+impl Args {
+    /// The page that is asked for, of a list ordered by keys whose text form is the cursor.
+    pub(crate) fn page<K: FromStr>(self) -> async_graphql::Result<Page<K>> {
+        self.page_by(|text| text.parse().ok())
+    }
+
+    /// The page that is asked for, of a list whose cursors are read by `key`.
+    pub(crate) fn page_by<K>(self, key: impl Fn(&str) -> Option<K>) -> async_graphql::Result<Page<K>> {
+        let read = |field: &str, cursor: Option<String>| {
+            cursor
+                .map(|text| {
+                    let refused = || Rejection::invalid(field, "it is not a cursor of this list");
+                    key(&text).ok_or_else(|| top_level(app::Error::from(refused())))
+                })
+                .transpose()
+        };
+        let (after, before) = (read("after", self.after)?, read("before", self.before)?);
+        Page::relay(self.first, self.last, after, before).map_err(top_level)
+    }
+}
+
+/// One page of a list.
+pub struct Connection<N> {
+    edges: Vec<Edge<N>>,
+    has_previous: bool,
+    has_next: bool,
+}
+
+/// An item and its place.
+pub struct Edge<N> {
+    cursor: String,
+    node: N,
+}
+
+/// One page of a list, as the Relay Cursor Connections specification describes it.
+#[Object(
+    concrete(name = "ApiKeyConnection", params(ApiKey)),
+    concrete(name = "CreditBlockConnection", params(CreditBlock)),
+    concrete(name = "CustomerConnection", params(Customer)),
+    concrete(name = "LedgerEntryConnection", params(LedgerEntry)),
+    concrete(name = "MeteringRuleConnection", params(MeteringRule)),
+    concrete(name = "MetricConnection", params(Metric)),
+    concrete(name = "ParkedWorkConnection", params(ParkedWork)),
+    concrete(name = "UsageEventConnection", params(UsageEvent))
+)]
+impl<N: OutputType> Connection<N>
+where
+    Edge<N>: OutputType,
+{
+    /// The items with their cursors.
+    async fn edges(&self) -> Vec<&Edge<N>> {
+        self.edges.iter().collect()
+    }
+
+    /// The items.
+    async fn nodes(&self) -> Vec<&N> {
+        self.edges.iter().map(|edge| &edge.node).collect()
+    }
+
+    /// Whether there is more, and from where to go on.
+    async fn page_info(&self) -> PageInfo {
+        PageInfo {
+            has_previous_page: self.has_previous,
+            has_next_page: self.has_next,
+            start_cursor: self.edges.first().map(|edge| edge.cursor.clone()),
+            end_cursor: self.edges.last().map(|edge| edge.cursor.clone()),
+        }
+    }
+}
+
+/// An item of a list and its cursor.
+#[Object(
+    concrete(name = "ApiKeyEdge", params(ApiKey)),
+    concrete(name = "CreditBlockEdge", params(CreditBlock)),
+    concrete(name = "CustomerEdge", params(Customer)),
+    concrete(name = "LedgerEntryEdge", params(LedgerEntry)),
+    concrete(name = "MeteringRuleEdge", params(MeteringRule)),
+    concrete(name = "MetricEdge", params(Metric)),
+    concrete(name = "ParkedWorkEdge", params(ParkedWork)),
+    concrete(name = "UsageEventEdge", params(UsageEvent))
+)]
+impl<N: OutputType> Edge<N> {
+    /// Place of the item in the list; opaque.
+    async fn cursor(&self) -> &str {
+        &self.cursor
+    }
+
+    /// The item.
+    async fn node(&self) -> &N {
+        &self.node
+    }
+}
+
+/// Turns a page into a connection.
+pub(crate) fn connection<T, N>(
+    slice: Slice<T>,
+    cursor: impl Fn(&T) -> String,
+    node: impl Fn(T) -> N,
+) -> Connection<N> {
+    let edge = |item: T| Edge {
+        cursor: cursor(&item),
+        node: node(item),
+    };
+    Connection {
+        edges: slice.items.into_iter().map(edge).collect(),
+        has_previous: slice.has_previous,
+        has_next: slice.has_next,
+    }
+}
