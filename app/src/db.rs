@@ -187,14 +187,46 @@ impl Backend {
     }
 }
 
-/// The URL without its password, for messages and logs.
+/// The URL without its password, for messages and logs. Works by hand, because a URL that cannot be parsed is shown too.
 #[must_use]
 pub fn redacted(url: &str) -> String {
-    match url::Url::parse(url) {
-        Ok(mut parsed) if parsed.password().is_some() => {
-            let _ = parsed.set_password(Some("***"));
-            parsed.to_string()
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let rest = match rest.rsplit_once('@') {
+        Some((who, place)) => {
+            let user = who.split_once(':').map(|(user, _)| format!("{user}:***"));
+            format!("{}@{place}", user.as_deref().unwrap_or(who))
         }
-        _ => url.to_owned(),
+        None => rest.to_owned(),
+    };
+    match rest.split_once('?') {
+        Some((place, options)) => {
+            let shown = options.split('&').map(|option| match option.split_once('=') {
+                Some((name, _)) if name.contains("password") => format!("{name}=***"),
+                _ => option.to_owned(),
+            });
+            format!("{scheme}://{place}?{}", shown.collect::<Vec<_>>().join("&"))
+        }
+        None => format!("{scheme}://{rest}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::redacted;
+
+    #[test]
+    fn no_password_is_shown() {
+        for (url, shown) in [
+            ("sqlite:/a/b@c.db", "sqlite:/a/b@c.db"),
+            ("postgres://u@h:5432/x", "postgres://u@h:5432/x"),
+            ("postgres://u:secret@h:5432/x", "postgres://u:***@h:5432/x"),
+            ("postgres://u:secret@h:99999/x", "postgres://u:***@h:99999/x"),
+            ("postgres://u:se@c:r?e/t@h/x", "postgres://u:***@h/x"),
+            ("postgres://u@h/x?password=secret&sslmode=require", "postgres://u@h/x?password=***&sslmode=require"),
+        ] {
+            assert_eq!(redacted(url), shown);
+        }
     }
 }

@@ -10,6 +10,12 @@
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement, Value};
 use uuid::Uuid;
 
+/// Whether a text can be in the database at all. PostgreSQL refuses a zero byte even in a comparison, with an error that
+/// would spoil the whole request.
+pub(crate) fn is_storable(text: &str) -> bool {
+    !text.contains('\0')
+}
+
 /// Stands for "none" inside an array, which cannot hold one.
 const NO_INT: i64 = i64::MIN;
 

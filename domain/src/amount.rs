@@ -184,11 +184,17 @@ impl Quantity {
 }
 
 /// An exact price on its way to being rounded: quantities times rates, in units of 10⁻¹⁸ credits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ExactCost(i128);
 
 /// How many units of an [`ExactCost`] make one micro-credit.
 const EXACT_PER_MICRO: i128 = 1_000_000_000_000;
+
+impl From<Credits> for ExactCost {
+    fn from(credits: Credits) -> Self {
+        Self(i128::from(credits.0) * EXACT_PER_MICRO)
+    }
+}
 
 impl ExactCost {
     /// Nothing.

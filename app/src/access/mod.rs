@@ -146,7 +146,7 @@ pub async fn tenant(app: &App, name: &str) -> Result<Tenant> {
 /// Makes sure that a fixed key exists with every scope. For automation that must know the key beforehand.
 ///
 /// # Errors
-/// A key shorter than [`MIN_BOOTSTRAP_KEY`] or with characters that are not visible ASCII.
+/// A key shorter than [`MIN_BOOTSTRAP_KEY`], with characters that are not visible ASCII, or of another tenant.
 pub async fn ensure_bootstrap_key(app: &App, tenant: &Tenant, key: &str) -> Result<()> {
     if key.len() < MIN_BOOTSTRAP_KEY || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         let message =
@@ -164,6 +164,9 @@ pub async fn ensure_bootstrap_key(app: &App, tenant: &Tenant, key: &str) -> Resu
         revoked_at: None,
     };
     store::insert_key(&op, tenant.id, &row, &hash(key)).await?;
+    if store::key_owner(&op, &hash(key)).await? != Some(tenant.id) {
+        return Err(Rejection::invalid("bootstrapKey", "the key belongs to another tenant").into());
+    }
     op.commit().await
 }
 
@@ -187,9 +190,6 @@ pub async fn create_key(app: &App, actor: &Actor, input: CreateApiKey, key: &str
     check_name("name", &input.name)?;
     let scopes = check_scopes(actor, &input.scopes)?;
     let op = Op::begin(app).await?;
-    if input.expires_at.is_some_and(|end| end <= op.now()) {
-        return Err(Rejection::invalid("expiresAt", "the expiry must lie in the future").into());
-    }
     let fresh = match claim(&op, actor.tenant, "createApiKey", key, &input).await? {
         Claim::Replay(known) => {
             return Ok(Once {
@@ -202,6 +202,9 @@ pub async fn create_key(app: &App, actor: &Actor, input: CreateApiKey, key: &str
         }
         Claim::Fresh(fresh) => fresh,
     };
+    if input.expires_at.is_some_and(|end| end <= op.now()) {
+        return Err(Rejection::invalid("expiresAt", "the expiry must lie in the future").into());
+    }
     let mode = store::mode(&op, actor.tenant).await?;
     let secret = secret(mode);
     let row = ApiKey {
@@ -302,12 +305,9 @@ fn check_scopes(actor: &Actor, names: &[String]) -> Result<Vec<Scope>> {
 }
 
 pub(crate) fn check_name(field: &str, name: &str) -> Result<()> {
-    if name.trim().is_empty() || name.len() > MAX_NAME {
-        return Err(Rejection::invalid(
-            field,
-            format!("a name has 1 to {MAX_NAME} bytes and is not blank"),
-        )
-        .into());
+    if name.trim().is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
+        let message = format!("a name has 1 to {MAX_NAME} bytes, is not blank and has no control characters");
+        return Err(Rejection::invalid(field, message).into());
     }
     Ok(())
 }

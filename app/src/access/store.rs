@@ -76,6 +76,15 @@ pub(super) async fn insert_key(op: &Op, tenant: TenantId, key: &ApiKey, hash: &s
     Ok(())
 }
 
+/// Whose the key of a hash is, revoked or not.
+pub(super) async fn key_owner(op: &Op, hash: &str) -> Result<Option<TenantId>> {
+    let row = api_key::Entity::find()
+        .filter(api_key::Column::Hash.eq(hash))
+        .one(op.tx())
+        .await?;
+    Ok(row.map(|row| TenantId(row.tenant_id)))
+}
+
 pub(super) async fn revoke_key(op: &Op, tenant: TenantId, id: ApiKeyId) -> Result<()> {
     api_key::Entity::update_many()
         .col_expr(api_key::Column::RevokedAt, Expr::value(op.now().micros()))

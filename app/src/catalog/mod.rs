@@ -284,7 +284,10 @@ pub async fn price_preview(app: &App, actor: &Actor, request: PreviewRequest) ->
     };
     let to = from.after(request.units)?;
     let credits = rule.map_or(Ok(Credits::ZERO), |rule| rule.price.between(from, to))?;
-    let rule = rule.map(|rule| Rule::new(rule.clone(), request.metric_key.clone(), at));
+    let rule = match rule {
+        Some(rule) => store::get_rule(db, actor.tenant, rule.id).await?,
+        None => None,
+    };
     Ok(PricePreview {
         credits,
         from: from.units,

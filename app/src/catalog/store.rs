@@ -19,6 +19,7 @@ use crate::{
     error::{Error, Result},
     op::Op,
     page::{Page, Slice, ordered},
+    sql::is_storable,
 };
 
 /// Tells caches of all processes to look again.
@@ -75,6 +76,9 @@ pub(super) async fn update_metric(op: &Op, metric: &Metric) -> Result<()> {
 }
 
 pub(super) async fn lock_metric(op: &Op, tenant: TenantId, key: &str) -> Result<Option<metric::Model>> {
+    if !is_storable(key) {
+        return Ok(None);
+    }
     Ok(by_key(tenant, key).lock_exclusive().one(op.tx()).await?)
 }
 
@@ -83,6 +87,9 @@ pub(super) async fn find_metric(
     tenant: TenantId,
     key: &str,
 ) -> Result<Option<metric::Model>> {
+    if !is_storable(key) {
+        return Ok(None);
+    }
     Ok(by_key(tenant, key).one(db).await?)
 }
 
@@ -100,7 +107,7 @@ pub(super) async fn find_metrics(
     keys: &[String],
 ) -> Result<Vec<metric::Model>> {
     Ok(of_tenant(tenant)
-        .filter(metric::Column::Key.is_in(keys))
+        .filter(metric::Column::Key.is_in(keys.iter().filter(|key| is_storable(key))))
         .all(db)
         .await?)
 }

@@ -110,7 +110,7 @@ impl Watcher {
             present.ok_or_else(|| Error::Internal(format!("{} has no account", self.customer)))?;
         let terms_changed = self.revision != Some(revision);
         self.revision = Some(revision);
-        let behind = self.sent.map_or(0, |sent| account.sequence - sent);
+        let behind = self.sent.map_or(0, |sent| account.sequence.saturating_sub(sent));
         // An unknown future number means another database: start afresh from the present.
         let known = self
             .sent

@@ -229,10 +229,9 @@ pub async fn adjust(app: &App, actor: &Actor, input: Adjust, key: &str) -> Resul
         return Err(Rejection::invalid("credits", "an adjustment of zero changes nothing").into());
     }
     check_description(input.description.as_deref())?;
-    if input.credits.is_negative() {
-        let id = customer::resolve(app.db().reader(), actor.tenant, &input.customer).await?;
-        usage::settle_usage(app, id, app.now()).await?;
-    }
+    // Usage accepted before comes first: it may use what is taken, and its overdraft is repaid by what is added.
+    let id = customer::resolve(app.db().reader(), actor.tenant, &input.customer).await?;
+    usage::settle_usage(app, id, app.now()).await?;
     let mut op = Op::begin(app).await?;
     let id = customer::resolve(op.tx(), actor.tenant, &input.customer).await?;
     let fresh = match claim(&op, actor.tenant, "adjustCredits", key, &(id, &input)).await? {
@@ -391,7 +390,10 @@ pub async fn revoke(app: &App, actor: &Actor, id: BlockId, key: &str) -> Result<
 pub(crate) async fn expire(app: &App) -> Result<u64> {
     let due = app.now().plus_seconds(-EXPIRY_GRACE_SECONDS);
     for (customer, last) in store::usage_before_expiry(app.db().reader(), due, EXPIRY_BATCH).await? {
-        usage::settle_usage(app, customer, last).await?;
+        // A block that must wait for its customer's parked usage is left out below; the others must not wait with it.
+        if let Err(error) = usage::settle_usage(app, customer, last).await {
+            tracing::warn!(%customer, %error, "usage before the expiry of a block could not be debited");
+        }
     }
     let mut op = Op::begin(app).await?;
     let found = store::expired(op.tx(), due, EXPIRY_BATCH).await?;

@@ -250,9 +250,10 @@ fn check(customer: &Customer) -> Result<()> {
     if customer
         .po_number
         .as_ref()
-        .is_some_and(|number| number.len() > MAX_LINE)
+        .is_some_and(|number| number.len() > MAX_LINE || number.chars().any(char::is_control))
     {
-        return Err(Rejection::invalid("poNumber", format!("at most {MAX_LINE} bytes")).into());
+        let message = format!("at most {MAX_LINE} bytes on one line");
+        return Err(Rejection::invalid("poNumber", message).into());
     }
     if let Some(address) = &customer.invoice_address {
         address.check().map_err(|no| no.under("invoiceAddress"))?;

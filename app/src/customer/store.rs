@@ -17,6 +17,7 @@ use crate::{
     error::Result,
     op::Op,
     page::{Page, Slice, ordered},
+    sql::is_storable,
 };
 
 /// Writes a customer and its empty account; `false` when the external id is taken.
@@ -94,6 +95,7 @@ pub(crate) async fn find(
     who: &CustomerRef,
 ) -> Result<Option<customer::Model>> {
     let named = match who {
+        CustomerRef::External(id) if !is_storable(id) => return Ok(None),
         CustomerRef::Id(id) => customer::Column::Id.eq(id.0),
         CustomerRef::External(id) => customer::Column::ExternalId.eq(id.as_str()),
     };
@@ -123,7 +125,7 @@ pub(crate) async fn places(
     ids: &[CustomerId],
 ) -> Result<Vec<(String, Place)>> {
     let named = customer::Column::ExternalId
-        .is_in(external.iter().copied())
+        .is_in(external.iter().copied().filter(|id| is_storable(id)))
         .or(customer::Column::Id.is_in(ids.iter().map(|id| id.0)));
     let rows: Vec<(Uuid, String, i32)> = customer::Entity::find()
         .select_only()

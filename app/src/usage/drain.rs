@@ -29,6 +29,7 @@ use super::store::{self, Chosen};
 use crate::{
     App, catalog,
     credit::{self, BlockChange, Posting},
+    customer::shard_of,
     db::Backend,
     error::{Error, Result},
     job::work::{self, Duty},
@@ -288,7 +289,12 @@ async fn write(op: &mut Op, done: &mut [Debited]) -> Result<()> {
         return Ok(());
     }
     let rated: Vec<_> = done.iter().flat_map(|debited| &debited.drained.events).collect();
-    store::take_pending(op, &rated).await?;
+    let mut taken = Vec::with_capacity(rated.len());
+    for debited in done.iter() {
+        let shard = shard_of(debited.posting.customer);
+        taken.extend(debited.drained.events.iter().map(|event| (shard, event.id)));
+    }
+    store::take_pending(op, &taken).await?;
     store::mark_rated(op, &rated).await?;
     let mut counters = Vec::new();
     for debited in done.iter() {

@@ -258,7 +258,7 @@ pub struct SummaryRequest {
 }
 
 /// Sums up a customer's debited usage: per metric, or per metric and UTC day or month. Without bounds and days it reads
-/// the counts of the cycles; otherwise it sums the events themselves.
+/// the counts of the cycles, which is what they cost; otherwise it sums the events at the price each had when it was debited.
 ///
 /// # Errors
 /// The scope is missing, or an end before the beginning.
@@ -275,9 +275,9 @@ pub async fn summary(
         return Err(Rejection::invalid("to", "the end must not lie before the beginning").into());
     }
     let db = app.db().reader();
-    let whole = request.from.is_none() && request.to.is_none() && request.group_by == GroupBy::Metric;
+    let whole = request.from.is_none() && request.to.is_none() && request.group_by != GroupBy::Day;
     let lines = if whole {
-        store::summary_of_counters(db, actor.tenant, customer).await?
+        store::summary_of_counters(db, actor.tenant, customer, request.group_by).await?
     } else {
         store::summary_of_events(db, actor.tenant, customer, request).await?
     };

@@ -31,7 +31,7 @@ use crate::{
     error::{Error, Result},
     op::Op,
     page::{Page, Slice, ordered},
-    sql::{Rows, statement},
+    sql::{Rows, is_storable, statement},
 };
 
 /// Events shown with the explanation of a ledger entry.
@@ -310,13 +310,13 @@ pub(super) async fn settlements(
 }
 
 /// Takes rated events out of the queue. All of them must still be there: the accounts are locked.
-pub(super) async fn take_pending(op: &Op, rated: &[&RatedEvent]) -> Result<()> {
+pub(super) async fn take_pending(op: &Op, rated: &[(i32, EventId)]) -> Result<()> {
     let taken = Rows::default()
-        .id("id", rated.iter().map(|event| event.id.0))
+        .int("shard", rated.iter().map(|(shard, _)| i64::from(*shard)))
+        .id("id", rated.iter().map(|(_, id)| id.0))
         .execute(
             op.tx(),
-            "DELETE FROM usage_pending WHERE (shard, id) IN (
-                SELECT p.shard, p.id FROM {rows} AS v JOIN usage_pending p ON p.id = v.id)",
+            "DELETE FROM usage_pending WHERE (shard, id) IN (SELECT shard, id FROM {rows} AS v)",
             Vec::new(),
         )
         .await?
@@ -410,6 +410,9 @@ pub(super) async fn event_by_key(
     tenant: TenantId,
     key: &str,
 ) -> Result<Option<UsageEvent>> {
+    if !is_storable(key) {
+        return Ok(None);
+    }
     let row = of_tenant(tenant)
         .filter(usage_event::Column::Key.eq(key))
         .one(db)
@@ -537,18 +540,21 @@ pub(super) async fn summary_of_counters(
     db: &impl ConnectionTrait,
     tenant: TenantId,
     customer: CustomerId,
+    group_by: GroupBy,
 ) -> Result<Vec<SummaryLine>> {
-    let rows = db
-        .query_all_raw(statement(
-            db,
-            "SELECT m.key AS key, CAST(SUM(c.units) AS bigint) AS units, CAST(SUM(c.events) AS bigint) AS events,
-                CAST(SUM(c.credits) AS bigint) AS credits
-             FROM usage_counter c JOIN metric m ON m.id = c.metric_id
-             WHERE c.tenant_id = $1 AND c.customer_id = $2 GROUP BY m.key ORDER BY m.key",
-            vec![tenant.0.into(), customer.0.into()],
-        ))
-        .await?;
-    rows.iter().map(|row| summary_line(row, None)).collect()
+    let stretch = match group_by {
+        GroupBy::Month => "c.period_start",
+        GroupBy::Metric | GroupBy::Day => "CAST(0 AS bigint)",
+    };
+    let sql = format!(
+        "SELECT m.key AS key, {stretch} AS stretch, CAST(SUM(c.units) AS bigint) AS units,
+            CAST(SUM(c.events) AS bigint) AS events, CAST(SUM(c.credits) AS bigint) AS credits
+         FROM usage_counter c JOIN metric m ON m.id = c.metric_id
+         WHERE c.tenant_id = $1 AND c.customer_id = $2 GROUP BY m.key, {stretch} ORDER BY 2, m.key LIMIT $3"
+    );
+    let values = vec![tenant.0.into(), customer.0.into(), MAX_SUMMARY_LINES.into()];
+    let rows = db.query_all_raw(statement(db, &sql, values)).await?;
+    rows.iter().map(|row| summary_line(row, group_by)).collect()
 }
 
 /// Sums over the debited events of a stretch of time.
@@ -582,21 +588,16 @@ pub(super) async fn summary_of_events(
         MAX_SUMMARY_LINES.into(),
     ];
     let rows = db.query_all_raw(statement(db, &sql, values)).await?;
-    rows.iter()
-        .map(|row| {
-            let start = match request.group_by {
-                GroupBy::Metric => None,
-                GroupBy::Day | GroupBy::Month => Some(Timestamp::from_micros(row.try_get("", "stretch")?)),
-            };
-            summary_line(row, start)
-        })
-        .collect()
+    rows.iter().map(|row| summary_line(row, request.group_by)).collect()
 }
 
-fn summary_line(row: &QueryResult, period_start: Option<Timestamp>) -> Result<SummaryLine> {
+fn summary_line(row: &QueryResult, group_by: GroupBy) -> Result<SummaryLine> {
     Ok(SummaryLine {
         metric_key: row.try_get("", "key")?,
-        period_start,
+        period_start: match group_by {
+            GroupBy::Metric => None,
+            GroupBy::Day | GroupBy::Month => Some(Timestamp::from_micros(row.try_get("", "stretch")?)),
+        },
         units: Quantity::from_raw(row.try_get("", "units")?),
         events: row.try_get("", "events")?,
         credits: Credits::from_raw(row.try_get("", "credits")?),

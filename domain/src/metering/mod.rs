@@ -126,10 +126,13 @@ impl Price {
     /// `None`: no number of units costs more.
     #[must_use]
     pub fn affordable(&self, from: Position, budget: Credits) -> Option<Quantity> {
+        // By the exact cost as well as by the rounded one: rounding must not conjure up millionths of a unit.
         let fits = |extra: i64| {
-            from.after(Quantity::from_raw(extra))
-                .and_then(|to| self.between(from, to))
-                .is_ok_and(|cost| cost <= budget)
+            from.after(Quantity::from_raw(extra)).is_ok_and(|to| {
+                let exact = self.exact(from).and_then(|cost| cost.plus(ExactCost::from(budget)));
+                matches!((self.exact(to), exact), (Ok(cost), Ok(limit)) if cost <= limit)
+                    && self.between(from, to).is_ok_and(|cost| cost <= budget)
+            })
         };
         if !fits(0) {
             return Some(Quantity::ZERO);
@@ -286,13 +289,7 @@ mod tests {
                 assert_eq!(found, None, "{name} from {from}");
                 continue;
             };
-            let found = found.unwrap_or_else(|| panic!("{name} from {from}"));
-            // Rounding to micro-credits lets a few millionths of a unit more pass.
-            let slack = if name.starts_with("each") { 1_250 } else { 10 };
-            assert!(
-                (answer..=answer + slack).contains(&found),
-                "{name} from {from}: {found}, not {answer}"
-            );
+            assert_eq!(found, Some(answer), "{name} from {from}");
         }
     }
 
