@@ -224,7 +224,10 @@ mod tests {
             ("postgres://u:secret@h:5432/x", "postgres://u:***@h:5432/x"),
             ("postgres://u:secret@h:99999/x", "postgres://u:***@h:99999/x"),
             ("postgres://u:se@c:r?e/t@h/x", "postgres://u:***@h/x"),
-            ("postgres://u@h/x?password=secret&sslmode=require", "postgres://u@h/x?password=***&sslmode=require"),
+            (
+                "postgres://u@h/x?password=secret&sslmode=require",
+                "postgres://u@h/x?password=***&sslmode=require",
+            ),
         ] {
             assert_eq!(redacted(url), shown);
         }

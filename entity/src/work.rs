@@ -23,6 +23,10 @@ pub struct Model {
     pub due_at: i64,
     /// When a wake-up was sent that has not been taken, in microseconds; zero: none.
     pub woken_at: i64,
+    /// When the run that is under way began, in microseconds; zero: none is.
+    pub running_since: i64,
+    /// Whether a wake-up came during that run (1) or not (0).
+    pub again: i32,
     /// What went wrong last.
     pub error: Option<String>,
     /// When it was made, in microseconds since 1970.

@@ -11,6 +11,8 @@ const UP: &[&str] = &["CREATE TABLE work (
         attempts {int} NOT NULL,
         due_at {big} NOT NULL,
         woken_at {big} NOT NULL,
+        running_since {big} NOT NULL DEFAULT 0,
+        again {int} NOT NULL DEFAULT 0,
         error {text},
         created_at {big} NOT NULL,
         updated_at {big} NOT NULL,

@@ -122,13 +122,12 @@ pub async fn run(app: &App, payload: Value) {
 }
 
 async fn attempt(app: &App, kind: &'static Kind, subject: &str) -> Result<()> {
-    let Some(attempt) = work::begin(app, kind.name, subject, None).await? else {
+    let Some(attempt) = work::begin(app, kind.name, subject).await? else {
         return Ok(());
     };
     match (kind.run)(app, subject, attempt).await {
         Ok(more) => {
-            work::finish(app, kind.name, subject).await?;
-            if more {
+            if work::finish(app, kind.name, subject).await? || more {
                 wake(app, kind, &[subject.to_owned()], Sender::Work).await?;
             }
             Ok(())

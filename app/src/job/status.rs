@@ -111,7 +111,9 @@ pub async fn parked(app: &App, actor: &Actor, page: Page<WorkId>) -> Result<Slic
 /// The scope is missing.
 pub async fn parked_by_id(app: &App, actor: &Actor, id: WorkId) -> Result<Option<ParkedWork>> {
     actor.require(Scope::OperationsRead)?;
-    Ok(store::get_parked(app.db().reader(), actor.tenant, id).await?.map(ParkedWork::from))
+    Ok(store::get_parked(app.db().reader(), actor.tenant, id)
+        .await?
+        .map(ParkedWork::from))
 }
 
 /// Makes parked work due again and wakes a worker.
@@ -132,7 +134,7 @@ pub async fn retry(app: &App, actor: &Actor, id: WorkId, key: &str) -> Result<On
         let message = "the work is not parked";
         return Err(Rejection::new(RejectionCode::WorkNotParked, "workId", message).into());
     }
-    store::unpark(&op, id).await?;
+    store::forget(&op, id).await?;
     if let Some(wakeup) = wakeups(&row) {
         op.wake(wakeup);
     }

@@ -5,10 +5,7 @@ use domain::{
     time::Timestamp,
 };
 use entity::{block, usage_pending, work};
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect,
-};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use crate::{
     customer::SHARDS,
@@ -23,57 +20,81 @@ const MAX_COUNT: i64 = 1_000_000;
 /// Parked customers that a drain leaves out. With more than this many, somebody has to look anyway.
 const MAX_PARKED: u64 = 10_000;
 
-pub(super) const DUE: &str = "DUE";
 pub(super) const PARKED: &str = "PARKED";
 
-/// Counts an attempt; `None` when the work is parked or pausing.
+/// Counts an attempt; `None` when the work is parked or pausing, or when a run that began after `dead` is under way: that
+/// run is told to look again.
 pub(super) async fn begin(
     op: &Op,
     kind: &str,
     subject: &str,
     tenant: Option<TenantId>,
+    dead: Timestamp,
 ) -> Result<Option<i32>> {
     let row = op
         .tx()
         .query_one_raw(statement(
             op.tx(),
-            "INSERT INTO work (id, tenant_id, kind, subject, state, attempts, due_at, woken_at, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, 'DUE', 1, 0, 0, $5, $5)
-             ON CONFLICT (kind, subject) DO UPDATE
-                SET attempts = work.attempts + 1, woken_at = 0, updated_at = excluded.updated_at
-                WHERE work.state = 'DUE' AND work.due_at <= excluded.updated_at
-             RETURNING attempts",
+            "INSERT INTO work (id, tenant_id, kind, subject, state, attempts, due_at, woken_at, running_since, again,
+                created_at, updated_at)
+             VALUES ($1, $2, $3, $4, 'DUE', 1, 0, 0, $5, 0, $5, $5)
+             ON CONFLICT (kind, subject) DO UPDATE SET
+                again = CASE WHEN work.running_since > $6 THEN 1 ELSE 0 END,
+                attempts = work.attempts + CASE WHEN work.running_since > $6 THEN 0 ELSE 1 END,
+                running_since = CASE WHEN work.running_since > $6 THEN work.running_since ELSE $5 END,
+                woken_at = 0, updated_at = $5
+             WHERE work.state = 'DUE' AND work.due_at <= $5
+             RETURNING attempts, again",
             vec![
                 op.new_id().into(),
                 tenant.map(|tenant| tenant.0).into(),
                 kind.into(),
                 subject.into(),
                 op.now().micros().into(),
+                dead.micros().into(),
             ],
         ))
         .await?;
-    Ok(row.map(|row| row.try_get("", "attempts")).transpose()?)
+    let Some(row) = row else { return Ok(None) };
+    let busy = row.try_get::<i32>("", "again")? != 0;
+    Ok((!busy).then(|| row.try_get("", "attempts")).transpose()?)
 }
 
-/// Writes how work stands.
-pub(super) async fn put(
+/// Ends a run that went well. Answers whether a wake-up came meanwhile. One statement, two when one came.
+pub(super) async fn finish(op: &Op, kind: &str, subject: &str) -> Result<bool> {
+    let settle = async |condition: &str| {
+        let sql = format!(
+            "UPDATE work SET attempts = 0, due_at = 0, running_since = 0, again = 0, error = NULL, updated_at = $3
+             WHERE kind = $1 AND subject = $2 {condition}"
+        );
+        let values = vec![kind.into(), subject.into(), op.now().micros().into()];
+        op.tx().execute_raw(statement(op.tx(), &sql, values)).await
+    };
+    if settle("AND again = 0").await?.rows_affected() == 1 {
+        return Ok(false);
+    }
+    settle("").await?;
+    Ok(true)
+}
+
+/// Ends a run that failed.
+pub(super) async fn postpone(
     op: &Op,
     kind: &str,
     subject: &str,
-    attempts: i32,
     due: Timestamp,
-    problem: Option<&str>,
+    problem: &str,
 ) -> Result<()> {
     op.tx()
         .execute_raw(statement(
             op.tx(),
-            "UPDATE work SET attempts = $3, due_at = $4, error = $5, updated_at = $6 WHERE kind = $1 AND subject = $2",
+            "UPDATE work SET due_at = $3, running_since = 0, again = 0, error = $4, updated_at = $5
+             WHERE kind = $1 AND subject = $2",
             vec![
                 kind.into(),
                 subject.into(),
-                attempts.into(),
                 due.micros().into(),
-                problem.map(str::to_owned).into(),
+                problem.into(),
                 op.now().micros().into(),
             ],
         ))
@@ -95,7 +116,7 @@ pub(super) async fn park(
                 updated_at)
              VALUES ($1, $2, $3, $4, 'PARKED', 1, 0, 0, $5, $6, $6)
              ON CONFLICT (kind, subject) DO UPDATE
-                SET state = 'PARKED', error = excluded.error, updated_at = excluded.updated_at",
+                SET state = 'PARKED', running_since = 0, error = excluded.error, updated_at = excluded.updated_at",
             vec![
                 op.new_id().into(),
                 tenant.map(|tenant| tenant.0).into(),
@@ -140,7 +161,7 @@ pub(super) async fn is_parked(db: &impl ConnectionTrait, kind: &str, subject: &s
     Ok(row.is_some())
 }
 
-/// The subjects that need no wake-up: one is on its way, they are parked or pausing, or they began after `busy_since`.
+/// The subjects that need no wake-up: one is on its way, they are parked or pausing, or a run began after `busy_since`.
 pub(super) async fn awake(
     db: &impl ConnectionTrait,
     kind: &str,
@@ -149,14 +170,11 @@ pub(super) async fn awake(
     lost: Timestamp,
     busy_since: Timestamp,
 ) -> Result<Vec<String>> {
-    let busy = Condition::all()
-        .add(work::Column::Attempts.gt(0))
-        .add(work::Column::UpdatedAt.gt(busy_since.micros()));
     let awake = Condition::any()
         .add(work::Column::State.eq(PARKED))
         .add(work::Column::WokenAt.gt(lost.micros()))
         .add(work::Column::DueAt.gt(now.micros()))
-        .add(busy);
+        .add(work::Column::RunningSince.gt(busy_since.micros()));
     Ok(work::Entity::find()
         .select_only()
         .column(work::Column::Subject)
@@ -268,7 +286,9 @@ pub(super) async fn get_parked(
     tenant: TenantId,
     id: WorkId,
 ) -> Result<Option<work::Model>> {
-    let parked = work::Entity::find_by_id(id.0).filter(visible(tenant)).filter(work::Column::State.eq(PARKED));
+    let parked = work::Entity::find_by_id(id.0)
+        .filter(visible(tenant))
+        .filter(work::Column::State.eq(PARKED));
     Ok(parked.one(db).await?)
 }
 
@@ -286,17 +306,8 @@ fn visible(tenant: TenantId) -> Condition {
         .add(work::Column::TenantId.is_null())
 }
 
-/// Makes parked work due again.
-pub(super) async fn unpark(op: &Op, id: WorkId) -> Result<()> {
-    let row = work::ActiveModel {
-        id: Set(id.0),
-        state: Set(DUE.to_owned()),
-        attempts: Set(0),
-        due_at: Set(0),
-        woken_at: Set(0),
-        updated_at: Set(op.now().micros()),
-        ..Default::default()
-    };
-    work::Entity::update(row).exec(op.tx()).await?;
+/// Forgets a work row by id: whoever takes up the work begins afresh.
+pub(super) async fn forget(op: &Op, id: WorkId) -> Result<()> {
+    work::Entity::delete_by_id(id.0).exec(op.tx()).await?;
     Ok(())
 }

@@ -2,6 +2,8 @@
 //!
 //! An attempt is counted before it begins, so that work which kills its worker is counted as well.
 
+use std::time::Duration;
+
 use domain::{
     id::{CustomerId, TenantId},
     time::Timestamp,
@@ -13,8 +15,10 @@ use crate::{App, error::Result, op::Op};
 
 /// A wake-up that has not been taken for this long is taken for lost.
 const LOST_AFTER_SECONDS: i64 = 15;
-/// Work that began this long ago and has not ended is taken for dead.
-const DEAD_AFTER_SECONDS: i64 = 60;
+/// A run that began this long ago and has not ended is taken for dead. Runs last a few seconds ([`RUN_BUDGET`]).
+const DEAD_AFTER_SECONDS: i64 = 15;
+/// How long a run goes on taking more work before it lets others have their turn.
+pub(crate) const RUN_BUDGET: Duration = Duration::from_secs(5);
 /// Longest pause between two attempts.
 const MAX_PAUSE_SECONDS: i64 = 60;
 /// Longest error text that is kept, in bytes.
@@ -32,24 +36,30 @@ impl Duty {
     pub(crate) const UNKNOWN: &'static str = "unknown";
 }
 
-/// Begins an attempt and answers its number, from 1 since the work last went well. `None`: it is parked, or pausing.
-pub(crate) async fn begin(
-    app: &App,
-    kind: &str,
-    subject: &str,
-    tenant: Option<TenantId>,
-) -> Result<Option<i32>> {
+/// Begins an attempt and answers its number, from 1 since the work last went well. `None`: it is parked or pausing, or a run
+/// is under way and will look again.
+pub(crate) async fn begin(app: &App, kind: &str, subject: &str) -> Result<Option<i32>> {
     let op = Op::begin(app).await?;
-    let attempt = store::begin(&op, kind, subject, tenant).await?;
+    let dead = op.now().plus_seconds(-DEAD_AFTER_SECONDS);
+    let attempt = store::begin(&op, kind, subject, None, dead).await?;
     op.commit().await?;
     Ok(attempt)
 }
 
-/// The work went well: earlier failures are forgotten.
-pub(crate) async fn finish(app: &App, kind: &str, subject: &str) -> Result<()> {
+/// Counts an attempt at work that a run has under its own hands already. `None`: it is parked.
+pub(crate) async fn count(app: &App, kind: &str, subject: &str, tenant: TenantId) -> Result<Option<i32>> {
     let op = Op::begin(app).await?;
-    store::put(&op, kind, subject, 0, Timestamp::MIN, None).await?;
-    op.commit().await
+    let attempt = store::begin(&op, kind, subject, Some(tenant), Timestamp::MAX).await?;
+    op.commit().await?;
+    Ok(attempt)
+}
+
+/// The work went well: earlier failures are forgotten. Answers whether a wake-up came meanwhile.
+pub(crate) async fn finish(app: &App, kind: &str, subject: &str) -> Result<bool> {
+    let op = Op::begin(app).await?;
+    let again = store::finish(&op, kind, subject).await?;
+    op.commit().await?;
+    Ok(again)
 }
 
 /// The work failed: it is tried again after 1, 2, 4, … seconds.
@@ -63,10 +73,9 @@ pub(crate) async fn postpone(
     let op = Op::begin(app).await?;
     let pause = 1_i64
         .checked_shl(attempt.clamp(1, 30).unsigned_abs() - 1)
-        .unwrap_or(i64::MAX)
-        .min(MAX_PAUSE_SECONDS);
-    let due = op.now().plus_seconds(pause);
-    store::put(&op, kind, subject, attempt, due, Some(cut(problem, MAX_ERROR))).await?;
+        .unwrap_or(i64::MAX);
+    let due = op.now().plus_seconds(pause.min(MAX_PAUSE_SECONDS));
+    store::postpone(&op, kind, subject, due, cut(problem, MAX_ERROR)).await?;
     op.commit().await
 }
 

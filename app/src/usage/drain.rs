@@ -8,7 +8,10 @@
 //! nobody else. When a run dies without a word, the next ones go customer by customer and count each attempt beforehand, so that
 //! the customer that kills workers is found and parked as well.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    time::Instant,
+};
 
 use domain::{
     amount::Credits,
@@ -32,7 +35,7 @@ use crate::{
     customer::shard_of,
     db::Backend,
     error::{Error, Result},
-    job::work::{self, Duty},
+    job::work::{self, Duty, RUN_BUDGET},
     op::Op,
 };
 
@@ -42,17 +45,16 @@ pub(super) const MAX_EVENTS: u64 = 5_000;
 const MAX_EVENTS_SQLITE: u64 = 2_000;
 /// Customers in one transaction: bounds the locks held.
 pub(super) const MAX_CUSTOMERS: usize = 500;
-/// Transactions of one run. A busy shard then goes to the back of the queue, so that others get their turn.
-const MAX_ROUNDS: usize = 200;
 /// Attempts at a shard after which a run goes customer by customer.
 const CAREFUL_AFTER: i32 = 2;
 /// Attempts at one customer that may die without a word before it is parked.
 const MAX_SILENT_DEATHS: i32 = 3;
 
-/// Drains a shard. `attempt` counts from 1 since it last went well. Answers whether events may be left.
+/// Drains a shard for at most [`RUN_BUDGET`], so that a busy one lets others have their turn. `attempt` counts from 1 since it last went well. Answers whether events may be left.
 pub(crate) async fn drain_shard(app: &App, shard: i32, attempt: i32) -> Result<bool> {
     let careful = attempt > CAREFUL_AFTER;
-    for _ in 0..MAX_ROUNDS {
+    let begun = Instant::now();
+    while begun.elapsed() < RUN_BUDGET {
         let aside = work::set_aside(app, Duty::CUSTOMER).await?;
         let chosen = Chosen::Shard { shard, aside };
         let progress = if careful {
@@ -89,25 +91,25 @@ async fn one_customer(app: &App, chosen: Chosen) -> Result<usize> {
         return Ok(0);
     };
     let subject = customer.to_string();
-    let attempts = work::begin(app, Duty::CUSTOMER, &subject, Some(tenant)).await?;
+    let attempts = work::count(app, Duty::CUSTOMER, &subject, tenant).await?;
     if attempts.is_none_or(|attempts| attempts > MAX_SILENT_DEATHS) {
         let problem = "workers died while debiting this customer's usage";
         work::park(app, Duty::CUSTOMER, &subject, Some(tenant), problem).await?;
         return Ok(1);
     }
-    let drained = round(
-        app,
-        Chosen::Customer {
-            customer,
-            before: Timestamp::MAX,
-        },
-        1,
-    )
-    .await;
-    // A database that is away is not the customer's fault; any other failure stays counted.
-    if matches!(drained, Ok(_) | Err(Error::Unavailable(_)))
-        && !work::is_set_aside(app, Duty::CUSTOMER, &subject).await?
-    {
+    let chosen = Chosen::Customer {
+        customer,
+        before: Timestamp::MAX,
+    };
+    let drained = match round(app, chosen, 1).await {
+        // Nobody else may suffer from what cannot be read or written for this customer.
+        Err(Error::Internal(problem)) => {
+            work::park(app, Duty::CUSTOMER, &subject, Some(tenant), &problem).await?;
+            return Ok(1);
+        }
+        other => other,
+    };
+    if !work::is_set_aside(app, Duty::CUSTOMER, &subject).await? {
         work::clear(app, Duty::CUSTOMER, &subject).await?;
     }
     Ok(drained?.max(1))

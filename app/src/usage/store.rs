@@ -48,7 +48,8 @@ pub(super) enum Chosen {
     Customer { customer: CustomerId, before: Timestamp },
 }
 
-/// Writes events; answers with the ids of those that are new.
+/// Writes events; answers with the ids of those that are new. In the order of their keys everywhere, so that two processes
+/// with the same keys do not wait for each other in a circle.
 pub(super) async fn insert_events(
     op: &Op,
     events: &[&Prepared],
@@ -70,7 +71,7 @@ pub(super) async fn insert_events(
             "INSERT INTO usage_event (id, tenant_id, customer_id, metric_id, key, fingerprint, units, occurred_at,
                 received_at, properties, state)
              SELECT id, tenant_id, customer_id, metric_id, key, fingerprint, units, occurred_at, $1, properties, $2
-             FROM {rows} AS v WHERE true
+             FROM {rows} AS v WHERE true ORDER BY tenant_id, key, id
              ON CONFLICT (tenant_id, key) DO NOTHING RETURNING id",
             vec![now.into(), to_text(EventState::Pending).into()],
         )
@@ -588,7 +589,9 @@ pub(super) async fn summary_of_events(
         MAX_SUMMARY_LINES.into(),
     ];
     let rows = db.query_all_raw(statement(db, &sql, values)).await?;
-    rows.iter().map(|row| summary_line(row, request.group_by)).collect()
+    rows.iter()
+        .map(|row| summary_line(row, request.group_by))
+        .collect()
 }
 
 fn summary_line(row: &QueryResult, group_by: GroupBy) -> Result<SummaryLine> {

@@ -129,7 +129,9 @@ impl Price {
         // By the exact cost as well as by the rounded one: rounding must not conjure up millionths of a unit.
         let fits = |extra: i64| {
             from.after(Quantity::from_raw(extra)).is_ok_and(|to| {
-                let exact = self.exact(from).and_then(|cost| cost.plus(ExactCost::from(budget)));
+                let exact = self
+                    .exact(from)
+                    .and_then(|cost| cost.plus(ExactCost::from(budget)));
                 matches!((self.exact(to), exact), (Ok(cost), Ok(limit)) if cost <= limit)
                     && self.between(from, to).is_ok_and(|cost| cost <= budget)
             })

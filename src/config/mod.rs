@@ -1,0 +1,254 @@
+//! Configuration: flags over environment over file over defaults.
+//!
+//! Every source is first read into a [`Layer`] of plain texts, so that all of them follow the same rules and every complaint
+//! can say where the value came from. A complaint never shows the bootstrap key.
+
+mod layer;
+
+use std::{path::PathBuf, time::Duration};
+
+use app::{
+    access::MIN_BOOTSTRAP_KEY,
+    db::{DEFAULT_POSTGRES_CONNECTIONS, redacted},
+};
+use domain::usage::limits::DEFAULT_BACK_DATE_DAYS;
+
+use self::layer::{Layer, Setting};
+use crate::{
+    cli::Flags,
+    failure::{Failure, Outcome},
+    logging::DEFAULT_FILTER,
+};
+
+/// Where `dev` and `api` listen: reachable from this machine only.
+const DEFAULT_LISTEN: &str = "127.0.0.1:4000";
+/// Where the SQLite file and the key of `dev` are.
+const DEFAULT_DATA_DIR: &str = "tallygate-data";
+/// How long a database that is down is waited for, in seconds.
+const DEFAULT_DATABASE_WAIT: u64 = 60;
+/// Two of a process's connections only listen; with fewer than this nothing would be left to work with.
+const MIN_POSTGRES_CONNECTIONS: u32 = 5;
+/// Most connections that a PostgreSQL server could sensibly give to one process.
+const MAX_POSTGRES_CONNECTIONS: u32 = 1_000;
+/// Longest back-date limit, in days.
+const MAX_BACK_DATE_DAYS: i64 = 365;
+/// Longest wait for a database, in seconds: a day.
+const MAX_DATABASE_WAIT: u64 = 86_400;
+
+/// How this process is set up. Holds secrets, therefore no `Debug`.
+#[derive(Clone)]
+pub(crate) struct Config {
+    /// Which database.
+    pub(crate) database_url: String,
+    /// Where to listen.
+    pub(crate) listen: String,
+    /// Fixed first key.
+    pub(crate) bootstrap_key: Option<String>,
+    /// Folder for what `dev` keeps.
+    pub(crate) data_dir: PathBuf,
+    /// What to log.
+    pub(crate) log: String,
+    /// Most connections to PostgreSQL.
+    pub(crate) postgres_connections: u32,
+    /// How long ago an event may have happened, in days.
+    pub(crate) back_date_days: i64,
+    /// How long to wait for a database that is down.
+    pub(crate) database_wait: Duration,
+}
+
+impl Config {
+    /// Reads all sources.
+    ///
+    /// # Errors
+    /// A file that cannot be read or has unknown keys, or a value that is not allowed.
+    pub(crate) fn load(flags: &Flags) -> Outcome<Self> {
+        let env = |name: &str| std::env::var(name).ok();
+        let file = layer::read_file(flags.config.as_deref(), env)?;
+        Self::resolve(&[Layer::of_flags(flags), Layer::of_env(env), file])
+    }
+
+    /// Takes every setting from the first layer that has it.
+    fn resolve(layers: &[Layer]) -> Outcome<Self> {
+        let text = |key| layers.iter().find_map(|layer| layer.get(key));
+        let or =
+            |key, default: &str| text(key).map_or_else(|| default.to_owned(), |given| given.value.clone());
+        let data_dir = PathBuf::from(or(Setting::DataDir, DEFAULT_DATA_DIR));
+        let database_url = match text(Setting::DatabaseUrl) {
+            Some(given) => given.value.clone(),
+            None => sqlite_url(&data_dir.join("tallygate.db")),
+        };
+        let bootstrap_key = text(Setting::BootstrapKey);
+        if let Some(given) = bootstrap_key {
+            check_bootstrap_key(&given.value).map_err(|why| Failure::of(&given.source, why))?;
+        }
+        let wait = number(
+            text(Setting::DatabaseWaitSeconds),
+            0,
+            MAX_DATABASE_WAIT,
+            DEFAULT_DATABASE_WAIT,
+        )?;
+        Ok(Self {
+            database_url,
+            listen: or(Setting::Listen, DEFAULT_LISTEN),
+            bootstrap_key: bootstrap_key.map(|given| given.value.clone()),
+            data_dir,
+            log: or(Setting::Log, DEFAULT_FILTER),
+            postgres_connections: number(
+                text(Setting::PostgresConnections),
+                MIN_POSTGRES_CONNECTIONS,
+                MAX_POSTGRES_CONNECTIONS,
+                DEFAULT_POSTGRES_CONNECTIONS,
+            )?,
+            back_date_days: number(
+                text(Setting::BackDateDays),
+                1,
+                MAX_BACK_DATE_DAYS,
+                DEFAULT_BACK_DATE_DAYS,
+            )?,
+            database_wait: Duration::from_secs(wait),
+        })
+    }
+
+    /// The database URL without its password.
+    pub(crate) fn database_name(&self) -> String {
+        redacted(&self.database_url)
+    }
+}
+
+/// The URL of a SQLite file whose name may contain anything.
+fn sqlite_url(path: &std::path::Path) -> String {
+    let path = path.to_string_lossy().replace('%', "%25").replace('?', "%3f");
+    format!("sqlite:{path}")
+}
+
+fn check_bootstrap_key(key: &str) -> Result<(), String> {
+    if key.len() >= MIN_BOOTSTRAP_KEY && key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(())
+    } else {
+        Err(format!(
+            "the bootstrap key must have {MIN_BOOTSTRAP_KEY} or more visible ASCII characters"
+        ))
+    }
+}
+
+fn number<N: Copy + Ord + std::fmt::Display + std::str::FromStr>(
+    given: Option<&layer::Given>,
+    least: N,
+    most: N,
+    default: N,
+) -> Outcome<N> {
+    let Some(given) = given else { return Ok(default) };
+    match given.value.parse::<N>() {
+        Ok(number) if (least..=most).contains(&number) => Ok(number),
+        _ => Err(Failure::new(format!(
+            "{}: `{}` is not a whole number from {least} to {most}",
+            given.source, given.value
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+    fn resolve(flags: &Flags, env: &[(&str, &str)], file: &str) -> Result<Config, String> {
+        let lookup = |name: &str| {
+            let found = env.iter().find(|(key, _)| *key == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        let file = Layer::of_file(file, Path::new("tallygate.toml")).map_err(|why| why.to_string())?;
+        Config::resolve(&[Layer::of_flags(flags), Layer::of_env(lookup), file]).map_err(|why| why.to_string())
+    }
+
+    #[test]
+    fn flags_over_environment_over_file_over_defaults() {
+        let flags = Flags {
+            listen: Some("flag:1".to_owned()),
+            ..Flags::default()
+        };
+        let env = [("TALLYGATE_LISTEN", "env:2"), ("TALLYGATE_BACK_DATE_DAYS", "7")];
+        let file = "listen = 'file:3'\nback_date_days = 8\npostgres_connections = 9";
+        let config = resolve(&flags, &env, file).unwrap();
+        assert_eq!(config.listen, "flag:1");
+        assert_eq!(config.back_date_days, 7);
+        assert_eq!(config.postgres_connections, 9);
+        assert_eq!(config.database_wait, Duration::from_secs(60));
+        assert_eq!(config.database_url, "sqlite:tallygate-data/tallygate.db");
+    }
+
+    #[test]
+    fn an_empty_variable_counts_as_absent() {
+        let config = resolve(
+            &Flags::default(),
+            &[("TALLYGATE_LISTEN", "")],
+            "listen = 'file:3'",
+        )
+        .unwrap();
+        assert_eq!(config.listen, "file:3");
+    }
+
+    #[test]
+    fn the_database_is_in_the_data_folder() {
+        let config = resolve(&Flags::default(), &[("TALLYGATE_DATA_DIR", "/x/100%?")], "").unwrap();
+        assert_eq!(config.database_url, "sqlite:/x/100%25%3f/tallygate.db");
+    }
+
+    #[test]
+    fn complaints_say_where_the_value_is() {
+        for (env, file, words) in [
+            (
+                &[("TALLYGATE_BACK_DATE_DAYS", "many")][..],
+                "",
+                "TALLYGATE_BACK_DATE_DAYS",
+            ),
+            (
+                &[],
+                "postgres_connections = 1",
+                "postgres_connections in tallygate.toml",
+            ),
+            (
+                &[],
+                "\nlisten = 4000",
+                "`listen` in tallygate.toml must be a text",
+            ),
+            (&[], "listen = 'x'\nlisten = 'y'", "line 2"),
+            (
+                &[],
+                "[listen]\na = 1",
+                "`listen` in tallygate.toml must be a text",
+            ),
+        ] {
+            let complaint = resolve(&Flags::default(), env, file).err().unwrap();
+            assert!(complaint.contains(words), "{complaint}");
+        }
+    }
+
+    #[test]
+    fn a_bad_bootstrap_key_is_never_shown() {
+        for bad in [
+            "short-secret",
+            "0123456789abcdef 0123456789abcdef",
+            "0123456789abcdéf0123456789abcdef",
+        ] {
+            for (env, file) in [
+                (vec![("TALLYGATE_BOOTSTRAP_KEY", bad)], String::new()),
+                (vec![], format!("bootstrap_key = '{bad}'")),
+                (vec![], format!("bootstrap_key = {bad}")),
+                (vec![], format!("bootstrap_key = '{bad}")),
+            ] {
+                let complaint = resolve(&Flags::default(), &env, &file).err().unwrap();
+                assert!(!complaint.contains(bad), "{complaint}");
+            }
+        }
+        let complaint = resolve(&Flags::default(), &[], "bootstrap_key = 123456")
+            .err()
+            .unwrap();
+        assert!(!complaint.contains("123456"), "{complaint}");
+        let config = resolve(&Flags::default(), &[("TALLYGATE_BOOTSTRAP_KEY", KEY)], "").unwrap();
+        assert_eq!(config.bootstrap_key.as_deref(), Some(KEY));
+    }
+}

@@ -1,0 +1,350 @@
+//! The auditor: recomputes every total from the rows, naively and without the code that wrote them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use app::{customer::shard_of, db::Db};
+use domain::{
+    credit::draws::{Draw, Draws, Purse},
+    id::CustomerId,
+    metering::Price,
+};
+use entity::{
+    account, block, customer, ledger_entry, metering_rule, usage_counter, usage_event, usage_pending,
+};
+use sea_orm::{EntityTrait, QueryOrder};
+use uuid::Uuid;
+
+use super::naive;
+
+struct Books {
+    customers: Vec<customer::Model>,
+    accounts: Vec<account::Model>,
+    blocks: Vec<block::Model>,
+    entries: Vec<ledger_entry::Model>,
+    events: Vec<usage_event::Model>,
+    pending: Vec<usage_pending::Model>,
+    counters: Vec<usage_counter::Model>,
+    rules: HashMap<Uuid, metering_rule::Model>,
+}
+
+/// Checks everything in the database.
+///
+/// # Panics
+/// When something does not add up, with everything that does not.
+pub async fn audit(db: &Db) {
+    let problems = problems(db).await;
+    assert!(
+        problems.is_empty(),
+        "the books are wrong:\n{}",
+        problems.join("\n")
+    );
+}
+
+/// What does not add up.
+pub async fn problems(db: &Db) -> Vec<String> {
+    let books = Books::open(db).await;
+    let mut found = Vec::new();
+    for customer in &books.customers {
+        books.account(customer, &mut found);
+        books.ledger(customer.id, &mut found);
+        books.blocks(customer.id, &mut found);
+        books.counters(customer.id, &mut found);
+    }
+    books.events(&mut found);
+    books.pending(&mut found);
+    books.tenants(&mut found);
+    found
+}
+
+impl Books {
+    async fn open(db: &Db) -> Self {
+        let db = db.writer();
+        let entries = ledger_entry::Entity::find().order_by_asc(ledger_entry::Column::Sequence);
+        let rules = metering_rule::Entity::find().all(db).await.unwrap();
+        Self {
+            customers: customer::Entity::find().all(db).await.unwrap(),
+            accounts: account::Entity::find().all(db).await.unwrap(),
+            blocks: block::Entity::find().all(db).await.unwrap(),
+            entries: entries.all(db).await.unwrap(),
+            events: usage_event::Entity::find().all(db).await.unwrap(),
+            pending: usage_pending::Entity::find().all(db).await.unwrap(),
+            counters: usage_counter::Entity::find().all(db).await.unwrap(),
+            rules: rules.into_iter().map(|rule| (rule.id, rule)).collect(),
+        }
+    }
+
+    /// Account = Σ blocks − overdraft.
+    fn account(&self, customer: &customer::Model, found: &mut Vec<String>) {
+        let who = CustomerId(customer.id);
+        let Some(account) = self.accounts.iter().find(|it| it.customer_id == customer.id) else {
+            return found.push(format!("{who} has no account"));
+        };
+        let blocks: i128 = self
+            .blocks_of(customer.id)
+            .map(|it| i128::from(it.remaining))
+            .sum();
+        if blocks != i128::from(account.blocks) {
+            found.push(format!(
+                "{who}: account says {} in blocks, they hold {blocks}",
+                account.blocks
+            ));
+        }
+        let change = |it: &ledger_entry::Model| i128::from(it.overdraft_change);
+        let overdraft: i128 = self.entries_of(customer.id).map(change).sum();
+        if overdraft != i128::from(account.overdraft) || overdraft < 0 {
+            found.push(format!(
+                "{who}: account says overdraft {}, entries {overdraft}",
+                account.overdraft
+            ));
+        }
+        let last = self
+            .entries_of(customer.id)
+            .map(|it| it.sequence)
+            .max()
+            .unwrap_or(0);
+        if last != account.sequence {
+            found.push(format!(
+                "{who}: account says {} entries, the last is {last}",
+                account.sequence
+            ));
+        }
+    }
+
+    /// Numbered from 1 without gaps, with running sums; every effect once.
+    fn ledger(&self, customer: Uuid, found: &mut Vec<String>) {
+        let who = CustomerId(customer);
+        let (mut sequence, mut balance, mut overdraft) = (0, 0_i128, 0_i128);
+        let mut effects = HashSet::new();
+        for entry in self.entries_of(customer) {
+            sequence += 1;
+            balance += i128::from(entry.credits);
+            overdraft += i128::from(entry.overdraft_change);
+            let line = format!("{who} line {}", entry.sequence);
+            if entry.sequence != sequence {
+                found.push(format!("{line} should be number {sequence}"));
+            }
+            if i128::from(entry.balance_after) != balance || i128::from(entry.overdraft_after) != overdraft {
+                found.push(format!(
+                    "{line}: says {} and {} after it, it is {balance} and {overdraft}",
+                    entry.balance_after, entry.overdraft_after
+                ));
+            }
+            if entry.block_id.is_none() && entry.credits != -entry.overdraft_change {
+                found.push(format!("{line}: credits came from nowhere"));
+            }
+            if !effects.insert(&entry.effect_key) {
+                found.push(format!("{line}: `{}` happened before", entry.effect_key));
+            }
+        }
+    }
+
+    /// What a block holds is the sum of its entries; it begins with its deposit and is never outside its bounds.
+    fn blocks(&self, customer: Uuid, found: &mut Vec<String>) {
+        for block in self.blocks_of(customer) {
+            let entries: Vec<_> = self
+                .entries_of(customer)
+                .filter(|it| it.block_id == Some(block.id))
+                .collect();
+            let change = |it: &&ledger_entry::Model| i128::from(it.credits) + i128::from(it.overdraft_change);
+            let sum: i128 = entries.iter().map(change).sum();
+            if sum != i128::from(block.remaining) {
+                found.push(format!(
+                    "block {} holds {}, its entries sum to {sum}",
+                    block.id, block.remaining
+                ));
+            }
+            if !(0..=block.credits).contains(&block.remaining) {
+                found.push(format!(
+                    "block {} holds {} of {}",
+                    block.id, block.remaining, block.credits
+                ));
+            }
+            if block.state != "ACTIVE" && block.remaining != 0 {
+                found.push(format!(
+                    "block {} is {} and holds {}",
+                    block.id, block.state, block.remaining
+                ));
+            }
+            if entries.first().map(|it| it.credits) != Some(block.credits) {
+                found.push(format!("block {} does not begin with its deposit", block.id));
+            }
+        }
+    }
+
+    /// Counts are the sums of the rated events, and cost what their price says.
+    fn counters(&self, customer: Uuid, found: &mut Vec<String>) {
+        let who = CustomerId(customer);
+        let mut counted: BTreeMap<_, (i128, i64)> = BTreeMap::new();
+        let mut versions: BTreeMap<_, BTreeSet<Uuid>> = BTreeMap::new();
+        for event in self.events.iter().filter(|it| it.customer_id == customer) {
+            let Some(period) = event.period_start else {
+                continue;
+            };
+            let key = (event.metric_id, event.line_id.unwrap_or_default(), period);
+            versions.entry(key).or_default().extend(event.rule_id);
+            let sum = counted.entry(key).or_default();
+            if event.state == "RATED" {
+                *sum = (sum.0 + i128::from(event.units), sum.1 + 1);
+            }
+        }
+        let mut spent = 0;
+        for counter in self.counters.iter().filter(|it| it.customer_id == customer) {
+            let key = (counter.metric_id, counter.line_id, counter.period_start);
+            let name = format!("{who} count {key:?}");
+            let (units, events) = counted.remove(&key).unwrap_or_default();
+            if (i128::from(counter.units), counter.events) != (units, events) {
+                found.push(format!(
+                    "{name}: {} in {}, not {units} in {events}",
+                    counter.units, counter.events
+                ));
+            }
+            let draws: i128 = draws(&counter.draws)
+                .iter()
+                .map(|it| i128::from(it.credits.raw()))
+                .sum();
+            if draws != i128::from(counter.credits) {
+                found.push(format!("{name}: cost {}, drawn {draws}", counter.credits));
+            }
+            spent += i128::from(counter.credits);
+            let versions: Vec<_> = versions.get(&key).into_iter().flatten().collect();
+            let due = match versions[..] {
+                [] => 0,
+                [rule] => naive::cumulative(&self.price(*rule), counter.units, counter.events),
+                _ => continue,
+            };
+            if i128::from(counter.credits) != due {
+                found.push(format!("{name}: cost {}, its price says {due}", counter.credits));
+            }
+        }
+        for (key, _) in counted {
+            found.push(format!("{who} has no count {key:?}"));
+        }
+        let moved = |it: &&ledger_entry::Model| it.kind == "DEBIT" || it.kind == "VOID";
+        let paid: i128 = self
+            .entries_of(customer)
+            .filter(moved)
+            .map(|it| -i128::from(it.credits))
+            .sum();
+        let ended = self
+            .blocks_of(customer)
+            .any(|it| it.state != "ACTIVE" || it.expires_at.is_some());
+        // Credits that return to a block which has ended are gone: then, and only then, more was paid than is counted.
+        if paid < spent || (paid != spent && !ended) {
+            found.push(format!("{who} paid {paid} for usage that came to {spent}"));
+        }
+    }
+
+    /// A rated event was paid in full, by blocks that were open to it.
+    fn events(&self, found: &mut Vec<String>) {
+        let blocks: HashMap<Uuid, &block::Model> = self.blocks.iter().map(|it| (it.id, it)).collect();
+        for event in &self.events {
+            let rated = event.credits.is_some();
+            if rated != event.draws.is_some()
+                || (event.state == "RATED" && !rated)
+                || (event.state == "PENDING" && rated)
+            {
+                found.push(format!(
+                    "event {} is {} but rated {rated}",
+                    event.key, event.state
+                ));
+            }
+            let Some(cost) = event.credits else { continue };
+            let drawn = draws(event.draws.as_deref().unwrap_or_default());
+            let sum: i64 = drawn.iter().map(|it| it.credits.raw()).sum();
+            if (cost >= 0 && sum != cost) || (cost < 0 && sum > -cost) {
+                found.push(format!("event {} cost {cost}, drawn {sum}", event.key));
+            }
+            for draw in drawn {
+                let Purse::Block(id) = draw.from else { continue };
+                let block = blocks[&id.0];
+                let open = block.granted_at <= event.received_at
+                    && block.expires_at.is_none_or(|end| event.received_at < end);
+                let metric = event.metric_id.to_string();
+                let crockford = domain::id::MetricId(event.metric_id).to_string();
+                let allowed = block
+                    .metrics
+                    .as_ref()
+                    .is_none_or(|all| all.contains(&metric) || all.contains(&crockford));
+                if block.customer_id != event.customer_id || (cost >= 0 && !(open && allowed)) {
+                    found.push(format!(
+                        "event {} drew on block {id}, which it must not",
+                        event.key
+                    ));
+                }
+            }
+        }
+    }
+
+    /// The queue of pending events is exactly the events that are pending.
+    fn pending(&self, found: &mut Vec<String>) {
+        let queued: BTreeMap<_, _> = self.pending.iter().map(|it| (it.id, it)).collect();
+        for event in &self.events {
+            let row = queued.get(&event.id);
+            if (event.state == "PENDING") != row.is_some() {
+                found.push(format!(
+                    "event {} is {} but queued: {}",
+                    event.key,
+                    event.state,
+                    row.is_some()
+                ));
+            }
+            let Some(row) = row else { continue };
+            let same = (
+                row.customer_id,
+                row.metric_id,
+                row.units,
+                row.occurred_at,
+                row.received_at,
+            ) == (
+                event.customer_id,
+                event.metric_id,
+                event.units,
+                event.occurred_at,
+                event.received_at,
+            );
+            if !same
+                || row.properties != event.properties
+                || row.shard != shard_of(CustomerId(event.customer_id))
+            {
+                found.push(format!("event {} is queued as another", event.key));
+            }
+        }
+        if queued
+            .keys()
+            .any(|id| !self.events.iter().any(|event| event.id == *id))
+        {
+            found.push("an event is queued that was never accepted".to_owned());
+        }
+    }
+
+    /// Nothing of a customer belongs to another tenant.
+    fn tenants(&self, found: &mut Vec<String>) {
+        let tenants: HashMap<Uuid, Uuid> = self.customers.iter().map(|it| (it.id, it.tenant_id)).collect();
+        let all = (self.accounts.iter().map(|it| (it.customer_id, it.tenant_id)))
+            .chain(self.blocks.iter().map(|it| (it.customer_id, it.tenant_id)))
+            .chain(self.entries.iter().map(|it| (it.customer_id, it.tenant_id)))
+            .chain(self.events.iter().map(|it| (it.customer_id, it.tenant_id)))
+            .chain(self.counters.iter().map(|it| (it.customer_id, it.tenant_id)));
+        for (customer, tenant) in all {
+            if tenants.get(&customer) != Some(&tenant) {
+                found.push(format!("a row of {customer} belongs to another tenant"));
+            }
+        }
+    }
+
+    fn blocks_of(&self, customer: Uuid) -> impl Iterator<Item = &block::Model> {
+        self.blocks.iter().filter(move |it| it.customer_id == customer)
+    }
+
+    fn entries_of(&self, customer: Uuid) -> impl Iterator<Item = &ledger_entry::Model> {
+        self.entries.iter().filter(move |it| it.customer_id == customer)
+    }
+
+    fn price(&self, rule: Uuid) -> Price {
+        serde_json::from_str(&self.rules[&rule].price).unwrap()
+    }
+}
+
+fn draws(text: &str) -> Vec<Draw> {
+    text.parse::<Draws>().unwrap().as_slice().to_vec()
+}

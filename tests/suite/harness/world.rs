@@ -1,0 +1,355 @@
+//! One vendor's world: an application over an empty database, a clock that stands still until it is moved, and a queue that
+//! runs only when told.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use app::{
+    Actor, App, Limits,
+    access::{self, Mode},
+    catalog::{self, CreateMetric, CreateRule, Rule},
+    clock::ManualClock,
+    credit::{self, Balance, BlockView, Expiry, Grant, LedgerLine},
+    customer::{self, CreateCustomer, CustomerRef},
+    job,
+    page::Page,
+    usage::{self, Age, NewEvent, Outcome, VoidUsage, Voided},
+};
+use domain::{
+    credit::block::Source,
+    customer::Settlement,
+    id::{CustomerId, TenantId},
+    metering::{Price, rule::Properties},
+    time::Timestamp,
+};
+use entity::{usage_pending, work};
+use migration::MigratorTrait;
+use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait};
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
+
+use super::{at, backend::Place, credits, post::Post};
+
+/// When every world begins: in the middle of a month.
+pub const BEGINNING: &str = "2026-03-10T12:00:00Z";
+/// Rounds in which jobs must come to rest.
+const MAX_ROUNDS: usize = 500;
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct World {
+    pub app: App,
+    pub actor: Actor,
+    pub clock: Arc<ManualClock>,
+    pub post: Arc<Post>,
+    pub place: Arc<Place>,
+    keys: Arc<AtomicU64>,
+    tasks: Arc<AtomicUsize>,
+}
+
+impl World {
+    pub async fn over(place: Arc<Place>) -> Self {
+        let db = place.connect().await;
+        migration::Migrator::up(db.writer(), None).await.unwrap();
+        let clock = Arc::new(ManualClock::at(at(BEGINNING)));
+        let post = Arc::new(Post::default());
+        let app = App::with_clock(db, post.clone(), Limits::default(), clock.clone());
+        let (tenant, _) = access::ensure_tenant(&app, "acme", Some(Mode::Test))
+            .await
+            .unwrap();
+        let world = Self {
+            app,
+            actor: Actor::operator(tenant.id),
+            clock,
+            post,
+            place,
+            keys: Arc::default(),
+            tasks: Arc::default(),
+        };
+        world.count_tasks().await;
+        world
+    }
+
+    /// Another process over the same database, queue and clock.
+    pub async fn another(&self) -> Self {
+        let db = self.place.connect().await;
+        let app = App::with_clock(db, self.post.clone(), Limits::default(), self.clock.clone());
+        let other = Self { app, ..self.clone() };
+        other.count_tasks().await;
+        other
+    }
+
+    /// Another vendor in the same database.
+    pub async fn stranger(&self) -> Self {
+        let (tenant, _) = access::ensure_tenant(&self.app, "stranger", None).await.unwrap();
+        Self {
+            actor: Actor::operator(tenant.id),
+            ..self.clone()
+        }
+    }
+
+    pub fn tenant(&self) -> TenantId {
+        self.actor.tenant
+    }
+
+    /// An idempotency key that was not used before.
+    pub fn key(&self) -> String {
+        format!("key-{}", self.keys.fetch_add(1, Ordering::SeqCst))
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.app.now()
+    }
+
+    pub fn advance(&self, seconds: i64) {
+        self.advance_micros(seconds * 1_000_000);
+    }
+
+    pub fn advance_micros(&self, micros: i64) {
+        self.clock.advance_micros(micros);
+    }
+
+    /// Moves the clock to an instant.
+    pub fn move_to(&self, instant: Timestamp) {
+        self.advance_micros(instant.micros() - self.now().micros());
+    }
+
+    // What is sold.
+
+    pub async fn metric(&self, key: &str) {
+        let input = CreateMetric {
+            key: key.to_owned(),
+            name: key.to_owned(),
+            unit: None,
+        };
+        catalog::create_metric(&self.app, &self.actor, input, &self.key())
+            .await
+            .unwrap();
+    }
+
+    pub async fn rule(&self, metric: &str, price: Price) -> Rule {
+        let rule = self.try_rule(metric, &[], price, None).await;
+        rule.unwrap()
+    }
+
+    pub async fn try_rule(
+        &self,
+        metric: &str,
+        matches: &[(&str, &str)],
+        price: Price,
+        from: Option<Timestamp>,
+    ) -> app::Result<Rule> {
+        let text = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
+        let input = CreateRule {
+            metric_key: metric.to_owned(),
+            matches: matches.iter().map(text).collect::<Properties>(),
+            price,
+            effective_from: from,
+        };
+        let made = catalog::create_rule(&self.app, &self.actor, input, &self.key()).await?;
+        Ok(made.value)
+    }
+
+    /// A metric with a price.
+    pub async fn priced(&self, key: &str, price: Price) {
+        self.metric(key).await;
+        self.rule(key, price).await;
+    }
+
+    // Who buys.
+
+    pub async fn customer(&self, external_id: &str) -> CustomerId {
+        self.customer_settling(external_id, Settlement::NextPurchase)
+            .await
+    }
+
+    pub async fn customer_settling(&self, external_id: &str, settlement: Settlement) -> CustomerId {
+        let input = CreateCustomer {
+            external_id: external_id.to_owned(),
+            settlement,
+            ..CreateCustomer::default()
+        };
+        let made = customer::create(&self.app, &self.actor, input, &self.key()).await;
+        made.unwrap().value.id
+    }
+
+    // What they have.
+
+    /// A grant without anything special; change what matters.
+    pub fn deposit(&self, customer: CustomerId, amount: &str) -> Grant {
+        Grant {
+            customer: CustomerRef::Id(customer),
+            credits: credits(amount),
+            source: Source::Purchase,
+            billing: None,
+            priority: None,
+            expiry: Expiry::Never,
+            metric_keys: None,
+            description: None,
+        }
+    }
+
+    pub async fn grant(&self, grant: Grant) -> BlockView {
+        let made = credit::grant(&self.app, &self.actor, grant, &self.key()).await;
+        made.unwrap().value
+    }
+
+    pub async fn give(&self, customer: CustomerId, amount: &str) -> BlockView {
+        self.grant(self.deposit(customer, amount)).await
+    }
+
+    pub async fn balance(&self, customer: CustomerId) -> Balance {
+        let all = credit::balances(&self.app, &self.actor, &[customer])
+            .await
+            .unwrap();
+        all[&customer].clone()
+    }
+
+    /// Balance and overdraft, as texts.
+    pub async fn stands(&self, customer: CustomerId) -> (String, String) {
+        let balance = self.balance(customer).await;
+        (balance.remaining.to_string(), balance.overdraft.to_string())
+    }
+
+    /// What is left in a block, and its state.
+    pub async fn left(&self, block: &BlockView) -> (String, String) {
+        let view = credit::block(&self.app, &self.actor, block.block.id)
+            .await
+            .unwrap();
+        let block = view.unwrap().block;
+        (block.remaining.to_string(), entity::to_text(block.state))
+    }
+
+    /// The ledger, oldest first, up to a hundred lines.
+    pub async fn ledger(&self, customer: CustomerId) -> Vec<LedgerLine> {
+        let page = credit::ledger(&self.app, &self.actor, customer, Page::first(100)).await;
+        let mut lines = page.unwrap().items;
+        lines.reverse();
+        lines
+    }
+
+    // What they use.
+
+    /// An event without anything special; change what matters.
+    pub fn event(&self, customer: CustomerId, metric: &str, units: &str) -> NewEvent {
+        NewEvent {
+            customer: Some(CustomerRef::Id(customer)),
+            metric_key: metric.to_owned(),
+            units: units.to_owned(),
+            key: self.key(),
+            occurred_at: None,
+            properties: None,
+        }
+    }
+
+    pub async fn record(&self, events: Vec<NewEvent>) -> Vec<Outcome> {
+        usage::record(&self.app, &self.actor, events, Age::Limited)
+            .await
+            .unwrap()
+    }
+
+    /// Records events that must be accepted.
+    pub async fn accept(&self, events: Vec<NewEvent>) {
+        for outcome in self.record(events).await {
+            assert!(matches!(outcome, Outcome::Accepted(_)), "{outcome:?}");
+        }
+    }
+
+    /// Records one event and answers its key.
+    pub async fn consume(&self, customer: CustomerId, metric: &str, units: &str) -> String {
+        let event = self.event(customer, metric, units);
+        let key = event.key.clone();
+        self.accept(vec![event]).await;
+        key
+    }
+
+    pub async fn void(&self, event_key: &str) -> app::Result<Voided> {
+        let input = VoidUsage {
+            event_key: event_key.to_owned(),
+        };
+        let done = usage::void(&self.app, &self.actor, input, &self.key()).await?;
+        Ok(done.value)
+    }
+
+    // Who works.
+
+    /// Waits until tasks that were started on the side have ended: wake-ups are sent by one of their own after the answer.
+    pub async fn quiet(&self) {
+        for _ in 0..200 {
+            let alive = Handle::current().metrics().num_alive_tasks();
+            if alive <= self.tasks.load(Ordering::SeqCst) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// How many tasks live on when nothing is done: one writer per application, and what the pools keep.
+    async fn count_tasks(&self) {
+        let mut least = usize::MAX;
+        for _ in 0..8 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            least = least.min(Handle::current().metrics().num_alive_tasks());
+        }
+        self.tasks.store(least, Ordering::SeqCst);
+    }
+
+    /// Runs every wake-up that is on its way, and those that these send.
+    pub async fn run_jobs(&self) {
+        for _ in 0..MAX_ROUNDS {
+            if self.post.len() == 0 {
+                self.quiet().await;
+            }
+            let Some(payload) = self.post.take() else { return };
+            job::run(&self.app, payload).await;
+        }
+        panic!("jobs do not come to rest");
+    }
+
+    /// Works until nothing is left to do, moving the clock over lost wake-ups and pauses where it must.
+    pub async fn run_to_rest(&self) {
+        for _ in 0..MAX_ROUNDS {
+            self.run_jobs().await;
+            job::sweep(&self.app).await.unwrap();
+            if self.post.len() > 0 {
+                continue;
+            }
+            let status = job::status(&self.app, &self.actor).await.unwrap();
+            if status.lanes.iter().all(|lane| lane.backlog == 0) {
+                return;
+            }
+            self.advance(61);
+        }
+        let rows = work::Entity::find().all(self.app.db().reader()).await.unwrap();
+        panic!(
+            "work does not come to rest, {} are pending: {rows:?}",
+            self.pending().await
+        );
+    }
+
+    /// Records nothing, debits everything of one shard: the wake-up that a drain runs on.
+    pub fn drain_job(customer: CustomerId) -> Value {
+        json!({ "kind": "usage.drain", "args": customer::shard_of(customer).to_string() })
+    }
+
+    pub fn expire_job() -> Value {
+        json!({ "kind": "credit.expire", "args": "all" })
+    }
+
+    pub async fn pending(&self) -> u64 {
+        usage_pending::Entity::find()
+            .count(self.app.db().reader())
+            .await
+            .unwrap()
+    }
+
+    /// Runs SQL behind the application's back.
+    pub async fn sabotage(&self, sql: &str) {
+        self.app.db().writer().execute_unprepared(sql).await.unwrap();
+    }
+}

@@ -1,0 +1,51 @@
+//! The promises of Tallygate, each on SQLite and on PostgreSQL: a case is written once and runs as `…::sqlite::…` and
+//! `…::postgres::…`.
+//!
+//! Every case gets an empty database of its own, and after every case that has passed the [`harness::auditor`] recomputes
+//! all totals from the rows. PostgreSQL is taken from `TALLYGATE_TEST_POSTGRES_URL`; without a server the cases fail rather
+//! than skip.
+//!
+//! | module | what is promised |
+//! |---|---|
+//! | [`access`] | keys, scopes, tenants that do not exist for each other |
+//! | [`catalog`] | metrics, versions of prices, previews |
+//! | [`customer`] | customers and their terms |
+//! | [`credit`] | grants, burn order, expiry, revocation, adjustments, the ledger |
+//! | [`usage`] | recording, exact debits, voids, summaries |
+//! | [`jobs`] | lost, doubled, reordered and poisonous work |
+//! | [`live`] | balances as they change |
+//! | [`schema`] | migrations, forward and back |
+//! | [`audit`] | the auditor itself finds damage |
+//! | [`simulation`] | random weeks against a model in memory |
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+/// Declares each case on both backends.
+macro_rules! on_both {
+    ($($case:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                crate::harness::backend::on_sqlite(super::$case).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                crate::harness::backend::on_postgres(super::$case).await;
+            })*
+        }
+    };
+}
+
+mod access;
+mod audit;
+mod catalog;
+mod credit;
+mod customer;
+mod harness;
+mod jobs;
+mod live;
+mod schema;
+mod simulation;
+mod usage;
