@@ -71,16 +71,16 @@ struct SubscriptionsOnly(TallygateSchema);
 
 impl SubscriptionsOnly {
     /// Checks and parses a request.
-    fn admit(mut request: Request) -> Result<Request, Answer> {
+    fn admit(mut request: Request) -> Result<Request, Box<Answer>> {
         let refuse = |code: &'static str, message: String| {
-            http::Refusal::new(axum::http::StatusCode::BAD_REQUEST, code, message).answer()
+            Box::new(http::Refusal::new(axum::http::StatusCode::BAD_REQUEST, code, message).answer())
         };
         guard::check(&request.query)
             .map_err(|refused| refuse(error::QUERY_TOO_COMPLEX, refused.to_string()))?;
         let document = parse_query(&request.query)
             .map_err(|problem| refuse(error::GRAPHQL_PARSE_FAILED, problem.to_string()))?;
         let operation = http::operation(&document, request.operation_name.as_deref())
-            .map_err(|refusal| refusal.answer())?;
+            .map_err(|refusal| Box::new(refusal.answer()))?;
         if operation.ty != OperationType::Subscription {
             let message = "only subscriptions run here; send queries and mutations to /graphql";
             return Err(refuse(error::BAD_USER_INPUT, message.to_owned()));
@@ -94,7 +94,7 @@ impl Executor for SubscriptionsOnly {
     async fn execute(&self, request: Request) -> Answer {
         match Self::admit(request) {
             Ok(_) => Answer::from_errors(vec![ServerError::new("subscriptions are streams", None)]),
-            Err(answer) => completed(answer),
+            Err(answer) => completed(*answer),
         }
     }
 
@@ -105,7 +105,7 @@ impl Executor for SubscriptionsOnly {
                 .execute_stream_with_session_data(request, session.unwrap_or_default())
                 .map(completed)
                 .boxed(),
-            Err(answer) => stream::once(async { completed(answer) }).boxed(),
+            Err(answer) => stream::once(async { completed(*answer) }).boxed(),
         }
     }
 }
