@@ -1,7 +1,11 @@
-//! What a document may look like before it is parsed.
+//! What a request may look like before it is parsed.
 //!
 //! The parser recurses into nested values, so a few kilobytes of brackets would overflow the stack and end the process. One
 //! pass over the text finds the depth without recursion.
+
+use serde_json::Value;
+
+use crate::graphql::error;
 
 /// Longest document, in bytes.
 const MAX_DOCUMENT: usize = 32 * 1024;
@@ -17,13 +21,46 @@ pub(crate) enum Refused {
     /// Nested too deeply.
     #[error("a document nests at most {MAX_DEPTH} brackets")]
     TooDeep,
+    /// It contains U+0000, which PostgreSQL cannot store and nobody means.
+    #[error("text must not contain the character U+0000")]
+    Nul,
 }
 
-/// Checks the length and the nesting of a document. Strings and comments do not count.
-pub(crate) fn check(document: &str) -> Result<(), Refused> {
+impl Refused {
+    /// The code that the caller reads.
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Self::TooLong | Self::TooDeep => error::QUERY_TOO_COMPLEX,
+            Self::Nul => error::BAD_USER_INPUT,
+        }
+    }
+}
+
+/// Checks a document and the values of its variables.
+pub(crate) fn check(document: &str, variables: &Value) -> Result<(), Refused> {
     if document.len() > MAX_DOCUMENT {
         return Err(Refused::TooLong);
     }
+    if document.contains('\0') || document.contains("\\u0000") || has_nul(variables) {
+        return Err(Refused::Nul);
+    }
+    check_depth(document)
+}
+
+/// Whether a text in a value contains U+0000. The reader of JSON has bounded the nesting.
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(fields) => fields
+            .iter()
+            .any(|(name, value)| name.contains('\0') || has_nul(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// Strings and comments do not count.
+fn check_depth(document: &str) -> Result<(), Refused> {
     let bytes = document.as_bytes();
     let (mut depth, mut index) = (0_usize, 0);
     while index < bytes.len() {
@@ -68,7 +105,13 @@ fn end_of_string(bytes: &[u8], start: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    fn check(document: &str) -> Result<(), Refused> {
+        super::check(document, &Value::Null)
+    }
 
     #[test]
     fn depth() {
@@ -95,5 +138,20 @@ mod tests {
             Err(Refused::TooDeep)
         );
         assert_eq!(check(&format!("# \" \n {brackets}")), Err(Refused::TooDeep));
+    }
+
+    #[test]
+    fn nul_is_refused_wherever_it_hides() {
+        for document in ["{ a(b: \"\0\") }", "{ a(b: \"\\u0000\") }"] {
+            assert_eq!(check(document), Err(Refused::Nul), "{document:?}");
+        }
+        for variables in [json!({"a": "\0"}), json!({"a": [{"b": "x\0"}]}), json!({"\0": 1})] {
+            assert_eq!(
+                super::check("{ a }", &variables),
+                Err(Refused::Nul),
+                "{variables}"
+            );
+        }
+        assert_eq!(super::check("{ a }", &json!({"a": ["b", 1, null, true]})), Ok(()));
     }
 }

@@ -156,11 +156,7 @@ pub(crate) async fn ready_from_body(
         body.map_err(|error| Refusal::new(error.status(), error::BAD_USER_INPUT, error.body_text()))?;
     let wire: Wire = serde_json::from_slice(&body)
         .map_err(|error| Refusal::input(format!("the body is not a GraphQL request: {error}")))?;
-    // PostgreSQL cannot store the character, and nobody means it.
-    if body.windows(6).any(|window| window == br"\u0000") {
-        return Err(Refusal::input("text must not contain the character U+0000"));
-    }
-    Ok(wire.ready(service)?.for_caller(service, actor))
+    Ok(wire.ready()?.for_caller(service, actor))
 }
 
 /// Authenticates, reads, checks and parses a `GET`.
@@ -184,7 +180,7 @@ pub(crate) async fn ready_from_query(
         variables: object(parts.remove("variables"), "variables")?,
         extensions: object(parts.remove("extensions"), "extensions")?,
     };
-    let ready = wire.ready(service)?;
+    let ready = wire.ready()?;
     if ready.kind == OperationType::Mutation {
         let message = "a GET serves queries only; send a POST";
         return Err(Refusal::new(
@@ -197,14 +193,10 @@ pub(crate) async fn ready_from_query(
 }
 
 impl Wire {
-    fn ready(self, _service: &Service) -> Result<Ready, Refusal> {
-        guard::check(&self.query).map_err(|refused| {
-            Refusal::new(
-                StatusCode::BAD_REQUEST,
-                error::QUERY_TOO_COMPLEX,
-                refused.to_string(),
-            )
-        })?;
+    fn ready(self) -> Result<Ready, Refusal> {
+        let variables = serde_json::Value::Object(self.variables.unwrap_or_default());
+        guard::check(&self.query, &variables)
+            .map_err(|refused| Refusal::new(StatusCode::BAD_REQUEST, refused.code(), refused.to_string()))?;
         let document = parse_query(&self.query).map_err(|problem| {
             Refusal::new(
                 StatusCode::BAD_REQUEST,
@@ -214,7 +206,6 @@ impl Wire {
         })?;
         let operation = operation(&document, self.operation_name.as_deref())?;
         let kind = operation.ty;
-        let variables = serde_json::Value::Object(self.variables.unwrap_or_default());
         check_variables(operation, &variables)?;
         let mut request = Request::new(self.query).variables(Variables::from_json(variables));
         request.operation_name = self.operation_name;

@@ -12,12 +12,15 @@ use async_graphql::{
 };
 use async_graphql_axum::{GraphQLProtocol, GraphQLWebSocket};
 use axum::{
-    extract::{State, WebSocketUpgrade},
+    extract::{
+        State, WebSocketUpgrade,
+        ws::{CloseFrame, Message},
+    },
     http::HeaderMap,
     response::Response,
 };
 use futures::{
-    StreamExt,
+    SinkExt, StreamExt, future,
     stream::{self, BoxStream},
 };
 
@@ -30,6 +33,8 @@ use crate::{
 
 /// Longest message, in bytes: a document and its variables.
 const MAX_MESSAGE: usize = 64 * 1024;
+/// Why a connection is closed that nobody may open.
+const FORBIDDEN: &str = "Forbidden";
 
 /// `/graphql/ws`.
 pub(crate) async fn upgrade(
@@ -45,8 +50,10 @@ pub(crate) async fn upgrade(
         .on_upgrade(move |socket| async move {
             let stop = service.stop.clone();
             let executor = SubscriptionsOnly(service.schema.clone());
-            let serving = GraphQLWebSocket::new(socket, executor, protocol).on_connection_init(
-                move |payload| async move {
+            let (sink, stream) = socket.split();
+            let sink = sink.with(|message| future::ready(Ok::<_, axum::Error>(with_usual_code(message))));
+            let serving = GraphQLWebSocket::new_with_pair(sink, stream, executor, protocol)
+                .on_connection_init(move |payload| async move {
                     let actor = match payload["authorization"]
                         .as_str()
                         .or(payload["Authorization"].as_str())
@@ -54,15 +61,28 @@ pub(crate) async fn upgrade(
                         Some(text) => auth::from_text(&service.app, text).await.ok(),
                         None => from_header,
                     };
-                    let actor = actor.ok_or_else(|| async_graphql::Error::new("Forbidden"))?;
+                    let actor = actor.ok_or_else(|| async_graphql::Error::new(FORBIDDEN))?;
                     Ok(caller_data(&service.app, actor))
-                },
-            );
+                });
             tokio::select! {
                 () = serving.serve() => {}
                 () = stop.cancelled() => {}
             }
         })
+}
+
+/// Closes with the codes that the protocol fixes, where the library has others.
+fn with_usual_code(message: Message) -> Message {
+    let Message::Close(Some(CloseFrame { code, reason })) = message else {
+        return message;
+    };
+    let code = match code {
+        1002 if reason.as_str() == FORBIDDEN => 4403,
+        1002 => 4400,
+        1011 => 4401,
+        usual => usual,
+    };
+    Message::Close(Some(CloseFrame { code, reason }))
 }
 
 /// Runs subscriptions and refuses everything else.
@@ -75,8 +95,9 @@ impl SubscriptionsOnly {
         let refuse = |code: &'static str, message: String| {
             Box::new(http::Refusal::new(axum::http::StatusCode::BAD_REQUEST, code, message).answer())
         };
-        guard::check(&request.query)
-            .map_err(|refused| refuse(error::QUERY_TOO_COMPLEX, refused.to_string()))?;
+        let variables = serde_json::to_value(&request.variables).unwrap_or_default();
+        guard::check(&request.query, &variables)
+            .map_err(|refused| refuse(refused.code(), refused.to_string()))?;
         let document = parse_query(&request.query)
             .map_err(|problem| refuse(error::GRAPHQL_PARSE_FAILED, problem.to_string()))?;
         let operation = http::operation(&document, request.operation_name.as_deref())

@@ -27,7 +27,7 @@ mod source;
 mod target;
 mod wait;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{ArgGroup, Args};
 use tokio_util::sync::CancellationToken;
@@ -42,6 +42,8 @@ use self::{
 };
 use crate::{config::Config, database::Node, failure::Outcome, print, shutdown};
 
+/// Time for the last wake-up of the workers, which is sent beside the import. Should it be too short, the sweep wakes them.
+const LAST_WAKEUP: Duration = Duration::from_millis(100);
 /// The exit code of an import with bad rows.
 const BAD_ROWS: u8 = 3;
 
@@ -114,6 +116,7 @@ pub(crate) async fn run(config: &Config, args: ImportArgs, stop: &CancellationTo
     let progress = Progress::new(source.size());
     let imported = flight::import(source, reader, &target, report, &progress, stop).await;
     let code = finish(&args, imported, &target, stop).await;
+    tokio::time::sleep(LAST_WAKEUP).await;
     shutdown::close(node.app.db()).await;
     code
 }

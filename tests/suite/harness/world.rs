@@ -332,7 +332,7 @@ impl World {
         );
     }
 
-    /// Records nothing, debits everything of one shard: the wake-up that a drain runs on.
+    /// The wake-up on which the shard of a customer is drained.
     pub fn drain_job(customer: CustomerId) -> Value {
         json!({ "kind": "usage.drain", "args": customer::shard_of(customer).to_string() })
     }

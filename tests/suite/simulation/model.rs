@@ -1,0 +1,366 @@
+//! What should come out, written from the product's words: one customer, one history, no jobs, no batches, no database.
+
+use std::{cmp::Reverse, collections::BTreeMap};
+
+use domain::{credit::block::Billing, customer::Settlement, metering::Price, time::Timestamp};
+
+use super::METRICS;
+use crate::harness::naive::cumulative;
+
+/// How long after its expiry a block is emptied.
+const GRACE: i64 = 5_000_000;
+
+/// One version of a price.
+#[derive(Clone)]
+pub struct Line {
+    pub line: u8,
+    pub large: bool,
+    pub from: i64,
+    pub to: i64,
+    pub price: Price,
+}
+
+/// What happened.
+pub enum Input {
+    Event {
+        key: String,
+        metric: usize,
+        units: i64,
+        occurred: i64,
+        large: bool,
+    },
+    Grant {
+        amount: i64,
+        priority: i32,
+        billing: Billing,
+        expires: Option<i64>,
+        metric: Option<usize>,
+    },
+    Adjust {
+        amount: i64,
+        refused: bool,
+    },
+    Revoke {
+        granted: i64,
+    },
+    Void {
+        key: String,
+    },
+}
+
+pub struct Model {
+    settlement: Settlement,
+    lines: Vec<Vec<Line>>,
+    pub history: Vec<(i64, Input)>,
+}
+
+struct Block {
+    granted: i64,
+    credits: i64,
+    remaining: i64,
+    priority: i32,
+    billing: Billing,
+    expires: Option<i64>,
+    metric: Option<usize>,
+    revoked: bool,
+}
+
+impl Block {
+    fn open(&self, at: i64) -> bool {
+        !self.revoked && self.granted <= at && self.expires.is_none_or(|end| at < end)
+    }
+}
+
+/// Where credits were drawn from: the number of a block, or the overdraft. Last used last.
+type Draws = Vec<(Option<usize>, i64)>;
+
+#[derive(Default)]
+struct Count {
+    units: i64,
+    events: i64,
+    credits: i64,
+    draws: Draws,
+}
+
+/// Metric, line, first instant of the month.
+type Cycle = (usize, u8, i64);
+
+struct Rated {
+    cycle: Cycle,
+    price: Price,
+    units: i64,
+    draws: Draws,
+}
+
+#[derive(Default)]
+struct Books {
+    blocks: Vec<Block>,
+    overdraft: i64,
+    counts: BTreeMap<Cycle, Count>,
+    rated: BTreeMap<String, Rated>,
+}
+
+impl Model {
+    pub fn new(settlement: Settlement, lines: Vec<Vec<Line>>) -> Self {
+        Self {
+            settlement,
+            lines,
+            history: vec![],
+        }
+    }
+
+    /// How the customer stands at an instant.
+    pub fn replay(&self, now: i64) -> String {
+        let mut books = Books::default();
+        for (at, input) in &self.history {
+            self.apply(&mut books, *at, input);
+        }
+        for block in &mut books.blocks {
+            if block.expires.is_some_and(|end| end <= now - GRACE) {
+                block.remaining = 0;
+            }
+        }
+        books.told()
+    }
+
+    fn apply(&self, books: &mut Books, at: i64, input: &Input) {
+        let purchase = self.settlement == Settlement::NextPurchase;
+        match input {
+            Input::Event {
+                key,
+                metric,
+                units,
+                occurred,
+                large,
+            } => {
+                let line = self.line(*metric, *occurred, *large);
+                books.consume(key, *metric, line, *units, *occurred, at);
+            }
+            Input::Grant {
+                amount,
+                priority,
+                billing,
+                expires,
+                metric,
+            } => {
+                let block = Block {
+                    granted: at,
+                    credits: *amount,
+                    remaining: *amount,
+                    priority: *priority,
+                    billing: *billing,
+                    expires: *expires,
+                    metric: *metric,
+                    revoked: false,
+                };
+                books.deposit(block, purchase);
+            }
+            Input::Adjust { amount, refused } if *amount < 0 => books.take(-amount, at, *refused),
+            Input::Adjust { amount, .. } => books.deposit(by_hand(at, *amount, Billing::Free), true),
+            Input::Revoke { granted } => {
+                let block = books.blocks.iter_mut().find(|it| it.granted == *granted).unwrap();
+                block.revoked = true;
+                block.remaining = 0;
+            }
+            Input::Void { key } => books.void(key, at, purchase),
+        }
+    }
+
+    /// Valid when it occurred; of those the most specific.
+    fn line(&self, metric: usize, occurred: i64, large: bool) -> &Line {
+        let valid = |it: &&Line| (it.from..it.to).contains(&occurred) && (large || !it.large);
+        self.lines[metric]
+            .iter()
+            .filter(valid)
+            .max_by_key(|it| it.large)
+            .unwrap()
+    }
+}
+
+fn by_hand(granted: i64, amount: i64, billing: Billing) -> Block {
+    Block {
+        granted,
+        credits: amount,
+        remaining: amount,
+        priority: 0,
+        billing,
+        expires: None,
+        metric: None,
+        revoked: false,
+    }
+}
+
+fn draw(draws: &mut Draws, purse: Option<usize>, amount: i64) {
+    let before: i64 = draws.iter().filter(|it| it.0 == purse).map(|it| it.1).sum();
+    draws.retain(|it| it.0 != purse);
+    draws.push((purse, before + amount));
+}
+
+fn cost(price: &Price, count: &Count, units: i64, events: i64) -> i64 {
+    let after = cumulative(price, count.units + units, count.events + events);
+    i64::try_from(after - cumulative(price, count.units, count.events)).unwrap()
+}
+
+impl Books {
+    fn deposit(&mut self, mut block: Block, repays: bool) {
+        if repays && block.billing != Billing::Budget {
+            let part = self.overdraft.min(block.remaining);
+            block.remaining -= part;
+            self.overdraft -= part;
+        }
+        self.blocks.push(block);
+    }
+
+    fn order(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.blocks.len()).collect();
+        order.sort_by_key(|&index| {
+            let it = &self.blocks[index];
+            let billing = match it.billing {
+                Billing::Free => 0,
+                Billing::Prepaid => 1,
+                Billing::Budget => 2,
+            };
+            (
+                Reverse(it.priority),
+                it.expires.is_none(),
+                it.expires,
+                billing,
+                it.granted,
+            )
+        });
+        order
+    }
+
+    fn consume(&mut self, key: &str, metric: usize, line: &Line, units: i64, occurred: i64, at: i64) {
+        let month = Timestamp::from_micros(occurred).month().start.micros();
+        let cycle = (metric, line.line, month);
+        let mut left = cost(&line.price, self.counts.entry(cycle).or_default(), units, 1);
+        let total = left;
+        let mut drawn: Draws = vec![];
+        for index in self.order() {
+            let block = &mut self.blocks[index];
+            let part = left.min(block.remaining);
+            if part > 0 && block.open(at) && block.metric.is_none_or(|only| only == metric) {
+                block.remaining -= part;
+                left -= part;
+                drawn.push((Some(index), part));
+            }
+        }
+        if left > 0 {
+            self.overdraft += left;
+            drawn.push((None, left));
+        }
+        let count = self.counts.get_mut(&cycle).unwrap();
+        count.units += units;
+        count.events += 1;
+        count.credits += total;
+        for (purse, amount) in &drawn {
+            draw(&mut count.draws, *purse, *amount);
+        }
+        let rated = Rated {
+            cycle,
+            price: line.price.clone(),
+            units,
+            draws: drawn,
+        };
+        self.rated.insert(key.to_owned(), rated);
+    }
+
+    fn take(&mut self, amount: i64, at: i64, refused: bool) {
+        let there: i64 = self
+            .blocks
+            .iter()
+            .filter(|it| it.open(at))
+            .map(|it| it.remaining)
+            .sum();
+        assert_eq!(refused, there < amount, "{there} were there, {amount} to take");
+        let mut left = if refused { 0 } else { amount };
+        for index in self.order() {
+            let block = &mut self.blocks[index];
+            let part = if block.open(at) {
+                left.min(block.remaining)
+            } else {
+                0
+            };
+            block.remaining -= part;
+            left -= part;
+        }
+    }
+
+    /// The cycle costs what it would without the event. That returns to the event's own purses, then to those last debited.
+    fn void(&mut self, key: &str, at: i64, purchase: bool) {
+        let event = self.rated.remove(key).unwrap();
+        let count = self.counts.get_mut(&event.cycle).unwrap();
+        let back = match count.events {
+            1 => count.credits,
+            _ => count.credits.min(-cost(&event.price, count, -event.units, -1)),
+        };
+        count.units -= event.units;
+        count.events -= 1;
+        count.credits -= back;
+        let mut left = back;
+        let mut returns: Draws = vec![];
+        let own = event.draws.iter().rev().map(|it| (it.0, it.1));
+        let last: Vec<_> = count.draws.iter().rev().map(|it| (it.0, i64::MAX)).collect();
+        for (purse, most) in own.chain(last) {
+            let Some(held) = count.draws.iter_mut().find(|it| it.0 == purse) else {
+                continue;
+            };
+            let part = left.min(most).min(held.1);
+            held.1 -= part;
+            left -= part;
+            draw(&mut returns, purse, part);
+        }
+        count.draws.retain(|it| it.1 > 0);
+        let mut homeless = 0;
+        let mut returned = BTreeMap::new();
+        for (purse, amount) in returns {
+            match purse {
+                None => {
+                    let part = amount.min(self.overdraft);
+                    self.overdraft -= part;
+                    homeless += amount - part;
+                }
+                Some(index) => {
+                    let block = &mut self.blocks[index];
+                    if !block.revoked && block.expires.is_none_or(|end| at < end) {
+                        let part = amount.min(block.credits - block.remaining);
+                        block.remaining += part;
+                        returned.insert(index, part);
+                    }
+                }
+            }
+        }
+        for (index, most) in returned {
+            let block = &mut self.blocks[index];
+            if purchase && block.billing != Billing::Budget {
+                let part = self.overdraft.min(most).min(block.remaining);
+                block.remaining -= part;
+                self.overdraft -= part;
+            }
+        }
+        if homeless > 0 {
+            self.blocks.push(by_hand(at, homeless, Billing::Prepaid));
+        }
+    }
+
+    fn told(&self) -> String {
+        let mut lines = vec![format!("overdraft {}", self.overdraft)];
+        lines.extend(
+            self.blocks
+                .iter()
+                .map(|it| format!("block {} {} of {}", it.granted, it.remaining, it.credits)),
+        );
+        let count = |((metric, line, month), it): (&Cycle, &Count)| {
+            format!(
+                "count {} {line} {month} {} {} {}",
+                METRICS[*metric], it.units, it.events, it.credits
+            )
+        };
+        let mut counts: Vec<String> = self.counts.iter().map(count).collect();
+        counts.sort();
+        lines.extend(counts);
+        lines.push(format!("rated {}", self.rated.len()));
+        lines.join("\n")
+    }
+}
