@@ -43,9 +43,18 @@ pub enum ConnectError {
         "the database URL `{0}` is not usable: {1}. Use `sqlite:PATH` or `postgres://USER@HOST:PORT/NAME`"
     )]
     Url(String, String),
+    /// The server answers, but not to this user or for this database.
+    #[error("the database at {0} refuses: {1}")]
+    Refused(String, String),
     /// The database did not answer within the time allowed.
     #[error("the database at {0} did not answer within {1} seconds: {2}")]
     Unreachable(String, u64, String),
+}
+
+/// PostgreSQL: the user may not come in (28…), or there is no such database (3D000). SQLite: the file cannot be opened (14)
+/// or is no database (26).
+fn is_final(code: Option<&str>) -> bool {
+    code.is_some_and(|code| code.starts_with("28") && code.len() == 5 || ["3D000", "14", "26"].contains(&code))
 }
 
 /// The open database of a process. Cheap to clone.
@@ -77,6 +86,10 @@ impl Db {
                     Ok(()) => return Ok(db),
                     Err(error) => error.to_string(),
                 },
+                // A wrong password does not become right by waiting.
+                Err(sqlx::Error::Database(refusal)) if is_final(refusal.code().as_deref()) => {
+                    return Err(ConnectError::Refused(redacted(url), refusal.message().to_owned()));
+                }
                 Err(error) => error.to_string(),
             };
             if begun.elapsed() + RECONNECT_PAUSE > patience {

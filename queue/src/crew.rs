@@ -15,6 +15,7 @@ use app::{
 };
 use futures::{FutureExt, future::BoxFuture};
 use serde_json::Value;
+use sqlx::{SqlitePool, sqlite::SqlitePoolOptions};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +32,8 @@ use crate::{
 
 /// What a stop allows, after handlers have been cut short, for settling their rows.
 const SETTLE: Duration = Duration::from_secs(2);
+/// SQLite connections of one worker: one for a fetch that may stand still, one for everything else.
+const OWN_CONNECTIONS: u32 = 2;
 /// Attempts to give back what a worker had taken. After that the orphan time does it.
 const RELEASE_ATTEMPTS: usize = 3;
 
@@ -144,7 +147,16 @@ impl Post {
             .missed_heartbeats(self.timings.missed as usize)
             .lock_tasks(false)
             .persist_results(true);
-        SqliteStorage::new(self.db.writer().get_sqlite_connection_pool()).with_config(config)
+        SqliteStorage::new(&self.own_connections()).with_config(config)
+    }
+
+    /// Connections that nobody else waits for. apalis stops driving a fetch while jobs run at its end, and the fetch keeps
+    /// its connection; were it the only writing one of the process, the jobs would wait for it until they give up.
+    fn own_connections(&self) -> SqlitePool {
+        let shared = self.db.writer().get_sqlite_connection_pool();
+        SqlitePoolOptions::new()
+            .max_connections(OWN_CONNECTIONS)
+            .connect_lazy_with(shared.connect_options().as_ref().clone())
     }
 }
 

@@ -1,8 +1,8 @@
 //! Keys that are the same at the next import.
 //!
-//! A row without a key of its own is known by its content, by how many rows with that content came before it in the file, and
-//! by whose it is if the row does not say so itself. Changing the mapping of a metric therefore makes a conflict, which is
-//! reported, and no second debit.
+//! A row without a key of its own is known by its content, by how many rows with that content came before it in the
+//! file, and by whose it is if the row does not say so itself. Changing the mapping of a metric therefore makes a
+//! conflict, which is reported, and no second debit.
 
 use std::collections::HashMap;
 
