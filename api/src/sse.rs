@@ -16,7 +16,7 @@ use axum::{
         sse::{Event, KeepAlive},
     },
 };
-use futures::{Stream, StreamExt, stream};
+use futures::{Stream, StreamExt, future, stream};
 
 use crate::{
     graphql::error,
@@ -71,7 +71,7 @@ fn respond(service: &Arc<Service>, headers: &HeaderMap, ready: Result<Ready, Ref
 }
 
 fn events(service: Arc<Service>, ready: Ready) -> impl Stream<Item = Result<Event, Infallible>> {
-    let stop = service.stop.clone();
+    let (stop, stopped) = (service.stop.clone(), service.stop.clone());
     let results = service
         .schema
         .execute_stream(ready.request)
@@ -80,6 +80,9 @@ fn events(service: Arc<Service>, ready: Ready) -> impl Stream<Item = Result<Even
             let body = http::body(answer, &http::request_id());
             Event::default().event("next").data(body.to_string())
         });
-    let complete = stream::once(async { Event::default().event("complete").data("") });
+    // Only an operation that has ended is complete; when the server stops, the client shall come back.
+    let complete = stream::once(async move { stopped.is_cancelled() })
+        .filter(|stopped| future::ready(!stopped))
+        .map(|_| Event::default().event("complete").data(""));
     results.chain(complete).map(Ok)
 }

@@ -71,16 +71,16 @@ pub(crate) async fn upgrade(
         })
 }
 
-/// Closes with the codes that the protocol fixes, where the library has others.
+/// Closes with the codes that the protocol fixes, where the library has others, and with reasons that fit into a frame.
 fn with_usual_code(message: Message) -> Message {
     let Message::Close(Some(CloseFrame { code, reason })) = message else {
         return message;
     };
-    let code = match code {
-        1002 if reason.as_str() == FORBIDDEN => 4403,
-        1002 => 4400,
-        1011 => 4401,
-        usual => usual,
+    let (code, reason) = match code {
+        1002 if reason.as_str() == FORBIDDEN => (4403, reason),
+        1002 => (4400, "Invalid message".into()),
+        1011 => (4401, "Unauthorized".into()),
+        usual => (usual, reason),
     };
     Message::Close(Some(CloseFrame { code, reason }))
 }

@@ -54,7 +54,9 @@ pub enum ConnectError {
 /// PostgreSQL: the user may not come in (28…), or there is no such database (3D000). SQLite: the file cannot be opened (14)
 /// or is no database (26).
 fn is_final(code: Option<&str>) -> bool {
-    code.is_some_and(|code| code.starts_with("28") && code.len() == 5 || ["3D000", "14", "26"].contains(&code))
+    code.is_some_and(|code| {
+        code.starts_with("28") && code.len() == 5 || ["3D000", "14", "26"].contains(&code)
+    })
 }
 
 /// The open database of a process. Cheap to clone.

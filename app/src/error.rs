@@ -1,6 +1,10 @@
 //! How a use-case can end badly. A refusal is a value for the caller; a failure is reported once, at the boundary.
 
-use domain::{amount::Overflow, rejection::Rejection};
+use domain::{
+    amount::Overflow,
+    rejection::{Rejection, RejectionCode},
+    usage::UsageError,
+};
 use sea_orm::{DbErr, RuntimeErr};
 
 use crate::actor::Scope;
@@ -28,6 +32,17 @@ pub enum Error {
 impl From<Overflow> for Error {
     fn from(_: Overflow) -> Self {
         Self::Rejected(Rejection::too_large(""))
+    }
+}
+
+impl From<UsageError> for Error {
+    fn from(error: UsageError) -> Self {
+        match error {
+            UsageError::TooLarge(_) => {
+                Rejection::new(RejectionCode::AmountTooLarge, "", error.to_string()).into()
+            }
+            UsageError::Books => Self::Internal(error.to_string()),
+        }
     }
 }
 

@@ -161,13 +161,15 @@ async fn listen_sqlite(app: &App) -> Result<(), sqlx::Error> {
     let mut check = tokio::time::interval(FILE_CHECK);
     check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut known = -1_i64;
+    let mut looked = tokio::time::Instant::now();
     loop {
         check.tick().await;
         let version: i64 = sqlx::query_scalar("PRAGMA data_version")
             .fetch_one(&mut *connection)
             .await?;
-        if version != known {
+        if version != known || looked.elapsed() > FALLBACK {
             known = version;
+            looked = tokio::time::Instant::now();
             look(app).await;
         }
     }

@@ -68,8 +68,13 @@ impl Op {
             .lock_exclusive()
             .all(&self.tx)
             .await?;
-        self.now = self.app.now().max(self.now);
+        self.refresh();
         Ok(accounts)
+    }
+
+    /// Moves the operation's instant to the present: after a wait for a lock.
+    pub(crate) fn refresh(&mut self) {
+        self.now = self.app.now().max(self.now);
     }
 
     /// Locks the account of one customer of a tenant. `None`: no such customer.
@@ -90,6 +95,11 @@ impl Op {
     /// Adds a wake-up that exists if and only if the operation commits.
     pub(crate) fn wake(&mut self, wakeup: Wakeup) {
         self.wakeups.push(wakeup);
+    }
+
+    /// Takes everything back, and waits until that has happened.
+    pub(crate) async fn abandon(self) -> Result<()> {
+        Ok(self.tx.rollback().await?)
     }
 
     /// Commits, then tells the watchers of this process; those of other processes hear it from the database.

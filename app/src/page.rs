@@ -85,16 +85,21 @@ impl<K> Page<K> {
     }
 
     /// Cuts a page out of a list that is wholly in memory.
-    pub fn cut<T>(&self, all: Vec<T>, key: impl Fn(&T) -> K) -> Slice<T>
+    ///
+    /// # Errors
+    /// A cursor of an item that is not in the list.
+    pub fn cut<T>(&self, all: Vec<T>, key: impl Fn(&T) -> K) -> Result<Slice<T>>
     where
         K: PartialEq,
     {
-        let place = |wanted: &K| all.iter().position(|item| key(item) == *wanted);
-        let from = self.after.as_ref().and_then(place).map_or(0, |index| index + 1);
-        let to = self
-            .before
-            .as_ref()
-            .and_then(place)
+        let place = |field: &str, wanted: Option<&K>| {
+            let gone = || Rejection::invalid(field, "the item of this cursor is not in the list");
+            wanted
+                .map(|wanted| all.iter().position(|item| key(item) == *wanted).ok_or_else(gone))
+                .transpose()
+        };
+        let from = place("after", self.after.as_ref())?.map_or(0, |index| index + 1);
+        let to = place("before", self.before.as_ref())?
             .unwrap_or(all.len())
             .max(from);
         let size = usize::try_from(self.size).unwrap_or(usize::MAX);
@@ -105,11 +110,11 @@ impl<K> Page<K> {
         };
         let has_next = end < all.len();
         let items = all.into_iter().skip(start).take(end - start).collect();
-        Slice {
+        Ok(Slice {
             items,
             has_previous: start > 0,
             has_next,
-        }
+        })
     }
 }
 
@@ -202,7 +207,9 @@ mod tests {
             (Some(9), None, Some(5), None, vec![], true, false),
         ] {
             let page = Page::relay(first, last, after, before).unwrap_or_else(|error| panic!("{error}"));
-            let slice = page.cut(vec![1, 2, 3, 4, 5], |&item| item);
+            let slice = page
+                .cut(vec![1, 2, 3, 4, 5], |&item| item)
+                .unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(
                 slice,
                 Slice {
@@ -213,6 +220,12 @@ mod tests {
                 "{page:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_cursor_that_names_nothing_is_refused() {
+        let page = Page::relay(None, None, Some(9), None).unwrap_or_else(|error| panic!("{error}"));
+        assert!(page.cut(vec![1, 2, 3], |&item| item).is_err());
     }
 
     #[test]

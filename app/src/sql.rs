@@ -7,7 +7,7 @@
 //! UPDATE block SET remaining = v.remaining FROM {rows} AS v WHERE block.id = v.id
 //! ```
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement, Value};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, EntityTrait, ExecResult, QueryResult, Statement, Value};
 use uuid::Uuid;
 
 /// Whether a text can be in the database at all. PostgreSQL refuses a zero byte even in a comparison, with an error that
@@ -88,6 +88,16 @@ impl Rows {
     ) -> Result<Vec<QueryResult>, DbErr> {
         db.query_all_raw(self.statement(db.get_database_backend(), sql, values))
             .await
+    }
+
+    /// Reads whole rows of a table by a statement over the rows.
+    pub(crate) async fn select<E: EntityTrait>(
+        self,
+        db: &impl ConnectionTrait,
+        sql: &str,
+    ) -> Result<Vec<E::Model>, DbErr> {
+        let statement = self.statement(db.get_database_backend(), sql, Vec::new());
+        E::find().from_raw_sql(statement).all(db).await
     }
 
     fn postgres(self, first: usize, values: &mut Vec<Value>) -> String {

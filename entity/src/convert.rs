@@ -88,6 +88,7 @@ impl TryFrom<&metering_rule::Model> for MeteringRule {
             matches: from_json("metering_rule", &row.matches)?,
             line: MeteringRuleId(row.line_id),
             price: from_json("metering_rule", &row.price)?,
+            known_from: Timestamp::from_micros(row.created_at),
             effective_from: Timestamp::from_micros(row.effective_from),
             effective_to: row.effective_to.map(Timestamp::from_micros),
         })

@@ -66,40 +66,59 @@ impl Post {
         self.roster.add(&name);
         let (aboard, ashore) = mpsc::channel(1);
         let context = WorkerContext::new(&name);
-        let mut worker = AssertUnwindSafe(self.worker(&context, aboard)).catch_unwind();
+        let closing = CancellationToken::new();
+        let duty = self.duty(stop.clone(), closing.clone(), aboard);
+        let mut worker = AssertUnwindSafe(self.worker(&context, duty)).catch_unwind();
         let died = tokio::select! {
             biased;
             ended = &mut worker => Some(reason(ended)),
             () = stop.cancelled() => None,
         };
         if died.is_none() {
-            // Refused only before the start, and the first poll above has started it.
-            let _ = context.stop();
+            // Not before the running jobs have ended: from then on apalis holds transactions that it no longer drives, and on
+            // SQLite, with its one writing connection, those very jobs would wait for them.
+            let close = async {
+                tokio::select! {
+                    () = self.pulse.rest() => {}
+                    () = self.cut.cancelled() => {}
+                }
+                // Refused only before the start, and the first poll above has started it.
+                let _ = context.stop();
+                closing.cancel();
+                std::future::pending::<()>().await;
+            };
             let patience = async {
                 self.cut.cancelled().await;
                 tokio::time::sleep(SETTLE).await;
             };
             tokio::select! {
                 _ = &mut worker => {}
+                () = close => {}
                 () = patience => tracing::warn!(worker = name, "jobs did not end in time; they run again elsewhere"),
             }
         }
         Retired { name, ashore, died }
     }
 
-    fn worker(
+    fn duty(
         &self,
-        context: &WorkerContext,
+        stop: CancellationToken,
+        closing: CancellationToken,
         aboard: mpsc::Sender<Infallible>,
-    ) -> BoxFuture<'static, Result<(), WorkerError>> {
-        let duty = Duty {
+    ) -> Duty {
+        Duty {
             lane: self.lane,
             handler: Arc::clone(&self.handler),
             limit: self.timings.handler_limit,
+            stop,
+            closing,
             cut: self.cut.clone(),
             pulse: Arc::clone(&self.pulse),
             aboard,
-        };
+        }
+    }
+
+    fn worker(&self, context: &WorkerContext, duty: Duty) -> BoxFuture<'static, Result<(), WorkerError>> {
         let perform = move |payload: Value| duty.clone().perform(payload);
         // A name per type, because the two storages share no trait that would allow one.
         match self.db.backend() {

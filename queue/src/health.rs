@@ -17,6 +17,8 @@ use crate::timings::Timings;
 
 /// Ticks an idle lane may miss before it counts as stuck: a slow fetch must not look like a dead one.
 const TICKS_UNTIL_STUCK: u32 = 10;
+/// How often a stop looks whether jobs still run.
+const REST_CHECK: Duration = Duration::from_millis(5);
 
 /// The state of one consumed lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,9 +91,16 @@ impl Pulse {
 
     /// Notes that a job runs until the returned guard is dropped.
     pub(crate) fn job(self: &Arc<Self>) -> Running {
-        self.running.fetch_add(1, Ordering::Relaxed);
+        self.running.fetch_add(1, Ordering::SeqCst);
         self.moved();
         Running(Arc::clone(self))
+    }
+
+    /// Waits until no job runs.
+    pub(crate) async fn rest(&self) {
+        while self.running.load(Ordering::SeqCst) > 0 {
+            tokio::time::sleep(REST_CHECK).await;
+        }
     }
 
     fn report(&self, timings: &Timings) -> LaneHealth {

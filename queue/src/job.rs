@@ -13,7 +13,10 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::{health::Pulse, shared::Handler};
+use crate::{
+    health::{Pulse, Running},
+    shared::Handler,
+};
 
 /// What one worker does with each job. Cloned for every run.
 #[derive(Clone)]
@@ -22,6 +25,10 @@ pub(crate) struct Duty {
     pub(crate) handler: Handler,
     /// Longest run of the handler.
     pub(crate) limit: Duration,
+    /// Nothing is begun any more.
+    pub(crate) stop: CancellationToken,
+    /// Running handlers have ended, and what was not begun is given back.
+    pub(crate) closing: CancellationToken,
     /// Ends running handlers when a stop has lost its patience.
     pub(crate) cut: CancellationToken,
     pub(crate) pulse: Arc<Pulse>,
@@ -39,7 +46,14 @@ impl Duty {
     /// Runs the handler on `payload` to its end and says how the row is to be settled.
     pub(crate) async fn perform(self, payload: Value) -> Result<(), BoxDynError> {
         let lane = self.lane.as_str();
-        match tokio::spawn(self.run(payload)).await {
+        let running = self.pulse.job();
+        if self.stop.is_cancelled() {
+            // Counted first and asked then, so that a stop either waits for a job or keeps it from beginning.
+            drop(running);
+            self.closing.cancelled().await;
+            return Err("cut short by a stop".into());
+        }
+        match tokio::spawn(self.run(payload, running)).await {
             Ok(Ending::Done) => Ok(()),
             Ok(Ending::Overdue) => {
                 tracing::error!(lane, "a job ran beyond its time limit and was dropped");
@@ -53,8 +67,7 @@ impl Duty {
         }
     }
 
-    async fn run(self, payload: Value) -> Ending {
-        let _running = self.pulse.job();
+    async fn run(self, payload: Value, _running: Running) -> Ending {
         let _aboard = self.aboard;
         // Called in here, so that a panic before the first await is caught like any other.
         let handler = (self.handler)(payload);

@@ -2,7 +2,12 @@
 //!
 //! PostgreSQL is taken from `TALLYGATE_TEST_POSTGRES_URL`; without a server these tests fail rather than skip.
 
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs
+)]
 
 mod world;
 

@@ -29,9 +29,13 @@ async fn watch(world: &World, id: CustomerId, after: Option<i64>) -> Updates {
     Box::pin(stream.unwrap())
 }
 
-async fn next(updates: &mut Updates) -> (i64, String) {
+async fn heard(updates: &mut Updates) -> BalanceUpdate {
     let update = tokio::time::timeout(Duration::from_secs(10), updates.next()).await;
-    let update = update.expect("no update came").unwrap().unwrap();
+    update.expect("no update came").unwrap().unwrap()
+}
+
+async fn next(updates: &mut Updates) -> (i64, String) {
+    let update = heard(updates).await;
     (update.sequence, update.remaining.to_string())
 }
 
@@ -97,7 +101,7 @@ async fn new_terms_are_told(world: World) {
     let id = world.customer("a").await;
     world.give(id, "5").await;
     let mut updates = watch(&world, id, None).await;
-    let mut available = async || updates.next().await.unwrap().unwrap().available;
+    let mut available = async || heard(&mut updates).await.available;
     assert_eq!(available().await, Some(credits("5")));
     let change = async |at_zero, line: Option<&str>| {
         let input = UpdateCustomer {

@@ -18,7 +18,13 @@
 //! | [`audit`] | the auditor itself finds damage |
 //! | [`simulation`] | random weeks against a model in memory |
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+// A table of cases is as long as the cases are many.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::too_many_lines,
+    missing_docs
+)]
 
 /// Declares each case on both backends.
 macro_rules! on_both {
@@ -43,6 +49,7 @@ mod audit;
 mod catalog;
 mod credit;
 mod customer;
+mod e2e;
 mod harness;
 mod jobs;
 mod live;

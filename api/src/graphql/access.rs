@@ -7,7 +7,7 @@ use domain::{id::ApiKeyId, rejection::Rejection};
 use super::{
     caller,
     error::top_level,
-    page::{Args, Connection, connection},
+    page::{Args, Connection, connection, cost},
     payload::{payload, settled},
     scalar::DateTime,
 };
@@ -102,6 +102,7 @@ impl AccessQuery {
     }
 
     /// The tenant's keys, oldest first. Needs `access:read`.
+    #[graphql(complexity = "cost(first, last, child_complexity)")]
     async fn api_keys(
         &self,
         ctx: &Context<'_>,
@@ -130,7 +131,7 @@ pub struct CreateApiKeyInput {
     pub name: String,
     /// What it may do; at most what the maker may do.
     pub scopes: Vec<String>,
-    /// First instant at which it is no longer good; leave it out for a key that does not expire.
+    /// First instant at which it is no longer good; left out, it lives as long as the key that makes it.
     pub expires_at: Option<DateTime>,
     /// Repeat the same key to retry safely: 1 to 255 visible ASCII characters.
     pub idempotency_key: String,

@@ -12,7 +12,7 @@ use super::{
     caller,
     customer::customer_ref_if_any,
     error::top_level,
-    page::{Args, Connection, connection},
+    page::{Args, Connection, connection, cost},
     payload::{payload, plain},
     scalar::{DateTime, Decimal, Json},
 };
@@ -213,6 +213,7 @@ impl CatalogQuery {
     }
 
     /// The tenant's metrics, oldest first. Needs `catalog:read`.
+    #[graphql(complexity = "cost(first, last, child_complexity)")]
     async fn metrics(
         &self,
         ctx: &Context<'_>,
@@ -234,6 +235,7 @@ impl CatalogQuery {
     }
 
     /// Versions of prices, oldest first. Needs `catalog:read`.
+    #[graphql(complexity = "cost(first, last, child_complexity)")]
     async fn metering_rules(
         &self,
         ctx: &Context<'_>,

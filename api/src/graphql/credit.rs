@@ -245,7 +245,7 @@ pub struct CreditQuery;
 #[Object]
 impl CreditQuery {
     /// Why a line of a ledger is there: the block, the price version, the position in the tiers and the events. Null when there is
-    /// no such line. Needs `credit:read` and `catalog:read`.
+    /// no such line. Needs `credit:read`, `usage:read` and `catalog:read`.
     async fn explain_entry(
         &self,
         ctx: &Context<'_>,

@@ -24,7 +24,7 @@ use super::{
     credit::{Balance, CreditBlock, LedgerEntry},
     error::top_level,
     loader::Balances,
-    page::{Args, Connection, connection},
+    page::{Args, Connection, connection, cost},
     payload::{payload, plain},
     scalar::{CountryCode, DateTime, Decimal, EmailAddress, Json},
     usage::{UsageEvent, UsageGrouping, UsageSummary},
@@ -146,6 +146,7 @@ impl Customer {
 
     /// Blocks: first those that can be used, in the order in which they will burn, then spent and ended ones. Needs
     /// `credit:read`.
+    #[graphql(complexity = "cost(first, last, child_complexity)")]
     async fn blocks(
         &self,
         ctx: &Context<'_>,
@@ -173,6 +174,7 @@ impl Customer {
     }
 
     /// The ledger: everything that moved credits, newest first. Needs `credit:read`.
+    #[graphql(complexity = "cost(first, last, child_complexity)")]
     async fn ledger(
         &self,
         ctx: &Context<'_>,
@@ -200,6 +202,7 @@ impl Customer {
     }
 
     /// Accepted usage events, latest first. Needs `usage:read`.
+    #[graphql(complexity = "cost(first, last, child_complexity)")]
     async fn usage_events(
         &self,
         ctx: &Context<'_>,
@@ -325,6 +328,7 @@ impl CustomerQuery {
     }
 
     /// The tenant's customers, oldest first. Needs `customer:read`.
+    #[graphql(complexity = "cost(first, last, child_complexity)")]
     async fn customers(
         &self,
         ctx: &Context<'_>,

@@ -7,7 +7,7 @@ use domain::{id::WorkId, rejection::Rejection};
 use super::{
     caller,
     error::top_level,
-    page::{Args, Connection, connection},
+    page::{Args, Connection, connection, cost},
     payload::payload,
     scalar::DateTime,
 };
@@ -78,6 +78,7 @@ pub struct Jobs {
 #[ComplexObject]
 impl Jobs {
     /// Work that is set aside until somebody looks at it, oldest first.
+    #[graphql(complexity = "cost(first, last, child_complexity)")]
     async fn parked(
         &self,
         ctx: &Context<'_>,

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use app::page::{Page, Slice};
+use app::page::{DEFAULT_PAGE, MAX_PAGE, Page, Slice};
 use async_graphql::{Object, OutputType, connection::PageInfo};
 use domain::rejection::Rejection;
 
@@ -15,6 +15,15 @@ use super::{
     job::ParkedWork,
     usage::UsageEvent,
 };
+
+/// What a connection counts towards the limit of a query: its page size times what each item counts.
+pub(crate) fn cost(first: Option<i32>, last: Option<i32>, each: usize) -> usize {
+    let size = first
+        .or(last)
+        .and_then(|size| usize::try_from(size).ok())
+        .unwrap_or(DEFAULT_PAGE as usize);
+    size.clamp(1, MAX_PAGE as usize).saturating_mul(each)
+}
 
 /// Arguments of a connection.
 #[derive(Debug, Clone, Default)]

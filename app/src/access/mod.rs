@@ -205,6 +205,7 @@ pub async fn create_key(app: &App, actor: &Actor, input: CreateApiKey, key: &str
     if input.expires_at.is_some_and(|end| end <= op.now()) {
         return Err(Rejection::invalid("expiresAt", "the expiry must lie in the future").into());
     }
+    let expires_at = no_later_than_maker(&op, actor, input.expires_at).await?;
     let mode = store::mode(&op, actor.tenant).await?;
     let secret = secret(mode);
     let row = ApiKey {
@@ -213,7 +214,7 @@ pub async fn create_key(app: &App, actor: &Actor, input: CreateApiKey, key: &str
         hint: hint(&secret),
         scopes,
         created_at: op.now(),
-        expires_at: input.expires_at,
+        expires_at,
         revoked_at: None,
     };
     store::insert_key(&op, actor.tenant, &row, &hash(&secret)).await?;
@@ -281,6 +282,20 @@ pub async fn viewer(app: &App, actor: &Actor) -> Result<Viewer> {
         key: actor.key,
         scopes: actor.scopes.clone(),
     })
+}
+
+/// A key lives no longer than the key that made it.
+async fn no_later_than_maker(op: &Op, actor: &Actor, wanted: Option<Timestamp>) -> Result<Option<Timestamp>> {
+    let Some(maker) = actor.key else { return Ok(wanted) };
+    let maker = store::get_key(op.tx(), actor.tenant, maker).await?;
+    let limit = maker.and_then(|row| row.expires_at).map(Timestamp::from_micros);
+    match (wanted, limit) {
+        (Some(wanted), Some(limit)) if wanted > limit => {
+            let message = format!("your own key expires at {limit}");
+            Err(Rejection::invalid("expiresAt", message).into())
+        }
+        (wanted, limit) => Ok(wanted.or(limit)),
+    }
 }
 
 fn check_scopes(actor: &Actor, names: &[String]) -> Result<Vec<Scope>> {

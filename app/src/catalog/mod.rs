@@ -139,7 +139,7 @@ pub async fn create_rule(app: &App, actor: &Actor, input: CreateRule, key: &str)
     actor.require(Scope::CatalogWrite)?;
     input.price.validate().map_err(|no| no.under("price"))?;
     validate_properties(&input.matches, "match")?;
-    let op = Op::begin(app).await?;
+    let mut op = Op::begin(app).await?;
     let fresh = match claim(&op, actor.tenant, "createMeteringRule", key, &input).await? {
         Claim::Replay(known) => return Ok(known),
         Claim::Fresh(fresh) => fresh,
@@ -147,6 +147,8 @@ pub async fn create_rule(app: &App, actor: &Actor, input: CreateRule, key: &str)
     // The lock on the metric makes versions come one after the other.
     let metric = store::lock_metric(&op, actor.tenant, &input.metric_key).await?;
     let metric = metric.ok_or_else(|| Rejection::not_found("metricKey", "metric"))?;
+    // What was accepted while we waited for the lock was accepted before this price.
+    op.refresh();
     let existing = store::rules_of(op.tx(), &[MetricId(metric.id)]).await?;
     if existing.len() >= MAX_RULES {
         return Err(
@@ -162,6 +164,7 @@ pub async fn create_rule(app: &App, actor: &Actor, input: CreateRule, key: &str)
         matches: input.matches,
         line: placed.line.unwrap_or(id),
         price: input.price,
+        known_from: op.now(),
         effective_from: placed.effective_from,
         effective_to: None,
     };
@@ -274,7 +277,7 @@ pub async fn price_preview(app: &App, actor: &Actor, request: PreviewRequest) ->
     );
     let at = request.at.unwrap_or_else(|| app.now());
     let rules = store::rules_of(db, &[metric]).await?;
-    let rule = select(&rules, &request.properties, at);
+    let rule = select(&rules, &request.properties, at, Timestamp::MAX);
     let from = match &request.customer {
         Some(customer) => {
             let customer = customer::resolve(db, actor.tenant, customer).await?;

@@ -22,7 +22,7 @@ use domain::{
     time::Timestamp,
 };
 use sea_orm::ConnectionTrait;
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 
 pub(crate) use self::store::{blocks_in, open_blocks, post_in};
 pub use self::view::{Adjusted, Balance, BlockView, Explanation, LedgerLine};
@@ -31,8 +31,9 @@ use crate::{
     actor::{Actor, Scope},
     catalog,
     customer::{self, CustomerRef},
-    error::Result,
-    idempotency::{Claim, Once, claim},
+    error::{Error, Result},
+    idempotency::{Claim, Fresh, Once, claim},
+    job::work::{self, Duty},
     op::Op,
     page::{Page, Slice},
     usage,
@@ -42,8 +43,10 @@ use crate::{
 const MAX_DESCRIPTION: usize = 200;
 /// How long after its expiry a block is ended, in seconds: events accepted just before are still on their way in.
 const EXPIRY_GRACE_SECONDS: i64 = 5;
-/// Blocks ended per transaction.
-const EXPIRY_BATCH: u64 = 500;
+/// Customers whose blocks are ended per transaction.
+const EXPIRY_BATCH: u64 = 200;
+/// Attempts to debit usage that was accepted before a request and still arrives.
+const SETTLE_ROUNDS: usize = 5;
 
 /// What a change does to one customer: the new totals, the new lines, and what blocks have left.
 #[derive(Debug)]
@@ -231,14 +234,16 @@ pub async fn adjust(app: &App, actor: &Actor, input: Adjust, key: &str) -> Resul
     check_description(input.description.as_deref())?;
     // Usage accepted before comes first: it may use what is taken, and its overdraft is repaid by what is added.
     let id = customer::resolve(app.db().reader(), actor.tenant, &input.customer).await?;
-    usage::settle_usage(app, id, app.now()).await?;
-    let mut op = Op::begin(app).await?;
-    let id = customer::resolve(op.tx(), actor.tenant, &input.customer).await?;
-    let fresh = match claim(&op, actor.tenant, "adjustCredits", key, &(id, &input)).await? {
-        Claim::Replay(known) => return Ok(known),
-        Claim::Fresh(fresh) => fresh,
+    let begun = begin_settled(app, actor, id, "adjustCredits", key, &(id, &input)).await?;
+    let Settled {
+        mut op,
+        fresh,
+        account,
+        terms,
+    } = match begun {
+        Begun::Replay(known) => return Ok(known),
+        Begun::Settled(settled) => *settled,
     };
-    let (account, terms) = lock(&mut op, actor.tenant, id).await?;
     let text = input
         .description
         .clone()
@@ -253,7 +258,8 @@ pub async fn adjust(app: &App, actor: &Actor, input: Adjust, key: &str) -> Resul
         .iter()
         .map(|entry| LedgerLine::new(id, entry, op.now()))
         .collect();
-    let balance = Balance::new(&posting.account, &terms, 0, op.now());
+    let pending = store::pending_count(op.tx(), id).await?;
+    let balance = Balance::new(&posting.account, &terms, pending, op.now());
     post_in(&mut op, &[&posting]).await?;
     let done = fresh
         .settle(
@@ -340,13 +346,16 @@ pub async fn revoke(app: &App, actor: &Actor, id: BlockId, key: &str) -> Result<
     let owner = store::owner(app.db().reader(), actor.tenant, id)
         .await?
         .ok_or_else(unknown)?;
-    usage::settle_usage(app, owner, app.now()).await?;
-    let mut op = Op::begin(app).await?;
-    let fresh = match claim(&op, actor.tenant, "revokeBlock", key, &id).await? {
-        Claim::Replay(known) => return Ok(known),
-        Claim::Fresh(fresh) => fresh,
+    let begun = begin_settled(app, actor, owner, "revokeBlock", key, &id).await?;
+    let Settled {
+        mut op,
+        fresh,
+        mut account,
+        ..
+    } = match begun {
+        Begun::Replay(known) => return Ok(known),
+        Begun::Settled(settled) => *settled,
     };
-    let (mut account, _) = lock(&mut op, actor.tenant, owner).await?;
     let mut view = store::get_block(op.tx(), actor.tenant, id)
         .await?
         .ok_or_else(unknown)?;
@@ -384,72 +393,138 @@ pub async fn revoke(app: &App, actor: &Actor, id: BlockId, key: &str) -> Result<
     Ok(done)
 }
 
+/// An operation on a locked account whose usage accepted before the request is debited.
+struct Settled {
+    op: Op,
+    fresh: Fresh,
+    account: Account,
+    terms: Terms,
+}
+
+/// Whether a request is new.
+enum Begun<T> {
+    Settled(Box<Settled>),
+    Replay(Once<T>),
+}
+
+/// Begins an operation that must come after all usage accepted before the request. A request that was made before is
+/// answered at once.
+async fn begin_settled<T: DeserializeOwned>(
+    app: &App,
+    actor: &Actor,
+    customer: CustomerId,
+    mutation: &'static str,
+    key: &str,
+    input: &impl Serialize,
+) -> Result<Begun<T>> {
+    let requested_at = app.now();
+    for _ in 0..SETTLE_ROUNDS {
+        let mut op = Op::begin(app).await?;
+        let fresh = match claim(&op, actor.tenant, mutation, key, input).await? {
+            Claim::Replay(known) => return Ok(Begun::Replay(known)),
+            Claim::Fresh(fresh) => fresh,
+        };
+        let (account, terms) = lock(&mut op, actor.tenant, customer).await?;
+        if !usage::is_waiting(op.tx(), customer, requested_at).await? {
+            return Ok(Begun::Settled(Box::new(Settled {
+                op,
+                fresh,
+                account,
+                terms,
+            })));
+        }
+        op.abandon().await?;
+        usage::settle_usage(app, customer, requested_at).await?;
+    }
+    Err(Error::Unavailable(format!(
+        "usage of {customer} is still on its way"
+    )))
+}
+
 /// Ends the blocks whose time has run out, after debiting the usage accepted before. Answers how many ended.
 ///
-/// Blocks of customers whose usage is parked wait: their end would depend on when the usage is put right.
+/// Blocks of customers whose usage is parked wait: their end would depend on when the usage is put right. A customer whose
+/// blocks cannot be ended is parked, so that it stops nobody else.
 pub(crate) async fn expire(app: &App) -> Result<u64> {
     let due = app.now().plus_seconds(-EXPIRY_GRACE_SECONDS);
-    for (customer, last) in store::usage_before_expiry(app.db().reader(), due, EXPIRY_BATCH).await? {
+    let aside = set_aside(app).await?;
+    for (customer, last) in store::usage_before_expiry(app.db().reader(), due, &aside, EXPIRY_BATCH).await? {
         // A block that must wait for its customer's parked usage is left out below; the others must not wait with it.
         if let Err(error) = usage::settle_usage(app, customer, last).await {
             tracing::warn!(%customer, %error, "usage before the expiry of a block could not be debited");
         }
     }
-    let mut op = Op::begin(app).await?;
-    let found = store::expired(op.tx(), due, EXPIRY_BATCH).await?;
-    let mut customers: Vec<CustomerId> = found.iter().map(|(customer, _)| *customer).collect();
-    customers.dedup();
-    let accounts = op.lock_accounts(&customers).await?;
-    let mut postings: HashMap<CustomerId, Posting> = accounts
-        .iter()
-        .map(|row| {
-            let (tenant, customer) = (TenantId(row.tenant_id), CustomerId(row.customer_id));
-            let account = Account::from(row);
-            (
-                customer,
-                Posting {
-                    tenant,
-                    customer,
-                    account,
-                    entries: Vec::new(),
-                    blocks: Vec::new(),
-                },
-            )
-        })
-        .collect();
+    let customers = store::with_expired(app.db().reader(), due, &aside, EXPIRY_BATCH).await?;
+    match end_blocks(app, &customers, due).await {
+        Err(Error::Internal(_) | Error::Rejected(_)) => {}
+        other => return other,
+    }
     let mut ended = 0;
-    // Read again under the lock: another worker may have been first.
-    for (customer, mut block) in store::expired(op.tx(), due, EXPIRY_BATCH).await? {
+    for customer in customers {
+        match end_blocks(app, &[customer], due).await {
+            Err(error @ (Error::Internal(_) | Error::Rejected(_))) => {
+                tracing::error!(%customer, %error, "blocks cannot be ended; the customer is parked");
+                work::park(app, Duty::EXPIRY, &customer.to_string(), None, &error.to_string()).await?;
+            }
+            other => ended += other?,
+        }
+    }
+    Ok(ended)
+}
+
+/// Ends what is due of some customers, in one transaction: four statements to read, three to write.
+async fn end_blocks(app: &App, customers: &[CustomerId], due: Timestamp) -> Result<u64> {
+    if customers.is_empty() {
+        return Ok(0);
+    }
+    let mut op = Op::begin(app).await?;
+    let mut postings: HashMap<CustomerId, Posting> = HashMap::new();
+    for row in op.lock_accounts(customers).await? {
+        let posting = Posting {
+            tenant: TenantId(row.tenant_id),
+            customer: CustomerId(row.customer_id),
+            account: Account::from(&row),
+            entries: Vec::new(),
+            blocks: Vec::new(),
+        };
+        postings.insert(posting.customer, posting);
+    }
+    let mut ended = 0;
+    // Read under the lock: another worker may have been first.
+    for (customer, mut block) in store::expired(op.tx(), due, customers).await? {
         let Some(posting) = postings.get_mut(&customer) else {
             continue;
         };
-        let effect_key = format!("expire:{}", block.id);
         let cause = Cause {
             kind: EntryKind::Expiry,
-            effect_key,
+            effect_key: format!("expire:{}", block.id),
             usage: None,
         };
-        let entry = grant::end(
-            &mut posting.account,
-            &mut block,
-            BlockState::Expired,
-            cause,
-            "Credits expired",
-        )?;
+        let text = "Credits expired";
+        let entry = grant::end(&mut posting.account, &mut block, BlockState::Expired, cause, text)?;
         posting.entries.extend(entry);
         posting.blocks.push(BlockChange::from(&block));
         ended += 1;
     }
+    postings.retain(|_, posting| !posting.blocks.is_empty());
     let postings: Vec<&Posting> = postings.values().collect();
     post_in(&mut op, &postings).await?;
     op.commit().await?;
     Ok(ended)
 }
 
+/// Customers whose blocks wait for a person.
+async fn set_aside(app: &App) -> Result<Vec<CustomerId>> {
+    let mut aside = work::set_aside(app, Duty::CUSTOMER).await?;
+    aside.extend(work::set_aside(app, Duty::EXPIRY).await?);
+    Ok(aside)
+}
+
 /// Whether any block waits to be ended.
 pub(crate) async fn expiry_is_due(app: &App) -> Result<bool> {
     let due = app.now().plus_seconds(-EXPIRY_GRACE_SECONDS);
-    store::any_expired(app.db().reader(), due).await
+    let aside = set_aside(app).await?;
+    store::any_expired(app.db().reader(), due, &aside).await
 }
 
 /// Locks an account and reads its totals and terms.
@@ -480,23 +555,17 @@ pub(crate) async fn standing(
 pub(crate) async fn rehouse_in(
     op: &Op,
     posting: &mut Posting,
+    settlement: Settlement,
     credits: Credits,
-    kind: EntryKind,
-    effect_key: String,
+    cause: Cause,
 ) -> Result<()> {
-    let block = Block {
+    let text = "Repaid overdraft returned";
+    let mut block = Block {
         billing: Billing::Prepaid,
         ..adjustment_block(op, credits)
     };
-    let text = "Repaid overdraft returned";
-    let cause = Cause {
-        kind,
-        effect_key,
-        usage: None,
-    };
-    posting
-        .entries
-        .push(posting.account.deposit(block.id, credits, cause, text)?);
+    let entries = grant::grant(&mut posting.account, settlement, &mut block, cause, text)?;
+    posting.entries.extend(entries);
     store::insert_block(op, posting.tenant, posting.customer, &block, Some(text)).await
 }
 
@@ -540,7 +609,7 @@ pub async fn blocks(
 ) -> Result<Slice<BlockView>> {
     actor.require(Scope::CreditRead)?;
     let all = store::blocks_in_order(app.db().reader(), actor.tenant, customer, app.now()).await?;
-    Ok(page.cut(all, |view| view.block.id))
+    page.cut(all, |view| view.block.id)
 }
 
 /// One block by id.
@@ -572,6 +641,7 @@ pub async fn ledger(
 /// The scope is missing.
 pub async fn explain(app: &App, actor: &Actor, id: EntryId) -> Result<Option<Explanation>> {
     actor.require(Scope::CreditRead)?;
+    actor.require(Scope::UsageRead)?;
     let db = app.db().reader();
     let Some(line) = store::entry(db, actor.tenant, id).await? else {
         return Ok(None);

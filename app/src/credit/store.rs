@@ -17,7 +17,7 @@ use domain::{
 use entity::{account, block, customer, from_text, ledger_entry, to_text};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, ExprTrait, JoinType, QueryFilter,
-    QueryOrder, QuerySelect, Value, sea_query::Expr,
+    QueryOrder, QuerySelect, sea_query::Expr,
 };
 use uuid::Uuid;
 
@@ -30,7 +30,7 @@ use crate::{
     error::{Error, Result},
     op::Op,
     page::{Page, Slice, ordered},
-    sql::{Rows, statement},
+    sql::Rows,
 };
 
 /// Most blocks of a customer that are read for a list. Spent ones beyond it are not shown.
@@ -174,20 +174,28 @@ pub(super) async fn insert_block(
     Ok(())
 }
 
-/// The blocks of many customers that hold credits, and others by id. One statement.
+/// The blocks of many customers that hold credits, and others by id. One statement, two when there are others.
 pub(crate) async fn blocks_in(
     db: &impl ConnectionTrait,
     customers: &[CustomerId],
     others: &BTreeSet<BlockId>,
 ) -> Result<HashMap<CustomerId, Vec<Block>>> {
-    let holding = block::Column::Remaining
-        .gt(0)
-        .or(block::Column::Id.is_in(others.iter().map(|id| id.0)));
-    let rows = block::Entity::find()
-        .filter(block::Column::CustomerId.is_in(customers.iter().map(|customer| customer.0)))
-        .filter(holding)
-        .all(db)
+    let mut rows: Vec<block::Model> = Rows::default()
+        .id("id", customers.iter().map(|customer| customer.0))
+        .select::<block::Entity>(
+            db,
+            "SELECT b.* FROM {rows} AS v JOIN block b ON b.customer_id = v.id WHERE b.remaining > 0",
+        )
         .await?;
+    if !others.is_empty() {
+        let spent = Rows::default()
+            .id("id", others.iter().map(|block| block.0))
+            .select::<block::Entity>(
+                db,
+                "SELECT b.* FROM {rows} AS v JOIN block b ON b.id = v.id WHERE b.remaining = 0",
+            );
+        rows.extend(spent.await?);
+    }
     let mut blocks: HashMap<CustomerId, Vec<Block>> = HashMap::new();
     for row in rows {
         blocks
@@ -290,40 +298,60 @@ async fn views(
 pub(super) async fn usage_before_expiry(
     db: &impl ConnectionTrait,
     due: Timestamp,
+    aside: &[CustomerId],
     limit: u64,
 ) -> Result<Vec<(CustomerId, Timestamp)>> {
-    let rows = db
-        .query_all_raw(statement(
-            db,
-            "SELECT b.customer_id, MAX(b.expires_at) AS last FROM block b
-             WHERE b.state = 'ACTIVE' AND b.expires_at <= $1 AND EXISTS (
-                SELECT 1 FROM usage_pending p WHERE p.customer_id = b.customer_id AND p.received_at < b.expires_at)
-             GROUP BY b.customer_id ORDER BY b.customer_id LIMIT $2",
-            vec![due.micros().into(), Value::from(i64::try_from(limit).unwrap_or(i64::MAX))],
-        ))
+    let rows: Vec<(Uuid, i64)> = block::Entity::find()
+        .select_only()
+        .column(block::Column::CustomerId)
+        .column_as(block::Column::ExpiresAt.max(), "last")
+        .filter(due_condition(due, aside))
+        .filter(Expr::cust(USAGE_BEFORE))
+        .group_by(block::Column::CustomerId)
+        .order_by_asc(block::Column::CustomerId)
+        .limit(limit)
+        .into_tuple()
+        .all(db)
         .await?;
-    rows.iter()
-        .map(|row| {
-            let last: i64 = row.try_get("", "last")?;
-            Ok((
-                CustomerId(row.try_get("", "customer_id")?),
-                Timestamp::from_micros(last),
-            ))
-        })
-        .collect()
+    Ok(rows
+        .into_iter()
+        .map(|(customer, last)| (CustomerId(customer), Timestamp::from_micros(last)))
+        .collect())
 }
 
-/// Blocks that are due to end and have no usage before them, by customer.
+/// Customers with blocks that are due to end and have no usage before them.
+pub(super) async fn with_expired(
+    db: &impl ConnectionTrait,
+    due: Timestamp,
+    aside: &[CustomerId],
+    limit: u64,
+) -> Result<Vec<CustomerId>> {
+    let rows: Vec<Uuid> = block::Entity::find()
+        .select_only()
+        .column(block::Column::CustomerId)
+        .distinct()
+        .filter(due_condition(due, aside))
+        .filter(Expr::cust(USAGE_BEFORE).not())
+        .order_by_asc(block::Column::CustomerId)
+        .limit(limit)
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(rows.into_iter().map(CustomerId).collect())
+}
+
+/// The blocks of customers that are due to end and have no usage before them.
 pub(super) async fn expired(
     db: &impl ConnectionTrait,
     due: Timestamp,
-    limit: u64,
+    customers: &[CustomerId],
 ) -> Result<Vec<(CustomerId, Block)>> {
     let rows = block::Entity::find()
-        .filter(due_condition(due))
+        .filter(block::Column::CustomerId.is_in(customers.iter().map(|customer| customer.0)))
+        .filter(due_condition(due, &[]))
+        .filter(Expr::cust(USAGE_BEFORE).not())
         .order_by_asc(block::Column::CustomerId)
         .order_by_asc(block::Column::Id)
-        .limit(limit)
         .all(db)
         .await?;
     rows.iter()
@@ -331,26 +359,37 @@ pub(super) async fn expired(
         .collect()
 }
 
-pub(super) async fn any_expired(db: &impl ConnectionTrait, due: Timestamp) -> Result<bool> {
-    let due = Condition::all()
-        .add(block::Column::State.eq(to_text(BlockState::Active)))
-        .add(block::Column::ExpiresAt.lte(due.micros()));
-    Ok(block::Entity::find()
-        .filter(due)
+pub(super) async fn any_expired(
+    db: &impl ConnectionTrait,
+    due: Timestamp,
+    aside: &[CustomerId],
+) -> Result<bool> {
+    let first = block::Entity::find()
+        .select_only()
+        .column(block::Column::Id)
+        .filter(due_condition(due, aside))
         .limit(1)
+        .into_tuple::<Uuid>()
         .one(db)
-        .await?
-        .is_some())
+        .await?;
+    Ok(first.is_some())
 }
 
-fn due_condition(due: Timestamp) -> Condition {
+/// Whether usage accepted before a block's expiry is still to be debited.
+const USAGE_BEFORE: &str = "EXISTS (SELECT 1 FROM usage_pending p
+    WHERE p.customer_id = block.customer_id AND p.received_at < block.expires_at)";
+
+fn due_condition(due: Timestamp, aside: &[CustomerId]) -> Condition {
     Condition::all()
         .add(block::Column::State.eq(to_text(BlockState::Active)))
         .add(block::Column::ExpiresAt.lte(due.micros()))
-        .add(Expr::cust(
-            "NOT EXISTS (SELECT 1 FROM usage_pending p
-                WHERE p.customer_id = block.customer_id AND p.received_at < block.expires_at)",
-        ))
+        .add(block::Column::CustomerId.is_not_in(aside.iter().map(|customer| customer.0)))
+}
+
+/// How many of a customer's events wait, counted up to [`MAX_PENDING_COUNT`].
+pub(super) async fn pending_count(db: &impl ConnectionTrait, customer: CustomerId) -> Result<i64> {
+    let counts = pending_counts(db, &[customer]).await?;
+    Ok(counts.get(&customer.0).copied().unwrap_or(0))
 }
 
 pub(super) async fn balances(

@@ -52,7 +52,7 @@ pub enum CustomerRef {
 /// Which partition of the work a customer belongs to. Ids end in random bits, so this spreads evenly.
 #[must_use]
 pub fn shard_of(customer: CustomerId) -> i32 {
-    (customer.0.as_u128() % 32) as i32
+    (customer.0.as_u128() % u128::from(SHARDS.unsigned_abs())) as i32
 }
 
 /// A customer to create.

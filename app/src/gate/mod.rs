@@ -67,7 +67,7 @@ pub async fn check(app: &App, actor: &Actor, question: Check) -> Result<Entitlem
     let book = catalog::rule_book_in(db, &[metric]).await?;
     let rule = book
         .get(&metric)
-        .and_then(|metric| select(&metric.rules, &question.properties, now));
+        .and_then(|metric| select(&metric.rules, &question.properties, now, now));
     let (account, terms) = credit::standing(db, actor.tenant, customer)
         .await?
         .ok_or_else(|| Error::Internal(format!("{customer} has no account")))?;

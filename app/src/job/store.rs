@@ -4,7 +4,7 @@ use domain::{
     id::{TenantId, WorkId},
     time::Timestamp,
 };
-use entity::{block, usage_pending, work};
+use entity::{block, work};
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use crate::{
@@ -227,15 +227,23 @@ pub(super) async fn shards_with_usage(db: &impl ConnectionTrait) -> Result<Vec<S
         .collect()
 }
 
-/// How many events wait, counted up to [`MAX_COUNT`], and since when the oldest does.
+/// How many events wait, counted up to [`MAX_COUNT`], and since when the oldest does. Ids follow time, so the first of each
+/// shard is its oldest.
 pub(super) async fn usage_backlog(db: &impl ConnectionTrait) -> Result<(i64, Option<Timestamp>)> {
-    let oldest: Option<i64> = usage_pending::Entity::find()
-        .select_only()
-        .column_as(usage_pending::Column::ReceivedAt.min(), "oldest")
-        .into_tuple()
-        .one(db)
-        .await?
-        .flatten();
+    let first = Rows::default()
+        .int("shard", (0..SHARDS).map(i64::from))
+        .query(
+            db,
+            "SELECT MIN(first) AS oldest FROM (
+                SELECT (SELECT p.received_at FROM usage_pending p WHERE p.shard = v.shard ORDER BY p.id LIMIT 1) AS first
+                FROM {rows} AS v) AS firsts",
+            Vec::new(),
+        )
+        .await?;
+    let oldest: Option<i64> = match first.first() {
+        Some(row) => row.try_get("", "oldest")?,
+        None => None,
+    };
     Ok((
         count(db, "usage_pending", "shard >= $1", 0).await?,
         oldest.map(Timestamp::from_micros),

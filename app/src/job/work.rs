@@ -24,7 +24,7 @@ const MAX_PAUSE_SECONDS: i64 = 60;
 /// Longest error text that is kept, in bytes.
 const MAX_ERROR: usize = 1_000;
 /// Longest payload that is kept when nobody understands it, in bytes.
-const MAX_PAYLOAD: usize = 500;
+const MAX_PAYLOAD: usize = 4_000;
 
 /// Kinds of work rows beside those of jobs.
 pub(crate) struct Duty;
@@ -32,6 +32,8 @@ pub(crate) struct Duty;
 impl Duty {
     /// Usage of one customer that needs attention. The subject is the customer's id.
     pub(crate) const CUSTOMER: &'static str = "usage.customer";
+    /// Blocks of one customer that cannot be ended. The subject is the customer's id.
+    pub(crate) const EXPIRY: &'static str = "expiry.customer";
     /// A wake-up that nobody understands. The subject is what it said.
     pub(crate) const UNKNOWN: &'static str = "unknown";
 }

@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::Weak,
+    sync::{Arc, Weak},
 };
 
 use domain::{
@@ -15,7 +15,7 @@ use domain::{
     metering::rule::Properties,
     time::Timestamp,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use uuid::Uuid;
 
 use super::{Outcome, store};
@@ -26,8 +26,8 @@ use crate::{
     op::Op,
 };
 
-/// Requests that may wait to be written. More are told that we are busy, before memory runs out.
-const MAX_WAITING: usize = 10_000;
+/// Events that may wait to be written: some 50 MB. More are told that we are busy, before memory runs out.
+const MAX_WAITING: usize = 100_000;
 /// Events in one transaction: enough to make the commit cheap, few enough to keep it short.
 const MAX_GATHERED: usize = 5_000;
 
@@ -46,34 +46,52 @@ pub(super) struct Prepared {
 }
 
 /// The way into the writing task.
-pub(crate) struct Collector(mpsc::Sender<Request>);
+pub(crate) struct Collector {
+    requests: mpsc::UnboundedSender<Request>,
+    /// One permit per event that may wait.
+    room: Arc<Semaphore>,
+}
 
 /// Events of one caller.
 pub(crate) struct Request {
     events: Vec<Prepared>,
     reply: oneshot::Sender<Result<Vec<Outcome>>>,
+    /// Held until the events are written.
+    _room: OwnedSemaphorePermit,
 }
 
 impl Collector {
     /// The way in, and the end that [`run`] reads.
-    pub(crate) fn new() -> (Self, mpsc::Receiver<Request>) {
-        let (sender, receiver) = mpsc::channel(MAX_WAITING);
-        (Self(sender), receiver)
+    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Request>) {
+        let (requests, receiver) = mpsc::unbounded_channel();
+        let room = Arc::new(Semaphore::new(MAX_WAITING));
+        (Self { requests, room }, receiver)
     }
 
     /// Hands events over and waits for their outcomes.
     pub(super) async fn store(&self, events: Vec<Prepared>) -> Result<Vec<Outcome>> {
+        let unavailable = |problem: &str| Error::Unavailable(problem.to_owned());
+        let permits = u32::try_from(events.len()).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room)
+            .try_acquire_many_owned(permits)
+            .map_err(|_| unavailable("too many events wait to be written"))?;
         let (reply, outcome) = oneshot::channel();
-        let busy = |_| Error::Unavailable("too many requests wait to be written".to_owned());
-        self.0.try_send(Request { events, reply }).map_err(busy)?;
+        let request = Request {
+            events,
+            reply,
+            _room: room,
+        };
+        self.requests
+            .send(request)
+            .map_err(|_| unavailable("the process is stopping"))?;
         outcome
             .await
-            .map_err(|_| Error::Unavailable("the process is stopping".to_owned()))?
+            .map_err(|_| unavailable("the events may not have been written; send them again"))?
     }
 }
 
 /// Writes what callers hand over until the application is dropped.
-pub(crate) async fn run(app: Weak<Inner>, mut requests: mpsc::Receiver<Request>) {
+pub(crate) async fn run(app: Weak<Inner>, mut requests: mpsc::UnboundedReceiver<Request>) {
     while let Some(first) = requests.recv().await {
         let Some(app) = app.upgrade().map(App) else { return };
         let mut gathered = vec![first];
@@ -84,7 +102,8 @@ pub(crate) async fn run(app: Weak<Inner>, mut requests: mpsc::Receiver<Request>)
             events += next.events.len();
             gathered.push(next);
         }
-        write_all(&app, gathered).await;
+        // In a task of its own: should it panic, its callers are told and the next gathering is written all the same.
+        let _ = tokio::spawn(async move { write_all(&app, gathered).await }).await;
     }
 }
 

@@ -16,8 +16,9 @@ use std::{
 use domain::{
     amount::Credits,
     credit::{block::Block, burn::Funds, draws::Purse},
+    customer::Settlement,
     id::{BlockId, CustomerId, TenantId},
-    ledger::{Account, EntryKind},
+    ledger::{Account, Cause, EntryKind},
     metering::{Price, rule::RuleBook},
     time::Timestamp,
     usage::{
@@ -47,8 +48,8 @@ const MAX_EVENTS_SQLITE: u64 = 2_000;
 pub(super) const MAX_CUSTOMERS: usize = 500;
 /// Attempts at a shard after which a run goes customer by customer.
 const CAREFUL_AFTER: i32 = 2;
-/// Attempts at one customer that may die without a word before it is parked.
-const MAX_SILENT_DEATHS: i32 = 3;
+/// Attempts at one customer that may fail or die without a word before it is parked.
+const MAX_SILENT_DEATHS: i32 = 5;
 
 /// Drains a shard for at most [`RUN_BUDGET`], so that a busy one lets others have their turn. `attempt` counts from 1 since it last went well. Answers whether events may be left.
 pub(crate) async fn drain_shard(app: &App, shard: i32, attempt: i32) -> Result<bool> {
@@ -74,14 +75,16 @@ pub(crate) async fn drain_shard(app: &App, shard: i32, attempt: i32) -> Result<b
 /// # Errors
 /// The customer's usage is parked: what should follow it in time has to wait.
 pub(crate) async fn settle_usage(app: &App, customer: CustomerId, before: Timestamp) -> Result<()> {
-    while round(app, Chosen::Customer { customer, before }, 1).await? > 0 {
+    loop {
+        // Asked first: what is parked may be what kills whoever touches it.
         if work::is_set_aside(app, Duty::CUSTOMER, &customer.to_string()).await? {
-            return Err(Error::Unavailable(format!(
-                "usage of {customer} needs attention first; see parked work"
-            )));
+            let problem = format!("usage of {customer} needs attention first; see parked work");
+            return Err(Error::Unavailable(problem));
+        }
+        if round(app, Chosen::Customer { customer, before }, 1).await? == 0 {
+            return Ok(());
         }
     }
-    Ok(())
 }
 
 /// One customer at a time, with the attempt counted before it begins.
@@ -93,7 +96,7 @@ async fn one_customer(app: &App, chosen: Chosen) -> Result<usize> {
     let subject = customer.to_string();
     let attempts = work::count(app, Duty::CUSTOMER, &subject, tenant).await?;
     if attempts.is_none_or(|attempts| attempts > MAX_SILENT_DEATHS) {
-        let problem = "workers died while debiting this customer's usage";
+        let problem = "debiting this customer's usage failed or killed its worker again and again";
         work::park(app, Duty::CUSTOMER, &subject, Some(tenant), problem).await?;
         return Ok(1);
     }
@@ -101,18 +104,21 @@ async fn one_customer(app: &App, chosen: Chosen) -> Result<usize> {
         customer,
         before: Timestamp::MAX,
     };
-    let drained = match round(app, chosen, 1).await {
+    match round(app, chosen, 1).await {
+        Ok(drained) => {
+            if !work::is_set_aside(app, Duty::CUSTOMER, &subject).await? {
+                work::clear(app, Duty::CUSTOMER, &subject).await?;
+            }
+            Ok(drained.max(1))
+        }
         // Nobody else may suffer from what cannot be read or written for this customer.
         Err(Error::Internal(problem)) => {
             work::park(app, Duty::CUSTOMER, &subject, Some(tenant), &problem).await?;
-            return Ok(1);
+            Ok(1)
         }
-        other => other,
-    };
-    if !work::is_set_aside(app, Duty::CUSTOMER, &subject).await? {
-        work::clear(app, Duty::CUSTOMER, &subject).await?;
+        // The attempt stays counted, so that a failure that never passes ends by being parked.
+        Err(error) => Err(error),
     }
-    Ok(drained?.max(1))
 }
 
 /// One transaction. Answers how many events were debited or set aside.
@@ -165,6 +171,7 @@ struct Debited {
     posting: Posting,
     drained: Drained,
     counters: Vec<(CounterKey, Counter)>,
+    settlement: Settlement,
 }
 
 async fn read(
@@ -272,6 +279,7 @@ impl Debited {
                 .map(BlockChange::from)
                 .collect(),
         };
+        let settlement = state.settlement;
         let touched: HashSet<CounterKey> = drained.events.iter().map(|event| event.counter).collect();
         let counters = state
             .counters
@@ -282,6 +290,7 @@ impl Debited {
             posting,
             drained,
             counters,
+            settlement,
         }
     }
 }
@@ -319,15 +328,13 @@ async fn write(op: &mut Op, done: &mut [Debited]) -> Result<()> {
             .first()
             .map(|event| event.id.to_string())
             .unwrap_or_default();
-        let effect_key = format!("return:{first}");
-        credit::rehouse_in(
-            op,
-            &mut debited.posting,
-            debited.drained.homeless,
-            EntryKind::Debit,
-            effect_key,
-        )
-        .await?;
+        let cause = Cause {
+            kind: EntryKind::Debit,
+            effect_key: format!("return:{first}"),
+            usage: None,
+        };
+        let (settlement, homeless) = (debited.settlement, debited.drained.homeless);
+        credit::rehouse_in(op, &mut debited.posting, settlement, homeless, cause).await?;
     }
     let postings: Vec<&Posting> = done.iter().map(|debited| &debited.posting).collect();
     credit::post_in(op, &postings).await

@@ -299,6 +299,15 @@ pub(crate) async fn position(
     store::position(db, customer, metric, line, at.month().start).await
 }
 
+/// Whether usage of a customer that was accepted before an instant is still to be debited.
+pub(crate) async fn is_waiting(
+    db: &impl ConnectionTrait,
+    customer: CustomerId,
+    before: Timestamp,
+) -> Result<bool> {
+    store::is_waiting(db, customer, before).await
+}
+
 /// The first events behind a ledger entry.
 pub(crate) async fn events_of(
     db: &impl ConnectionTrait,

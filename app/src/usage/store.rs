@@ -228,6 +228,19 @@ pub(super) async fn pending(
     Ok(events)
 }
 
+pub(super) async fn is_waiting(
+    db: &impl ConnectionTrait,
+    customer: CustomerId,
+    before: Timestamp,
+) -> Result<bool> {
+    let first = Chosen::Customer { customer, before }
+        .filter()
+        .limit(1)
+        .one(db)
+        .await?;
+    Ok(first.is_some())
+}
+
 /// The counts that events will move.
 pub(super) async fn counters(
     db: &impl ConnectionTrait,

@@ -4,10 +4,13 @@ use std::collections::{BTreeSet, HashMap};
 
 use domain::{
     amount::Credits,
-    credit::{burn::Funds, draws::Purse},
+    credit::{
+        burn::Funds,
+        draws::{Draws, Purse},
+    },
     customer::Settlement,
     id::{BlockId, CustomerId},
-    ledger::{Account, EntryKind},
+    ledger::{Account, Cause, EntryKind},
     metering::rule::RuleBook,
     rejection::{Rejection, RejectionCode},
     usage::{
@@ -117,7 +120,12 @@ async fn take_back(
         },
         rule: rule_of(&book, event, &rating)?,
         counter: rating.counter,
-        draws: rating.draws,
+        // Where a negative cost went to is not where a positive one came from.
+        draws: if rating.credits.is_positive() {
+            rating.draws
+        } else {
+            Draws::default()
+        },
     };
     let mut voided = rules::void(&mut state, &usage, op.now())?;
     let mut posting = Posting {
@@ -134,8 +142,12 @@ async fn take_back(
             .collect(),
     };
     if voided.homeless.is_positive() {
-        let effect_key = format!("void:{}:repaid", event.id);
-        credit::rehouse_in(op, &mut posting, voided.homeless, EntryKind::Void, effect_key).await?;
+        let cause = Cause {
+            kind: EntryKind::Void,
+            effect_key: format!("void:{}:repaid", event.id),
+            usage: None,
+        };
+        credit::rehouse_in(op, &mut posting, state.settlement, voided.homeless, cause).await?;
     }
     if let Some(counter) = state.counters.get(&rating.counter) {
         store::put_counters(op, &[(actor.tenant, event.customer, rating.counter, counter)]).await?;

@@ -34,6 +34,8 @@ pub struct MeteringRule {
     pub line: MeteringRuleId,
     /// What it costs.
     pub price: Price,
+    /// When it was written: events accepted earlier do not see it.
+    pub known_from: Timestamp,
     /// First instant of validity.
     pub effective_from: Timestamp,
     /// First instant after; `None` while no later version is known.
@@ -41,10 +43,6 @@ pub struct MeteringRule {
 }
 
 impl MeteringRule {
-    fn is_valid_at(&self, instant: Timestamp) -> bool {
-        self.effective_from <= instant && self.effective_to.is_none_or(|end| instant < end)
-    }
-
     fn accepts(&self, properties: &Properties) -> bool {
         self.matches
             .iter()
@@ -52,17 +50,23 @@ impl MeteringRule {
     }
 }
 
-/// The rule an event uses: valid when it occurred, matching its properties, and of those the most specific.
+/// The rule an event uses: of those that match its properties the most specific, in the version valid when it occurred.
+///
+/// Only versions that were known when the event was accepted count. A price that is written between acceptance and debit changes
+/// nothing, so what an event costs does not depend on when workers come round.
 #[must_use]
 pub fn select<'a>(
     rules: &'a [MeteringRule],
     properties: &Properties,
     occurred_at: Timestamp,
+    received_at: Timestamp,
 ) -> Option<&'a MeteringRule> {
     rules
         .iter()
-        .filter(|rule| rule.is_valid_at(occurred_at) && rule.accepts(properties))
-        .max_by_key(|rule| rule.matches.len())
+        .filter(|rule| rule.known_from <= received_at && rule.effective_from <= occurred_at)
+        .filter(|rule| rule.accepts(properties))
+        // Versions of one match follow each other, so the last to begin is the valid one.
+        .max_by_key(|rule| (rule.matches.len(), rule.effective_from))
 }
 
 /// All rules of a metric together with the words for its unit.
@@ -210,6 +214,7 @@ mod tests {
             price: Price::PerUnit(PerUnit {
                 credits_per_unit: Rate::from_raw(1),
             }),
+            known_from: Timestamp::MIN,
             effective_from: Timestamp::from_micros(from),
             effective_to: to.map(Timestamp::from_micros),
         }
@@ -233,14 +238,38 @@ mod tests {
             ("model=large region=us", 50, Some(3)),
             ("model=large region=eu", 50, Some(4)),
         ] {
-            let found =
-                select(&rules, &properties(event), Timestamp::from_micros(at)).map(|rule| rule.version);
+            let found = select(
+                &rules,
+                &properties(event),
+                Timestamp::from_micros(at),
+                Timestamp::MAX,
+            )
+            .map(|rule| rule.version);
             assert_eq!(found, version, "{event} at {at}");
         }
         assert_eq!(
-            select(&rules[1..2], &properties(""), Timestamp::from_micros(99)),
+            select(
+                &rules[1..2],
+                &properties(""),
+                Timestamp::from_micros(99),
+                Timestamp::MAX
+            ),
             None
         );
+    }
+
+    #[test]
+    fn a_price_written_after_acceptance_is_not_seen() {
+        let later = MeteringRule {
+            known_from: Timestamp::from_micros(500),
+            ..rule(2, "", 100, None)
+        };
+        let rules = [rule(1, "", 0, Some(100)), later];
+        for (received, version) in [(499, 1), (500, 2)] {
+            let received = Timestamp::from_micros(received);
+            let found = select(&rules, &Properties::new(), Timestamp::from_micros(200), received);
+            assert_eq!(found.map(|rule| rule.version), Some(version), "{received}");
+        }
     }
 
     #[test]

@@ -10,7 +10,9 @@
 
 use std::collections::HashMap;
 
-use super::{Counter, CounterKey, CustomerState, event::PendingEvent};
+use uuid::Uuid;
+
+use super::{Counter, CounterKey, CustomerState, UsageError, event::PendingEvent};
 use crate::{
     amount::{Credits, Overflow, Quantity},
     credit::{
@@ -64,30 +66,60 @@ pub fn drain(
     state: &mut CustomerState,
     rules: &RuleBook,
     events: &[PendingEvent],
-) -> Result<Drained, Overflow> {
-    let mut groups = Groups::default();
-    let mut drained = Drained::default();
-    let mut repayments = Vec::new();
+) -> Result<Drained, UsageError> {
+    let mut fold = Fold::default();
     for event in events {
-        let rated = rate(state, rules, event)?;
-        let (rated, moved) = settle(state, event, rated, &mut drained)?;
-        groups.add(&rated, event, &moved)?;
-        repayments.extend(repay_from_later_blocks(state, event)?);
-        drained.events.push(rated);
+        fold.take(state, rules, event)
+            .map_err(|_| UsageError::TooLarge(event.id))?;
     }
-    drained.entries = groups.post(state, rules)?;
-    for draw in merged(&repayments)? {
-        drained.entries.push(state.account.repayment(draw)?);
-    }
+    let last = events.last().map_or(EventId(Uuid::nil()), |event| event.id);
+    let drained = fold.post(state, rules).map_err(|_| UsageError::TooLarge(last))?;
     state.check()?;
     Ok(drained)
 }
 
+/// A batch in the making.
+#[derive(Default)]
+struct Fold {
+    groups: Groups,
+    repayments: Vec<Draw>,
+    drained: Drained,
+}
+
+impl Fold {
+    fn take(
+        &mut self,
+        state: &mut CustomerState,
+        rules: &RuleBook,
+        event: &PendingEvent,
+    ) -> Result<(), Overflow> {
+        let rated = rate(state, rules, event)?;
+        let (rated, moved) = settle(state, event, rated, &mut self.drained)?;
+        self.groups.add(&rated, event, &moved)?;
+        self.repayments.extend(repay_from_later_blocks(state, event)?);
+        self.drained.events.push(rated);
+        Ok(())
+    }
+
+    fn post(mut self, state: &mut CustomerState, rules: &RuleBook) -> Result<Drained, Overflow> {
+        self.drained.entries = self.groups.post(state, rules)?;
+        for draw in merged(&self.repayments)? {
+            self.drained.entries.push(state.account.repayment(draw)?);
+        }
+        Ok(self.drained)
+    }
+}
+
 /// Prices one event and moves its count.
 fn rate(state: &mut CustomerState, rules: &RuleBook, event: &PendingEvent) -> Result<RatedEvent, Overflow> {
-    let rule = rules
-        .get(&event.metric)
-        .and_then(|metric| select(&metric.rules, &event.properties, event.occurred_at));
+    let rule = rules.get(&event.metric).and_then(|metric| {
+        select(
+            &metric.rules,
+            &event.properties,
+            event.occurred_at,
+            event.received_at,
+        )
+    });
     let counter = CounterKey {
         metric: event.metric,
         line: rule.map(|rule| rule.line),

@@ -11,14 +11,25 @@ pub mod void;
 use std::collections::HashMap;
 
 use crate::{
-    amount::{Credits, Overflow},
+    amount::Credits,
     credit::{burn::Funds, draws::Draws},
     customer::Settlement,
-    id::{CustomerId, MeteringRuleId, MetricId},
+    id::{CustomerId, EventId, MeteringRuleId, MetricId},
     ledger::Account,
     metering::Position,
     time::Timestamp,
 };
+
+/// Why usage cannot be debited or taken back. Nothing must be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UsageError {
+    /// The count, the cost or the balance would leave its range at this event.
+    #[error("the amount is too large at {0}")]
+    TooLarge(EventId),
+    /// The totals of the account do not agree with its blocks: the books are damaged.
+    #[error("the account does not agree with its blocks")]
+    Books,
+}
 
 /// Which count an event moves: one per metric, line of prices and cycle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,11 +73,12 @@ impl CustomerState {
     ///
     /// # Errors
     /// They do not: nothing must be written.
-    pub fn check(&self) -> Result<(), Overflow> {
-        let blocks = Credits::total(self.funds.blocks().iter().map(|block| block.remaining))?;
+    pub fn check(&self) -> Result<(), UsageError> {
+        let blocks = Credits::total(self.funds.blocks().iter().map(|block| block.remaining))
+            .map_err(|_| UsageError::Books)?;
         let sound = blocks == self.account.blocks
             && self.funds.overdraft() == self.account.overdraft
             && !self.account.overdraft.is_negative();
-        if sound { Ok(()) } else { Err(Overflow) }
+        if sound { Ok(()) } else { Err(UsageError::Books) }
     }
 }

@@ -4,7 +4,7 @@
 //! `C(u) − C(u − n)`, which is the event's own cost unless a tier lies between. It returns first to the purses that paid for
 //! the event, then to those last debited for the metric; what belonged to a block that has expired returns to nowhere.
 
-use super::{CounterKey, CustomerState, event::PendingEvent};
+use super::{CounterKey, CustomerState, UsageError, event::PendingEvent};
 use crate::{
     amount::{Credits, Overflow},
     credit::{
@@ -48,7 +48,13 @@ pub struct Voided {
 ///
 /// # Errors
 /// A count or a balance outside its range.
-pub fn void(state: &mut CustomerState, usage: &RatedUsage<'_>, at: Timestamp) -> Result<Voided, Overflow> {
+pub fn void(state: &mut CustomerState, usage: &RatedUsage<'_>, at: Timestamp) -> Result<Voided, UsageError> {
+    let voided = take_back(state, usage, at).map_err(|_| UsageError::TooLarge(usage.event.id))?;
+    state.check()?;
+    Ok(voided)
+}
+
+fn take_back(state: &mut CustomerState, usage: &RatedUsage<'_>, at: Timestamp) -> Result<Voided, Overflow> {
     let count = state.counters.entry(usage.counter).or_default();
     let to = count.position.without(usage.event.units)?;
     let credits = match usage.rule {
@@ -81,7 +87,6 @@ pub fn void(state: &mut CustomerState, usage: &RatedUsage<'_>, at: Timestamp) ->
         );
     }
     repay_overdraft(state, &given, &mut voided)?;
-    state.check()?;
     Ok(voided)
 }
 
@@ -129,7 +134,6 @@ fn charge_again(
                 .withdrawal(draw, cause, "Usage taken back, volume price lost")?,
         );
     }
-    state.check()?;
     Ok(voided)
 }
 

@@ -132,6 +132,7 @@ pub fn rule(number: u128, line: u128, of: u128, price: Price) -> MeteringRule {
         price,
         effective_from: Timestamp::MIN,
         effective_to: None,
+        known_from: Timestamp::MIN,
     }
 }
 

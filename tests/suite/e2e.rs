@@ -1,0 +1,31 @@
+//! The program as its users meet it: the real command in processes of its own, reached over HTTP, WebSocket and server-sent
+//! events only, killed and restarted as operators do.
+//!
+//! Every case has its own folder and its own database, on SQLite or PostgreSQL. Processes die with the case; when a case
+//! fails, what they wrote is shown. After a case that has passed, the auditor recomputes the books.
+//!
+//! | module | what is promised |
+//! |---|---|
+//! | [`first_path`] | the first path of the documentation, as written, then the same customer under load |
+//! | [`live`] | balances as they change, over both protocols and across processes |
+//! | [`import`] | a usage trace to the last micro-credit, while workers are killed |
+//! | [`manners`] | how HTTP requests are refused |
+//! | [`scopes`] | what a key may not do |
+//! | [`strangers`] | other tenants do not exist |
+//! | [`command`] | greetings, complaints, exit codes |
+//! | [`crash`] | SIGTERM and SIGKILL under load |
+
+mod client;
+mod command;
+mod contract;
+mod crash;
+mod first_path;
+mod import;
+mod listener;
+mod live;
+mod manners;
+mod process;
+mod scopes;
+mod stage;
+mod strangers;
+mod trace;
