@@ -254,6 +254,9 @@ async fn a_parked_customer_does_not_stop_the_expiry_of_others(world: World) {
     // The end of the parked customer's block waits for the usage before it.
     assert_eq!(world.left(&blocks[0]).await.1, "ACTIVE");
     world.void(&bad).await.unwrap();
+    let work = parked(&world).await.remove(0);
+    job::retry(&world.app, &world.actor, work.id, "r").await.unwrap();
+    world.run_jobs().await;
     world.advance(120);
     job::run(&world.app, World::expire_job()).await;
     assert_eq!(world.left(&blocks[0]).await.1, "EXPIRED");
@@ -312,7 +315,7 @@ async fn who_kills_workers_is_parked(world: World) {
     world.consume(killer, "call", "1").await;
     world.consume(neighbour, "call", "2").await;
     world.post.clear();
-    for kind in [["usage.drain"; 2].as_slice(), &["usage.customer"; 3]].concat() {
+    for kind in [["usage.drain"; 2].as_slice(), &["usage.customer"; 5]].concat() {
         dies_when_counted(&world, World::drain_job(killer), kind).await;
         assert!(parked(&world).await.is_empty() && world.pending().await == 2);
     }
@@ -320,7 +323,7 @@ async fn who_kills_workers_is_parked(world: World) {
     job::run(&world.app, World::drain_job(killer)).await;
     let work = parked(&world).await;
     assert_eq!((work.len(), work[0].subject.clone()), (1, killer.to_string()));
-    assert!(work[0].error.as_ref().unwrap().contains("died"), "{work:?}");
+    assert!(work[0].error.as_ref().unwrap().contains("killed"), "{work:?}");
     assert_eq!(
         (world.stands(killer).await.0, world.stands(neighbour).await.0),
         ("0".to_owned(), "-2".to_owned())
