@@ -48,5 +48,5 @@ echo "PostgreSQL: $TALLYGATE_TEST_POSTGRES_URL"
 
 cargo fmt --all --check
 cargo clippy --workspace --all-targets --locked -- -D warnings
-RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
 cargo test --workspace --locked

@@ -31,7 +31,7 @@ on_both!(
     overlapping_batches_from_two_processes_all_succeed,
     usage_without_a_price_is_counted,
     months_count_by_themselves,
-    a_pending_event_is_voided_before_it_costs,
+    a_pending_event_is_voided_as_if_it_had_been_debited,
     a_rated_event_is_voided_once,
     voids_return_to_where_credits_came_from,
     voids_of_expired_blocks_return_to_nowhere,
@@ -638,21 +638,24 @@ async fn months_count_by_themselves(world: World) {
     assert_eq!(world.stands(id).await.0, "-22");
 }
 
-async fn a_pending_event_is_voided_before_it_costs(world: World) {
+async fn a_pending_event_is_voided_as_if_it_had_been_debited(world: World) {
     world.priced("call", per_unit("1")).await;
     let id = world.customer("a").await;
     world.give(id, "10").await;
     world.advance(1);
     let key = world.consume(id, "call", "3").await;
     let voided = world.void(&key).await.unwrap();
-    assert_eq!((voided.credits, world.pending().await), (credits("0"), 0));
+    assert_eq!((voided.credits, world.pending().await), (credits("3"), 0));
     world.run_to_rest().await;
     assert_eq!(world.stands(id).await.0, "10");
     let event = usage::event(&world.app, &world.actor, &key)
         .await
         .unwrap()
         .unwrap();
-    assert_eq!((event.state, event.rating), (EventState::Voided, None));
+    assert_eq!(
+        (event.state, event.rating.map(|it| it.credits)),
+        (EventState::Voided, Some(credits("3")))
+    );
     assert_eq!(
         refusal(world.void(&key).await),
         (EventAlreadyVoided, "key".to_owned())

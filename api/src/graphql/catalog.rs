@@ -444,8 +444,9 @@ pub struct CreateMeteringRuleInput {
     /// overlaps of equal rank are refused. Each match has versions and counts of its own.
     #[graphql(name = "match")]
     pub matches: Option<Json>,
-    /// When it begins to apply. By default a first price applies to all events, also past ones, and a later version from now
-    /// on. A later version cannot begin in the past.
+    /// When it begins to apply, by the time at which events occur. By default a first price applies whenever they occurred, and a
+    /// later version from now on; a later version cannot begin in the past. Only events accepted from now on see it: what was
+    /// accepted before keeps the price known then, which is free of charge when there was none.
     pub effective_from: Option<DateTime>,
     /// Repeat the same key to retry safely: 1 to 255 visible ASCII characters.
     pub idempotency_key: String,

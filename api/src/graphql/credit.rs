@@ -32,7 +32,8 @@ pub struct Balance {
     pub overdraft: Decimal,
     /// Credits set aside for work that is still running.
     pub held: Decimal,
-    /// Credits left to spend: remaining plus the overage line minus held, never below zero; null: no limit.
+    /// Credits left to spend: remaining plus the overage line minus held, never below zero; null: no limit. Blocks restricted to some
+    /// metrics count in full, and expired ones until they are ended, seconds later; `entitlement` knows better.
     pub available: Option<Decimal>,
     /// Accepted events that are not yet debited, counted up to 100,000.
     pub pending_events: i32,

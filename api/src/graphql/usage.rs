@@ -340,7 +340,7 @@ pub struct VoidUsageInput {
 pub struct VoidedUsage {
     /// Idempotency key of the event.
     pub key: String,
-    /// Credits that the cycle costs less now: as if the event had never been. Zero for an event that was still pending.
+    /// Credits that the cycle costs less now: as if the event had never been. Zero for an event that could not be debited.
     pub credits: Decimal,
     /// Of these, credits that returned to nowhere because their block has ended.
     pub lapsed: Decimal,

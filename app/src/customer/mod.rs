@@ -25,6 +25,7 @@ use crate::{
     idempotency::{Claim, Once, claim},
     op::Op,
     page::{Page, Slice},
+    usage,
 };
 
 /// Longest external id, in bytes.
@@ -146,8 +147,12 @@ pub struct UpdateCustomer {
 /// No such customer, or a field that is malformed.
 pub async fn update(app: &App, actor: &Actor, who: &CustomerRef, input: UpdateCustomer) -> Result<Customer> {
     actor.require(Scope::CustomerWrite)?;
+    let id = resolve(app.db().reader(), actor.tenant, who).await?;
+    if input.settlement.is_some() {
+        // Overdraft of usage accepted before is settled by the terms of then.
+        usage::settle_usage(app, id, app.now()).await?;
+    }
     let mut op = Op::begin(app).await?;
-    let id = resolve(op.tx(), actor.tenant, who).await?;
     // Terms decide how credits move, so they change under the same lock as the credits.
     op.lock_account(actor.tenant, id).await?;
     let row = find(op.tx(), actor.tenant, &CustomerRef::Id(id)).await?;

@@ -13,6 +13,7 @@ use domain::{
     ledger::{Account, Cause, EntryKind},
     metering::rule::RuleBook,
     rejection::{Rejection, RejectionCode},
+    time::Timestamp,
     usage::{
         CustomerState,
         event::{EventState, PendingEvent},
@@ -23,6 +24,7 @@ use entity::account;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    drain::settle_usage,
     store,
     view::{Rating, UsageEvent},
 };
@@ -34,6 +36,7 @@ use crate::{
     customer::shard_of,
     error::{Error, Result},
     idempotency::{Claim, Once, claim},
+    job::work::{self, Duty},
     op::Op,
 };
 
@@ -55,13 +58,16 @@ pub struct Voided {
     pub lapsed: Credits,
 }
 
-/// Takes an event back. One that is still pending is never debited; of one that was, the credits return.
+/// Takes an event back. One that is still pending is debited first, together with what was accepted before it, so that the end
+/// state does not depend on when a worker comes round; where that cannot be done, because the usage is parked, the event is
+/// taken out of the queue and never debited.
 ///
 /// # Errors
 /// No such event, or one that was taken back before under another idempotency key.
 pub async fn void(app: &App, actor: &Actor, input: VoidUsage, key: &str) -> Result<Once<Voided>> {
     actor.require(Scope::UsageWrite)?;
     let unknown = || Rejection::not_found("key", "usage event");
+    settle_first(app, actor, &input.event_key).await?;
     let mut op = Op::begin(app).await?;
     let fresh = match claim(&op, actor.tenant, "voidUsage", key, &input).await? {
         Claim::Replay(known) => return Ok(known),
@@ -98,6 +104,23 @@ pub async fn void(app: &App, actor: &Actor, input: VoidUsage, key: &str) -> Resu
     let done = fresh.settle(&op, voided).await?;
     op.commit().await?;
     Ok(done)
+}
+
+/// Debits an event that is to be taken back, if it is pending and its customer's usage is not parked.
+async fn settle_first(app: &App, actor: &Actor, key: &str) -> Result<()> {
+    let found = store::event_by_key(app.db().reader(), actor.tenant, key).await?;
+    let Some(event) = found.filter(|event| event.state == EventState::Pending) else {
+        return Ok(());
+    };
+    if work::is_set_aside(app, Duty::CUSTOMER, &event.customer.to_string()).await? {
+        return Ok(());
+    }
+    let after = Timestamp::from_micros(event.received_at.micros() + 1);
+    match settle_usage(app, event.customer, after).await {
+        // Parked by this very attempt: then the event is what has to go.
+        Err(_) if work::is_set_aside(app, Duty::CUSTOMER, &event.customer.to_string()).await? => Ok(()),
+        settled => settled,
+    }
 }
 
 async fn take_back(

@@ -98,8 +98,8 @@ pub struct NewVersion {
 
 /// Places a new version after the `existing` ones of its metric.
 ///
-/// The first price of a line applies to the past as well unless told otherwise; a later version begins now or in the future,
-/// because the price of usage that has been rated does not change.
+/// The first price of a line applies to usage of the past as well unless told otherwise, as far as it is accepted from now on.
+/// A later version begins now or in the future.
 ///
 /// # Errors
 /// A beginning in the past or not after the version before it, or an overlap with another match of equal rank.

@@ -127,7 +127,10 @@ impl Listener {
                 }
                 closed => panic!("{closed:?}"),
             },
-            Self::Sse(stream, text) => next_event(stream, text).await,
+            Self::Sse(stream, text) => {
+                let event = tokio::time::timeout(PATIENCE, next_event(stream, text)).await;
+                event.expect("no update came")
+            }
         };
         assert_eq!(payload.get("errors"), None);
         payload["data"]["balanceUpdated"].clone()
@@ -171,9 +174,6 @@ async fn next_event(stream: &mut (impl Stream<Item = String> + Unpin), text: &mu
                 Some(other) => panic!("the stream says {other}"),
             }
         }
-        let more = tokio::time::timeout(PATIENCE, stream.next())
-            .await
-            .expect("no update came");
-        text.push_str(&more.expect("the stream ended"));
+        text.push_str(&stream.next().await.expect("the stream ended"));
     }
 }
