@@ -17,6 +17,7 @@
 //! | [`schema`] | migrations, forward and back |
 //! | [`audit`] | the auditor itself finds damage |
 //! | [`simulation`] | random weeks against a model in memory |
+//! | [`e2e`] | the real command over HTTP, WebSocket and server-sent events, killed and stopped |
 
 // A table of cases is as long as the cases are many.
 #![allow(

@@ -355,17 +355,8 @@ impl Weeks {
             .unwrap();
         match entity::to_text(event.state).as_str() {
             "VOIDED" => drop(world.void(&key).await.unwrap_err()),
-            "PENDING" => {
-                world.void(&key).await.unwrap();
-                // It never was.
-                player
-                    .model
-                    .history
-                    .retain(|(_, input)| !matches!(input, Input::Event { key: it, .. } if *it == key));
-            }
             _ => {
-                // What was accepted before it is debited before it.
-                job::run(&world.app, World::drain_job(player.id)).await;
+                // Pending or debited: what was accepted before is debited before.
                 world.void(&key).await.unwrap();
                 player
                     .model

@@ -398,6 +398,8 @@ pub(super) async fn balances(
     customers: &[CustomerId],
     now: Timestamp,
 ) -> Result<HashMap<CustomerId, Balance>> {
+    // Before the accounts: who reads that nothing is pending must read totals that contain what was.
+    let pending = pending_counts(db, customers).await?;
     let ids = || customers.iter().map(|customer| customer.0);
     let rows = customer::Entity::find()
         .filter(customer::Column::TenantId.eq(tenant.0))
@@ -412,7 +414,6 @@ pub(super) async fn balances(
         .iter()
         .map(|row| (row.customer_id, Account::from(row)))
         .collect();
-    let pending = pending_counts(db, customers).await?;
     rows.iter()
         .filter_map(|row| accounts.get(&row.id).map(|account| (row, account)))
         .map(|(row, account)| {

@@ -58,16 +58,18 @@ pub struct Voided {
     pub lapsed: Credits,
 }
 
-/// Takes an event back. One that is still pending is debited first, together with what was accepted before it, so that the end
-/// state does not depend on when a worker comes round; where that cannot be done, because the usage is parked, the event is
-/// taken out of the queue and never debited.
+/// Takes an event back. The customer's usage accepted before is debited first, so that the end state does not depend on when a
+/// worker comes round. Where that cannot be done, because the usage is parked, a pending event is taken out of the queue and
+/// never debited.
 ///
 /// # Errors
 /// No such event, or one that was taken back before under another idempotency key.
 pub async fn void(app: &App, actor: &Actor, input: VoidUsage, key: &str) -> Result<Once<Voided>> {
     actor.require(Scope::UsageWrite)?;
     let unknown = || Rejection::not_found("key", "usage event");
-    settle_first(app, actor, &input.event_key).await?;
+    let seen = store::event_by_key(app.db().reader(), actor.tenant, &input.event_key).await?;
+    let customer = seen.ok_or_else(unknown)?.customer;
+    let parked_now = settle_first(app, customer).await?;
     let mut op = Op::begin(app).await?;
     let fresh = match claim(&op, actor.tenant, "voidUsage", key, &input).await? {
         Claim::Replay(known) => return Ok(known),
@@ -103,23 +105,24 @@ pub async fn void(app: &App, actor: &Actor, input: VoidUsage, key: &str) -> Resu
     store::mark_voided(&op, event.id).await?;
     let done = fresh.settle(&op, voided).await?;
     op.commit().await?;
+    if parked_now {
+        // The event may have been what could not be debited; the workers find out.
+        work::clear(app, Duty::CUSTOMER, &customer.to_string()).await?;
+    }
     Ok(done)
 }
 
-/// Debits an event that is to be taken back, if it is pending and its customer's usage is not parked.
-async fn settle_first(app: &App, actor: &Actor, key: &str) -> Result<()> {
-    let found = store::event_by_key(app.db().reader(), actor.tenant, key).await?;
-    let Some(event) = found.filter(|event| event.state == EventState::Pending) else {
-        return Ok(());
-    };
-    if work::is_set_aside(app, Duty::CUSTOMER, &event.customer.to_string()).await? {
-        return Ok(());
+/// Debits what was accepted before, if the customer's usage is not parked. Answers whether this very attempt has parked it.
+async fn settle_first(app: &App, customer: CustomerId) -> Result<bool> {
+    let subject = customer.to_string();
+    if work::is_set_aside(app, Duty::CUSTOMER, &subject).await? {
+        return Ok(false);
     }
-    let after = Timestamp::from_micros(event.received_at.micros() + 1);
-    match settle_usage(app, event.customer, after).await {
-        // Parked by this very attempt: then the event is what has to go.
-        Err(_) if work::is_set_aside(app, Duty::CUSTOMER, &event.customer.to_string()).await? => Ok(()),
-        settled => settled,
+    // Up to and including this very microsecond: the event itself may be that fresh.
+    let after_now = Timestamp::from_micros(app.now().micros() + 1);
+    match settle_usage(app, customer, after_now).await {
+        Err(_) if work::is_set_aside(app, Duty::CUSTOMER, &subject).await? => Ok(true),
+        settled => settled.map(|()| false),
     }
 }
 
