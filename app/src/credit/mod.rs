@@ -1,7 +1,8 @@
 //! Credits: grants, adjustments, revocation, expiry, and what is shown of them.
 //!
-//! Everything here happens under the lock on the customer's account. A change costs seven statements besides the key of the
-//! request: lock, terms, blocks, and one each for accounts, blocks and ledger, for one customer or many.
+//! Everything here happens under the lock on the customer's account. From the lock on, a grant costs five statements (lock,
+//! terms, block, accounts, ledger; one more when it is restricted to metrics); a correction or revocation seven or eight,
+//! because usage that waits is asked for. Ending blocks costs five for any number of customers.
 
 pub mod live;
 mod store;
@@ -454,17 +455,25 @@ pub(crate) async fn expire(app: &App) -> Result<u64> {
             tracing::warn!(%customer, %error, "usage before the expiry of a block could not be debited");
         }
     }
-    let customers = store::with_expired(app.db().reader(), due, &aside, EXPIRY_BATCH).await?;
+    let found = store::with_expired(app.db().reader(), due, &aside, EXPIRY_BATCH).await?;
+    let customers: Vec<CustomerId> = found.iter().map(|(customer, _)| *customer).collect();
     match end_blocks(app, &customers, due).await {
         Err(Error::Internal(_) | Error::Rejected(_)) => {}
         other => return other,
     }
     let mut ended = 0;
-    for customer in customers {
+    for (customer, tenant) in found {
         match end_blocks(app, &[customer], due).await {
             Err(error @ (Error::Internal(_) | Error::Rejected(_))) => {
                 tracing::error!(%customer, %error, "blocks cannot be ended; the customer is parked");
-                work::park(app, Duty::EXPIRY, &customer.to_string(), None, &error.to_string()).await?;
+                work::park(
+                    app,
+                    Duty::EXPIRY,
+                    &customer.to_string(),
+                    Some(tenant),
+                    &error.to_string(),
+                )
+                .await?;
             }
             other => ended += other?,
         }
@@ -472,7 +481,7 @@ pub(crate) async fn expire(app: &App) -> Result<u64> {
     Ok(ended)
 }
 
-/// Ends what is due of some customers, in one transaction: four statements to read, three to write.
+/// Ends what is due of some customers, in one transaction: two statements to read, three to write.
 async fn end_blocks(app: &App, customers: &[CustomerId], due: Timestamp) -> Result<u64> {
     if customers.is_empty() {
         return Ok(0);
@@ -584,7 +593,7 @@ fn adjustment_block(op: &Op, credits: Credits) -> Block {
     }
 }
 
-/// The balances of many customers of the tenant. Two statements for any number.
+/// The balances of many customers of the tenant. Three statements for any number.
 ///
 /// # Errors
 /// The scope is missing.

@@ -325,10 +325,10 @@ pub(super) async fn with_expired(
     due: Timestamp,
     aside: &[CustomerId],
     limit: u64,
-) -> Result<Vec<CustomerId>> {
-    let rows: Vec<Uuid> = block::Entity::find()
+) -> Result<Vec<(CustomerId, TenantId)>> {
+    let rows: Vec<(Uuid, Uuid)> = block::Entity::find()
         .select_only()
-        .column(block::Column::CustomerId)
+        .columns([block::Column::CustomerId, block::Column::TenantId])
         .distinct()
         .filter(due_condition(due, aside))
         .filter(Expr::cust(USAGE_BEFORE).not())
@@ -337,7 +337,10 @@ pub(super) async fn with_expired(
         .into_tuple()
         .all(db)
         .await?;
-    Ok(rows.into_iter().map(CustomerId).collect())
+    Ok(rows
+        .into_iter()
+        .map(|(customer, tenant)| (CustomerId(customer), TenantId(tenant)))
+        .collect())
 }
 
 /// The blocks of customers that are due to end and have no usage before them.

@@ -144,11 +144,16 @@ pub struct UpdateCustomer {
 /// Changes a customer. New terms hold from now on.
 ///
 /// # Errors
-/// No such customer, or a field that is malformed.
+/// No such customer, a field that is malformed, or a change of settlement while the customer's usage is parked.
 pub async fn update(app: &App, actor: &Actor, who: &CustomerRef, input: UpdateCustomer) -> Result<Customer> {
     actor.require(Scope::CustomerWrite)?;
-    let id = resolve(app.db().reader(), actor.tenant, who).await?;
-    if input.settlement.is_some() {
+    let row = find(app.db().reader(), actor.tenant, who).await?;
+    let present = Customer::try_from(row.ok_or_else(|| who.unknown())?)?;
+    let id = present.id;
+    if input
+        .settlement
+        .is_some_and(|wanted| wanted != present.terms.settlement)
+    {
         // Overdraft of usage accepted before is settled by the terms of then.
         usage::settle_usage(app, id, app.now()).await?;
     }

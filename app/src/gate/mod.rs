@@ -1,6 +1,6 @@
 //! The gate: may this customer go on?
 //!
-//! One check reads five rows' worth of state in six statements and never writes.
+//! One check reads five rows' worth of state in seven statements and never writes.
 
 use domain::{
     amount::{Credits, Quantity},

@@ -8,7 +8,7 @@ use domain::{
 use entity::work as row;
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Lane, Wakeup, drain, store, work::Duty};
+use super::{Kind, Lane, Wakeup, drain, expire, store, work::Duty};
 use crate::{
     App,
     actor::{Actor, Scope},
@@ -150,6 +150,7 @@ fn wakeups(row: &row::Model) -> Option<Wakeup> {
             let customer: CustomerId = row.subject.parse().ok()?;
             Some(drain::KIND.wakeup(&shard_of(customer).to_string()))
         }
+        Duty::EXPIRY => Some(expire::KIND.wakeup("all")),
         Duty::UNKNOWN => {
             let envelope: super::Envelope = serde_json::from_str(&row.subject).ok()?;
             let lane = Kind::of(&envelope.kind)?.lane;

@@ -23,8 +23,9 @@ pub(crate) const RUN_BUDGET: Duration = Duration::from_secs(5);
 const MAX_PAUSE_SECONDS: i64 = 60;
 /// Longest error text that is kept, in bytes.
 const MAX_ERROR: usize = 1_000;
-/// Longest payload that is kept when nobody understands it, in bytes.
-const MAX_PAYLOAD: usize = 4_000;
+/// Longest payload that is kept when nobody understands it, in bytes. It is part of a key, of which PostgreSQL's index keeps at
+/// most 2,704 bytes.
+const MAX_PAYLOAD: usize = 2_000;
 
 /// Kinds of work rows beside those of jobs.
 pub(crate) struct Duty;

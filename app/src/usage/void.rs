@@ -67,7 +67,13 @@ pub struct Voided {
 pub async fn void(app: &App, actor: &Actor, input: VoidUsage, key: &str) -> Result<Once<Voided>> {
     actor.require(Scope::UsageWrite)?;
     let unknown = || Rejection::not_found("key", "usage event");
-    let seen = store::event_by_key(app.db().reader(), actor.tenant, &input.event_key).await?;
+    // Asked twice: a request that was made before is answered at once, whatever has become of the customer's usage.
+    let op = Op::begin(app).await?;
+    if let Claim::Replay(known) = claim(&op, actor.tenant, "voidUsage", key, &input).await? {
+        return Ok(known);
+    }
+    let seen = store::event_by_key(op.tx(), actor.tenant, &input.event_key).await?;
+    op.abandon().await?;
     let customer = seen.ok_or_else(unknown)?.customer;
     let parked_now = settle_first(app, customer).await?;
     let mut op = Op::begin(app).await?;
