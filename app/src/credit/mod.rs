@@ -4,6 +4,9 @@
 //! terms, block, accounts, ledger; one more when it is restricted to metrics); a correction or revocation seven or eight,
 //! because usage that waits is asked for. Ending blocks costs five for any number of customers.
 
+mod correction;
+mod expiry;
+mod granting;
 pub mod live;
 mod store;
 mod view;
@@ -13,28 +16,31 @@ use std::collections::HashMap;
 use domain::{
     amount::Credits,
     credit::{
-        block::{Billing, Block, BlockState, DEFAULT_PRIORITY, MAX_BLOCK_METRICS, Source},
+        block::{Billing, Block, BlockState, DEFAULT_PRIORITY, Source},
         grant,
     },
     customer::{Settlement, Terms},
     id::{BlockId, CustomerId, EntryId, TenantId},
-    ledger::{Account, Cause, Entry, EntryKind},
-    rejection::{Rejection, RejectionCode},
-    time::Timestamp,
+    ledger::{Account, Cause, Entry},
+    rejection::Rejection,
 };
 use sea_orm::ConnectionTrait;
-use serde::{Serialize, de::DeserializeOwned};
 
-pub(crate) use self::store::{blocks_in, open_blocks, post_in};
 pub use self::view::{Adjusted, Balance, BlockView, Explanation, LedgerLine};
+pub use self::{
+    correction::{Adjust, adjust, revoke},
+    granting::{Expiry, Grant, grant},
+};
+pub(crate) use self::{
+    expiry::{expire, expiry_is_due},
+    store::{blocks_in, open_blocks, post_in},
+};
 use crate::{
     App,
     actor::{Actor, Scope},
     catalog,
     customer::{self, CustomerRef},
-    error::{Error, Result},
-    idempotency::{Claim, Fresh, Once, claim},
-    job::work::{self, Duty},
+    error::Result,
     op::Op,
     page::{Page, Slice},
     usage,
@@ -42,12 +48,6 @@ use crate::{
 
 /// Longest description of a grant or adjustment, in bytes.
 const MAX_DESCRIPTION: usize = 200;
-/// How long after its expiry a block is ended, in seconds: events accepted just before are still on their way in.
-const EXPIRY_GRACE_SECONDS: i64 = 5;
-/// Customers whose blocks are ended per transaction.
-const EXPIRY_BATCH: u64 = 200;
-/// Attempts to debit usage that was accepted before a request and still arrives.
-const SETTLE_ROUNDS: usize = 5;
 
 /// What a change does to one customer: the new totals, the new lines, and what blocks have left.
 #[derive(Debug)]
@@ -77,104 +77,6 @@ impl From<&Block> for BlockChange {
     }
 }
 
-/// When a grant ends.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub enum Expiry {
-    /// Never.
-    #[default]
-    Never,
-    /// At an instant.
-    At(Timestamp),
-    /// This many seconds after the grant.
-    AfterSeconds(i64),
-}
-
-/// Credits to grant.
-#[derive(Debug, Clone, Serialize)]
-pub struct Grant {
-    /// To whom.
-    #[serde(skip)]
-    pub customer: CustomerRef,
-    /// How many; more than zero.
-    pub credits: Credits,
-    /// Where they come from.
-    pub source: Source,
-    /// How their use is billed; by source when absent.
-    pub billing: Option<Billing>,
-    /// Higher burns first.
-    pub priority: Option<i32>,
-    /// When they end.
-    pub expiry: Expiry,
-    /// Keys of the metrics they may pay for; `None`: all.
-    pub metric_keys: Option<Vec<String>>,
-    /// A line for people.
-    pub description: Option<String>,
-}
-
-/// Grants credits to a customer.
-///
-/// # Errors
-/// No such customer or metric, an amount that is not positive, an expiry in the past.
-pub async fn grant(app: &App, actor: &Actor, input: Grant, key: &str) -> Result<Once<BlockView>> {
-    actor.require(Scope::CreditWrite)?;
-    check_grant(&input)?;
-    let mut op = Op::begin(app).await?;
-    let id = customer::resolve(op.tx(), actor.tenant, &input.customer).await?;
-    let fresh = match claim(&op, actor.tenant, "grantCredits", key, &(id, &input)).await? {
-        Claim::Replay(known) => return Ok(known),
-        Claim::Fresh(fresh) => fresh,
-    };
-    let metrics = match &input.metric_keys {
-        Some(keys) => Some(catalog::metric_ids_in(op.tx(), actor.tenant, keys, "metricKeys").await?),
-        None => None,
-    };
-    let (mut account, terms) = lock(&mut op, actor.tenant, id).await?;
-    let mut block = new_block(&op, &input)?;
-    block.metrics = metrics;
-    let description = input.description.as_deref().unwrap_or("Credits granted");
-    let cause = Cause {
-        kind: EntryKind::Grant,
-        effect_key: format!("grant:{}", block.id),
-        usage: None,
-    };
-    let entries = grant::grant(&mut account, terms.settlement, &mut block, cause, description)?;
-    store::insert_block(&op, actor.tenant, id, &block, input.description.as_deref()).await?;
-    let posting = Posting {
-        tenant: actor.tenant,
-        customer: id,
-        account,
-        entries,
-        blocks: Vec::new(),
-    };
-    post_in(&mut op, &[&posting]).await?;
-    let view = BlockView {
-        metric_keys: input.metric_keys,
-        description: input.description,
-        block,
-    };
-    let done = fresh.settle(&op, view).await?;
-    op.commit().await?;
-    Ok(done)
-}
-
-fn check_grant(input: &Grant) -> Result<()> {
-    if !input.credits.is_positive() {
-        return Err(Rejection::invalid("credits", "a grant must be more than zero credits").into());
-    }
-    if input
-        .metric_keys
-        .as_ref()
-        .is_some_and(|keys| keys.is_empty() || keys.len() > MAX_BLOCK_METRICS)
-    {
-        let message = format!("name 1 to {MAX_BLOCK_METRICS} metrics, or leave it out for all");
-        return Err(Rejection::invalid("metricKeys", message).into());
-    }
-    if matches!(input.expiry, Expiry::AfterSeconds(seconds) if seconds <= 0) {
-        return Err(Rejection::invalid("expiresAfterSeconds", "it must be more than zero seconds").into());
-    }
-    check_description(input.description.as_deref())
-}
-
 fn check_description(description: Option<&str>) -> Result<()> {
     if description.is_some_and(|text| text.len() > MAX_DESCRIPTION || text.chars().any(char::is_control)) {
         return Err(Rejection::invalid(
@@ -184,356 +86,6 @@ fn check_description(description: Option<&str>) -> Result<()> {
         .into());
     }
     Ok(())
-}
-
-fn new_block(op: &Op, input: &Grant) -> Result<Block> {
-    let granted_at = op.now();
-    let expires_at = match input.expiry {
-        Expiry::Never => None,
-        Expiry::At(instant) if instant <= granted_at => {
-            return Err(Rejection::invalid("expiresAt", "the expiry must lie in the future").into());
-        }
-        Expiry::At(instant) => Some(instant),
-        Expiry::AfterSeconds(seconds) => Some(granted_at.plus_seconds(seconds)),
-    };
-    Ok(Block {
-        id: BlockId(op.new_id()),
-        source: input.source,
-        billing: input.billing.unwrap_or_else(|| input.source.default_billing()),
-        priority: input.priority.unwrap_or(DEFAULT_PRIORITY),
-        credits: input.credits,
-        remaining: input.credits,
-        granted_at,
-        expires_at,
-        metrics: None,
-        state: BlockState::Active,
-    })
-}
-
-/// A correction by hand.
-#[derive(Debug, Clone, Serialize)]
-pub struct Adjust {
-    /// Whose credits.
-    #[serde(skip)]
-    pub customer: CustomerRef,
-    /// How many to add (positive) or take (negative).
-    pub credits: Credits,
-    /// Why, for the ledger.
-    pub description: Option<String>,
-}
-
-/// Puts credits right by hand. What is added repays overdraft first, whoever settles it; the rest becomes a block. What is
-/// taken leaves the blocks in burn order.
-///
-/// # Errors
-/// No such customer, nothing to do, or more to take than there is.
-pub async fn adjust(app: &App, actor: &Actor, input: Adjust, key: &str) -> Result<Once<Adjusted>> {
-    actor.require(Scope::CreditWrite)?;
-    if input.credits.is_zero() {
-        return Err(Rejection::invalid("credits", "an adjustment of zero changes nothing").into());
-    }
-    check_description(input.description.as_deref())?;
-    // Usage accepted before comes first: it may use what is taken, and its overdraft is repaid by what is added.
-    let id = customer::resolve(app.db().reader(), actor.tenant, &input.customer).await?;
-    let begun = begin_settled(app, actor, id, "adjustCredits", key, &(id, &input)).await?;
-    let Settled {
-        mut op,
-        fresh,
-        account,
-        terms,
-    } = match begun {
-        Begun::Replay(known) => return Ok(known),
-        Begun::Settled(settled) => *settled,
-    };
-    let text = input
-        .description
-        .clone()
-        .unwrap_or_else(|| "Credits adjusted".to_owned());
-    let posting = if input.credits.is_positive() {
-        add(&op, actor.tenant, id, account, input.credits, &text).await?
-    } else {
-        take(&op, actor.tenant, id, account, input.credits.negated()?, &text).await?
-    };
-    let entries = posting
-        .entries
-        .iter()
-        .map(|entry| LedgerLine::new(id, entry, op.now()))
-        .collect();
-    let pending = store::pending_count(op.tx(), id).await?;
-    let balance = Balance::new(&posting.account, &terms, pending, op.now());
-    post_in(&mut op, &[&posting]).await?;
-    let done = fresh
-        .settle(
-            &op,
-            Adjusted {
-                customer: id,
-                entries,
-                balance,
-            },
-        )
-        .await?;
-    op.commit().await?;
-    Ok(done)
-}
-
-async fn add(
-    op: &Op,
-    tenant: TenantId,
-    customer: CustomerId,
-    mut account: Account,
-    credits: Credits,
-    text: &str,
-) -> Result<Posting> {
-    let mut block = adjustment_block(op, credits);
-    let cause = Cause {
-        kind: EntryKind::Adjustment,
-        effect_key: format!("adjust:{}", block.id),
-        usage: None,
-    };
-    // As if the next purchase settled: an adjustment is how MANUAL and NEXT_INVOICE overdrafts are put right by hand.
-    let entries = grant::grant(&mut account, Settlement::NextPurchase, &mut block, cause, text)?;
-    store::insert_block(op, tenant, customer, &block, Some(text)).await?;
-    Ok(Posting {
-        tenant,
-        customer,
-        account,
-        entries,
-        blocks: Vec::new(),
-    })
-}
-
-async fn take(
-    op: &Op,
-    tenant: TenantId,
-    customer: CustomerId,
-    mut account: Account,
-    credits: Credits,
-    text: &str,
-) -> Result<Posting> {
-    let mut blocks = open_blocks(op.tx(), customer).await?;
-    let adjustment = op.new_id().simple().to_string();
-    let mut posting = Posting {
-        tenant,
-        customer,
-        account,
-        entries: Vec::new(),
-        blocks: Vec::new(),
-    };
-    for draw in grant::take_out(&blocks, credits, op.now())? {
-        let effect_key = format!("adjust:{adjustment}:{}", draw.from);
-        let cause = Cause {
-            kind: EntryKind::Adjustment,
-            effect_key,
-            usage: None,
-        };
-        let entry = account.withdrawal(draw, cause, text)?;
-        if let Some(block) = blocks.iter_mut().find(|block| Some(block.id) == entry.block) {
-            block.remaining = block.remaining.minus(draw.credits)?;
-            posting.blocks.push(BlockChange::from(&*block));
-        }
-        posting.entries.push(entry);
-    }
-    posting.account = account;
-    Ok(posting)
-}
-
-/// Takes a block back: what remains of it is gone. Usage accepted before is debited first.
-///
-/// # Errors
-/// No such block, or one that has ended.
-pub async fn revoke(app: &App, actor: &Actor, id: BlockId, key: &str) -> Result<Once<BlockView>> {
-    actor.require(Scope::CreditWrite)?;
-    let unknown = || Rejection::not_found("blockId", "block");
-    let owner = store::owner(app.db().reader(), actor.tenant, id)
-        .await?
-        .ok_or_else(unknown)?;
-    let begun = begin_settled(app, actor, owner, "revokeBlock", key, &id).await?;
-    let Settled {
-        mut op,
-        fresh,
-        mut account,
-        ..
-    } = match begun {
-        Begun::Replay(known) => return Ok(known),
-        Begun::Settled(settled) => *settled,
-    };
-    let mut view = store::get_block(op.tx(), actor.tenant, id)
-        .await?
-        .ok_or_else(unknown)?;
-    if view.block.state != BlockState::Active {
-        let message = "the block has expired or was revoked before";
-        return Err(Rejection::new(RejectionCode::BlockNotActive, "blockId", message).into());
-    }
-    let cause = Cause {
-        kind: EntryKind::Revocation,
-        effect_key: format!("revoke:{id}"),
-        usage: None,
-    };
-    let entry = grant::end(
-        &mut account,
-        &mut view.block,
-        BlockState::Revoked,
-        cause,
-        "Credits revoked",
-    )?;
-    let blocks = vec![BlockChange::from(&view.block)];
-    let entries = entry.into_iter().collect();
-    post_in(
-        &mut op,
-        &[&Posting {
-            tenant: actor.tenant,
-            customer: owner,
-            account,
-            entries,
-            blocks,
-        }],
-    )
-    .await?;
-    let done = fresh.settle(&op, view).await?;
-    op.commit().await?;
-    Ok(done)
-}
-
-/// An operation on a locked account whose usage accepted before the request is debited.
-struct Settled {
-    op: Op,
-    fresh: Fresh,
-    account: Account,
-    terms: Terms,
-}
-
-/// Whether a request is new.
-enum Begun<T> {
-    Settled(Box<Settled>),
-    Replay(Once<T>),
-}
-
-/// Begins an operation that must come after all usage accepted before the request. A request that was made before is
-/// answered at once.
-async fn begin_settled<T: DeserializeOwned>(
-    app: &App,
-    actor: &Actor,
-    customer: CustomerId,
-    mutation: &'static str,
-    key: &str,
-    input: &impl Serialize,
-) -> Result<Begun<T>> {
-    let requested_at = app.now();
-    for _ in 0..SETTLE_ROUNDS {
-        let mut op = Op::begin(app).await?;
-        let fresh = match claim(&op, actor.tenant, mutation, key, input).await? {
-            Claim::Replay(known) => return Ok(Begun::Replay(known)),
-            Claim::Fresh(fresh) => fresh,
-        };
-        let (account, terms) = lock(&mut op, actor.tenant, customer).await?;
-        if !usage::is_waiting(op.tx(), customer, requested_at).await? {
-            return Ok(Begun::Settled(Box::new(Settled {
-                op,
-                fresh,
-                account,
-                terms,
-            })));
-        }
-        op.abandon().await?;
-        usage::settle_usage(app, customer, requested_at).await?;
-    }
-    Err(Error::Unavailable(format!(
-        "usage of {customer} is still on its way"
-    )))
-}
-
-/// Ends the blocks whose time has run out, after debiting the usage accepted before. Answers how many ended.
-///
-/// Blocks of customers whose usage is parked wait: their end would depend on when the usage is put right. A customer whose
-/// blocks cannot be ended is parked, so that it stops nobody else.
-pub(crate) async fn expire(app: &App) -> Result<u64> {
-    let due = app.now().plus_seconds(-EXPIRY_GRACE_SECONDS);
-    let aside = set_aside(app).await?;
-    for (customer, last) in store::usage_before_expiry(app.db().reader(), due, &aside, EXPIRY_BATCH).await? {
-        // A block that must wait for its customer's parked usage is left out below; the others must not wait with it.
-        if let Err(error) = usage::settle_usage(app, customer, last).await {
-            tracing::warn!(%customer, %error, "usage before the expiry of a block could not be debited");
-        }
-    }
-    let found = store::with_expired(app.db().reader(), due, &aside, EXPIRY_BATCH).await?;
-    let customers: Vec<CustomerId> = found.iter().map(|(customer, _)| *customer).collect();
-    match end_blocks(app, &customers, due).await {
-        Err(Error::Internal(_) | Error::Rejected(_)) => {}
-        other => return other,
-    }
-    let mut ended = 0;
-    for (customer, tenant) in found {
-        match end_blocks(app, &[customer], due).await {
-            Err(error @ (Error::Internal(_) | Error::Rejected(_))) => {
-                tracing::error!(%customer, %error, "blocks cannot be ended; the customer is parked");
-                work::park(
-                    app,
-                    Duty::EXPIRY,
-                    &customer.to_string(),
-                    Some(tenant),
-                    &error.to_string(),
-                )
-                .await?;
-            }
-            other => ended += other?,
-        }
-    }
-    Ok(ended)
-}
-
-/// Ends what is due of some customers, in one transaction: two statements to read, three to write.
-async fn end_blocks(app: &App, customers: &[CustomerId], due: Timestamp) -> Result<u64> {
-    if customers.is_empty() {
-        return Ok(0);
-    }
-    let mut op = Op::begin(app).await?;
-    let mut postings: HashMap<CustomerId, Posting> = HashMap::new();
-    for row in op.lock_accounts(customers).await? {
-        let posting = Posting {
-            tenant: TenantId(row.tenant_id),
-            customer: CustomerId(row.customer_id),
-            account: Account::from(&row),
-            entries: Vec::new(),
-            blocks: Vec::new(),
-        };
-        postings.insert(posting.customer, posting);
-    }
-    let mut ended = 0;
-    // Read under the lock: another worker may have been first.
-    for (customer, mut block) in store::expired(op.tx(), due, customers).await? {
-        let Some(posting) = postings.get_mut(&customer) else {
-            continue;
-        };
-        let cause = Cause {
-            kind: EntryKind::Expiry,
-            effect_key: format!("expire:{}", block.id),
-            usage: None,
-        };
-        let text = "Credits expired";
-        let entry = grant::end(&mut posting.account, &mut block, BlockState::Expired, cause, text)?;
-        posting.entries.extend(entry);
-        posting.blocks.push(BlockChange::from(&block));
-        ended += 1;
-    }
-    postings.retain(|_, posting| !posting.blocks.is_empty());
-    let postings: Vec<&Posting> = postings.values().collect();
-    post_in(&mut op, &postings).await?;
-    op.commit().await?;
-    Ok(ended)
-}
-
-/// Customers whose blocks wait for a person.
-async fn set_aside(app: &App) -> Result<Vec<CustomerId>> {
-    let mut aside = work::set_aside(app, Duty::CUSTOMER).await?;
-    aside.extend(work::set_aside(app, Duty::EXPIRY).await?);
-    Ok(aside)
-}
-
-/// Whether any block waits to be ended.
-pub(crate) async fn expiry_is_due(app: &App) -> Result<bool> {
-    let due = app.now().plus_seconds(-EXPIRY_GRACE_SECONDS);
-    let aside = set_aside(app).await?;
-    store::any_expired(app.db().reader(), due, &aside).await
 }
 
 /// Locks an account and reads its totals and terms.

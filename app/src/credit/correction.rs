@@ -1,0 +1,263 @@
+//! Putting credits right by hand: adjustments and revocations.
+//!
+//! Both follow all usage that was accepted before the request: it is debited first, so that what they find does not depend on
+//! when a worker comes round.
+
+use domain::{
+    amount::Credits,
+    credit::{block::BlockState, grant},
+    customer::{Settlement, Terms},
+    id::{BlockId, CustomerId, TenantId},
+    ledger::{Account, Cause, EntryKind},
+    rejection::{Rejection, RejectionCode},
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    Adjusted, Balance, BlockChange, BlockView, LedgerLine, Posting, adjustment_block, check_description,
+    lock, open_blocks, post_in, store,
+};
+use crate::{
+    App,
+    actor::{Actor, Scope},
+    customer::{self, CustomerRef},
+    error::{Error, Result},
+    idempotency::{Claim, Fresh, Once, claim},
+    op::Op,
+    usage,
+};
+
+/// Attempts to debit usage that was accepted before a request and still arrives.
+const SETTLE_ROUNDS: usize = 5;
+
+/// A correction by hand.
+#[derive(Debug, Clone, Serialize)]
+pub struct Adjust {
+    /// Whose credits.
+    #[serde(skip)]
+    pub customer: CustomerRef,
+    /// How many to add (positive) or take (negative).
+    pub credits: Credits,
+    /// Why, for the ledger.
+    pub description: Option<String>,
+}
+
+/// Puts credits right by hand. What is added repays overdraft first, whoever settles it; the rest becomes a block. What is
+/// taken leaves the blocks in burn order.
+///
+/// # Errors
+/// No such customer, nothing to do, or more to take than there is.
+pub async fn adjust(app: &App, actor: &Actor, input: Adjust, key: &str) -> Result<Once<Adjusted>> {
+    actor.require(Scope::CreditWrite)?;
+    if input.credits.is_zero() {
+        return Err(Rejection::invalid("credits", "an adjustment of zero changes nothing").into());
+    }
+    check_description(input.description.as_deref())?;
+    // Usage accepted before comes first: it may use what is taken, and its overdraft is repaid by what is added.
+    let id = customer::resolve(app.db().reader(), actor.tenant, &input.customer).await?;
+    let begun = begin_settled(app, actor, id, "adjustCredits", key, &(id, &input)).await?;
+    let Settled {
+        mut op,
+        fresh,
+        account,
+        terms,
+    } = match begun {
+        Begun::Replay(known) => return Ok(known),
+        Begun::Settled(settled) => *settled,
+    };
+    let text = input
+        .description
+        .clone()
+        .unwrap_or_else(|| "Credits adjusted".to_owned());
+    let posting = if input.credits.is_positive() {
+        add(&op, actor.tenant, id, account, input.credits, &text).await?
+    } else {
+        take(&op, actor.tenant, id, account, input.credits.negated()?, &text).await?
+    };
+    let entries = posting
+        .entries
+        .iter()
+        .map(|entry| LedgerLine::new(id, entry, op.now()))
+        .collect();
+    let pending = store::pending_count(op.tx(), id).await?;
+    let balance = Balance::new(&posting.account, &terms, pending, op.now());
+    post_in(&mut op, &[&posting]).await?;
+    let done = fresh
+        .settle(
+            &op,
+            Adjusted {
+                customer: id,
+                entries,
+                balance,
+            },
+        )
+        .await?;
+    op.commit().await?;
+    Ok(done)
+}
+
+async fn add(
+    op: &Op,
+    tenant: TenantId,
+    customer: CustomerId,
+    mut account: Account,
+    credits: Credits,
+    text: &str,
+) -> Result<Posting> {
+    let mut block = adjustment_block(op, credits);
+    let cause = Cause {
+        kind: EntryKind::Adjustment,
+        effect_key: format!("adjust:{}", block.id),
+        usage: None,
+    };
+    // As if the next purchase settled: an adjustment is how MANUAL and NEXT_INVOICE overdrafts are put right by hand.
+    let entries = grant::grant(&mut account, Settlement::NextPurchase, &mut block, cause, text)?;
+    store::insert_block(op, tenant, customer, &block, Some(text)).await?;
+    Ok(Posting {
+        tenant,
+        customer,
+        account,
+        entries,
+        blocks: Vec::new(),
+    })
+}
+
+async fn take(
+    op: &Op,
+    tenant: TenantId,
+    customer: CustomerId,
+    mut account: Account,
+    credits: Credits,
+    text: &str,
+) -> Result<Posting> {
+    let mut blocks = open_blocks(op.tx(), customer).await?;
+    let adjustment = op.new_id().simple().to_string();
+    let mut posting = Posting {
+        tenant,
+        customer,
+        account,
+        entries: Vec::new(),
+        blocks: Vec::new(),
+    };
+    for draw in grant::take_out(&blocks, credits, op.now())? {
+        let effect_key = format!("adjust:{adjustment}:{}", draw.from);
+        let cause = Cause {
+            kind: EntryKind::Adjustment,
+            effect_key,
+            usage: None,
+        };
+        let entry = account.withdrawal(draw, cause, text)?;
+        if let Some(block) = blocks.iter_mut().find(|block| Some(block.id) == entry.block) {
+            block.remaining = block.remaining.minus(draw.credits)?;
+            posting.blocks.push(BlockChange::from(&*block));
+        }
+        posting.entries.push(entry);
+    }
+    posting.account = account;
+    Ok(posting)
+}
+
+/// Takes a block back: what remains of it is gone. Usage accepted before is debited first.
+///
+/// # Errors
+/// No such block, or one that has ended.
+pub async fn revoke(app: &App, actor: &Actor, id: BlockId, key: &str) -> Result<Once<BlockView>> {
+    actor.require(Scope::CreditWrite)?;
+    let unknown = || Rejection::not_found("blockId", "block");
+    let owner = store::owner(app.db().reader(), actor.tenant, id)
+        .await?
+        .ok_or_else(unknown)?;
+    let begun = begin_settled(app, actor, owner, "revokeBlock", key, &id).await?;
+    let Settled {
+        mut op,
+        fresh,
+        mut account,
+        ..
+    } = match begun {
+        Begun::Replay(known) => return Ok(known),
+        Begun::Settled(settled) => *settled,
+    };
+    let mut view = store::get_block(op.tx(), actor.tenant, id)
+        .await?
+        .ok_or_else(unknown)?;
+    if view.block.state != BlockState::Active {
+        let message = "the block has expired or was revoked before";
+        return Err(Rejection::new(RejectionCode::BlockNotActive, "blockId", message).into());
+    }
+    let cause = Cause {
+        kind: EntryKind::Revocation,
+        effect_key: format!("revoke:{id}"),
+        usage: None,
+    };
+    let entry = grant::end(
+        &mut account,
+        &mut view.block,
+        BlockState::Revoked,
+        cause,
+        "Credits revoked",
+    )?;
+    let blocks = vec![BlockChange::from(&view.block)];
+    let entries = entry.into_iter().collect();
+    post_in(
+        &mut op,
+        &[&Posting {
+            tenant: actor.tenant,
+            customer: owner,
+            account,
+            entries,
+            blocks,
+        }],
+    )
+    .await?;
+    let done = fresh.settle(&op, view).await?;
+    op.commit().await?;
+    Ok(done)
+}
+
+/// An operation on a locked account whose usage accepted before the request is debited.
+struct Settled {
+    op: Op,
+    fresh: Fresh,
+    account: Account,
+    terms: Terms,
+}
+
+/// Whether a request is new.
+enum Begun<T> {
+    Settled(Box<Settled>),
+    Replay(Once<T>),
+}
+
+/// Begins an operation that must come after all usage accepted before the request. A request that was made before is
+/// answered at once.
+async fn begin_settled<T: DeserializeOwned>(
+    app: &App,
+    actor: &Actor,
+    customer: CustomerId,
+    mutation: &'static str,
+    key: &str,
+    input: &impl Serialize,
+) -> Result<Begun<T>> {
+    let requested_at = app.now();
+    for _ in 0..SETTLE_ROUNDS {
+        let mut op = Op::begin(app).await?;
+        let fresh = match claim(&op, actor.tenant, mutation, key, input).await? {
+            Claim::Replay(known) => return Ok(Begun::Replay(known)),
+            Claim::Fresh(fresh) => fresh,
+        };
+        let (account, terms) = lock(&mut op, actor.tenant, customer).await?;
+        if !usage::is_waiting(op.tx(), customer, requested_at).await? {
+            return Ok(Begun::Settled(Box::new(Settled {
+                op,
+                fresh,
+                account,
+                terms,
+            })));
+        }
+        op.abandon().await?;
+        usage::settle_usage(app, customer, requested_at).await?;
+    }
+    Err(Error::Unavailable(format!(
+        "usage of {customer} is still on its way"
+    )))
+}

@@ -1,0 +1,147 @@
+//! Granting credits.
+
+use domain::{
+    amount::Credits,
+    credit::{
+        block::{Billing, Block, BlockState, DEFAULT_PRIORITY, MAX_BLOCK_METRICS, Source},
+        grant,
+    },
+    id::BlockId,
+    ledger::{Cause, EntryKind},
+    rejection::Rejection,
+    time::Timestamp,
+};
+use serde::Serialize;
+
+use super::{BlockView, Posting, check_description, lock, post_in, store};
+use crate::{
+    App,
+    actor::{Actor, Scope},
+    catalog,
+    customer::{self, CustomerRef},
+    error::Result,
+    idempotency::{Claim, Once, claim},
+    op::Op,
+};
+
+/// When a grant ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub enum Expiry {
+    /// Never.
+    #[default]
+    Never,
+    /// At an instant.
+    At(Timestamp),
+    /// This many seconds after the grant.
+    AfterSeconds(i64),
+}
+
+/// Credits to grant.
+#[derive(Debug, Clone, Serialize)]
+pub struct Grant {
+    /// To whom.
+    #[serde(skip)]
+    pub customer: CustomerRef,
+    /// How many; more than zero.
+    pub credits: Credits,
+    /// Where they come from.
+    pub source: Source,
+    /// How their use is billed; by source when absent.
+    pub billing: Option<Billing>,
+    /// Higher burns first.
+    pub priority: Option<i32>,
+    /// When they end.
+    pub expiry: Expiry,
+    /// Keys of the metrics they may pay for; `None`: all.
+    pub metric_keys: Option<Vec<String>>,
+    /// A line for people.
+    pub description: Option<String>,
+}
+
+/// Grants credits to a customer.
+///
+/// # Errors
+/// No such customer or metric, an amount that is not positive, an expiry in the past.
+pub async fn grant(app: &App, actor: &Actor, input: Grant, key: &str) -> Result<Once<BlockView>> {
+    actor.require(Scope::CreditWrite)?;
+    check_grant(&input)?;
+    let mut op = Op::begin(app).await?;
+    let id = customer::resolve(op.tx(), actor.tenant, &input.customer).await?;
+    let fresh = match claim(&op, actor.tenant, "grantCredits", key, &(id, &input)).await? {
+        Claim::Replay(known) => return Ok(known),
+        Claim::Fresh(fresh) => fresh,
+    };
+    let metrics = match &input.metric_keys {
+        Some(keys) => Some(catalog::metric_ids_in(op.tx(), actor.tenant, keys, "metricKeys").await?),
+        None => None,
+    };
+    let (mut account, terms) = lock(&mut op, actor.tenant, id).await?;
+    let mut block = new_block(&op, &input)?;
+    block.metrics = metrics;
+    let description = input.description.as_deref().unwrap_or("Credits granted");
+    let cause = Cause {
+        kind: EntryKind::Grant,
+        effect_key: format!("grant:{}", block.id),
+        usage: None,
+    };
+    let entries = grant::grant(&mut account, terms.settlement, &mut block, cause, description)?;
+    store::insert_block(&op, actor.tenant, id, &block, input.description.as_deref()).await?;
+    let posting = Posting {
+        tenant: actor.tenant,
+        customer: id,
+        account,
+        entries,
+        blocks: Vec::new(),
+    };
+    post_in(&mut op, &[&posting]).await?;
+    let view = BlockView {
+        metric_keys: input.metric_keys,
+        description: input.description,
+        block,
+    };
+    let done = fresh.settle(&op, view).await?;
+    op.commit().await?;
+    Ok(done)
+}
+
+fn check_grant(input: &Grant) -> Result<()> {
+    if !input.credits.is_positive() {
+        return Err(Rejection::invalid("credits", "a grant must be more than zero credits").into());
+    }
+    if input
+        .metric_keys
+        .as_ref()
+        .is_some_and(|keys| keys.is_empty() || keys.len() > MAX_BLOCK_METRICS)
+    {
+        let message = format!("name 1 to {MAX_BLOCK_METRICS} metrics, or leave it out for all");
+        return Err(Rejection::invalid("metricKeys", message).into());
+    }
+    if matches!(input.expiry, Expiry::AfterSeconds(seconds) if seconds <= 0) {
+        return Err(Rejection::invalid("expiresAfterSeconds", "it must be more than zero seconds").into());
+    }
+    check_description(input.description.as_deref())
+}
+
+fn new_block(op: &Op, input: &Grant) -> Result<Block> {
+    let granted_at = op.now();
+    let expires_at = match input.expiry {
+        Expiry::Never => None,
+        Expiry::At(instant) if instant <= granted_at => {
+            return Err(Rejection::invalid("expiresAt", "the expiry must lie in the future").into());
+        }
+        Expiry::At(instant) => Some(instant),
+        Expiry::AfterSeconds(seconds) => Some(granted_at.plus_seconds(seconds)),
+    };
+    Ok(Block {
+        id: BlockId(op.new_id()),
+        source: input.source,
+        billing: input.billing.unwrap_or_else(|| input.source.default_billing()),
+        priority: input.priority.unwrap_or(DEFAULT_PRIORITY),
+        credits: input.credits,
+        remaining: input.credits,
+        granted_at,
+        expires_at,
+        metrics: None,
+        state: BlockState::Active,
+    })
+}
