@@ -18,7 +18,7 @@ use domain::{
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use serde_json::json;
 
-use crate::harness::{World, at, credits, flat, graduated, p4, per_unit, refusal};
+use crate::harness::{World, at, credits, flat, graduated, p4, per_unit, refusal, volume};
 
 on_both!(
     known_answers_however_the_usage_is_split,
@@ -36,6 +36,7 @@ on_both!(
     voids_return_to_where_credits_came_from,
     voids_of_expired_blocks_return_to_nowhere,
     voids_of_repaid_overdraft_are_not_lost,
+    voids_of_events_that_returned_credits_name_no_owner,
     summaries_add_up,
     summaries_say_what_cycles_cost,
     events_come_in_pages,
@@ -730,6 +731,36 @@ async fn voids_return_to_where_credits_came_from(world: World) {
         ("5".to_owned(), "5".to_owned())
     );
     assert_eq!(world.stands(id).await, ("10".to_owned(), "0".to_owned()));
+}
+
+/// An event that reached a cheaper volume tier returned credits to a block that expires later. What voiding it returns belongs
+/// to the block last debited, not to that one.
+async fn voids_of_events_that_returned_credits_name_no_owner(world: World) {
+    world.priced("call", volume(&[("10", "1"), ("", "0.5")])).await;
+    let id = world.customer("a").await;
+    let end = world.now().plus_seconds(60);
+    let short = world
+        .grant(Grant {
+            expiry: Expiry::At(end),
+            ..world.deposit(id, "10")
+        })
+        .await;
+    let long = world.give(id, "10").await;
+    let mut keys = Vec::new();
+    // 10 from the short block, 4.5 back to it, 4.5 from it again, then 5 from the long one.
+    for units in ["10", "1", "9", "10"] {
+        world.advance(1);
+        keys.push(world.consume(id, "call", units).await);
+    }
+    world.run_to_rest().await;
+    assert_eq!(
+        (world.left(&short).await.0, world.left(&long).await.0),
+        ("0".to_owned(), "5".to_owned())
+    );
+    world.move_to(end);
+    let voided = world.void(&keys[1]).await.unwrap();
+    assert_eq!((voided.credits, voided.lapsed), (credits("0.5"), credits("0")));
+    assert_eq!(world.left(&long).await.0, "5.5");
 }
 
 async fn voids_of_expired_blocks_return_to_nowhere(world: World) {
