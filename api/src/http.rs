@@ -254,17 +254,17 @@ async fn execute(service: &Service, media: Media, ready: Ready) -> Response {
         return reply_refusal(media, Refusal::input(message));
     }
     let answer = service.schema.execute(ready.request).await;
-    // Without data and without a path, nothing was executed: the request itself was wrong.
-    let unexecuted = answer.data == Value::Null && answer.errors.iter().any(|error| error.path.is_empty());
-    reply(
-        media,
-        if unexecuted {
-            StatusCode::BAD_REQUEST
-        } else {
-            StatusCode::OK
-        },
-        answer,
-    )
+    let status = if was_executed(&answer) {
+        StatusCode::OK
+    } else {
+        StatusCode::BAD_REQUEST
+    };
+    reply(media, status, answer)
+}
+
+/// Without data and with an error that has no path, nothing was executed: the request itself was wrong.
+fn was_executed(answer: &Answer) -> bool {
+    answer.data != Value::Null || answer.errors.iter().all(|error| !error.path.is_empty())
 }
 
 /// What the caller reads.
@@ -305,9 +305,6 @@ impl Media {
 pub(crate) fn reply_refusal(media: Media, refusal: Refusal) -> Response {
     let mut response = reply(media, refusal.status, refusal.answer());
     // Who may not come in, or came the wrong way, is told so in HTTP's own words as well.
-    if refusal.status != StatusCode::BAD_REQUEST {
-        *response.status_mut() = refusal.status;
-    }
     if refusal.status == StatusCode::UNAUTHORIZED {
         response
             .headers_mut()
@@ -353,9 +350,9 @@ pub(crate) fn body(mut answer: Answer, request_id: &str) -> serde_json::Value {
     for problem in &mut answer.errors {
         error::complete(problem, request_id);
     }
-    let unexecuted = answer.data == Value::Null && answer.errors.iter().any(|error| error.path.is_empty());
+    let executed = was_executed(&answer);
     let mut body = serde_json::to_value(&answer).unwrap_or_default();
-    if let Some(object) = body.as_object_mut().filter(|_| unexecuted) {
+    if let Some(object) = body.as_object_mut().filter(|_| !executed) {
         object.remove("data");
     }
     body

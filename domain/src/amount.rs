@@ -8,7 +8,7 @@
 //!
 //! Products are formed in `i128`: the largest quantity times the largest rate is below 2¹²⁷.
 
-use std::{fmt, iter::Sum, str::FromStr};
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -240,26 +240,6 @@ impl ExactCost {
         i64::try_from(floor + i128::from(up))
             .map(Credits)
             .map_err(|_| Overflow)
-    }
-}
-
-/// Sums in `i128` for figures that are only shown, where a total may exceed one account's range.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct WideSum(i128);
-
-impl Sum<Credits> for WideSum {
-    fn sum<I: Iterator<Item = Credits>>(amounts: I) -> Self {
-        Self(amounts.map(|amount| i128::from(amount.0)).sum())
-    }
-}
-
-impl WideSum {
-    /// The sum as credits, if it fits.
-    ///
-    /// # Errors
-    /// A total outside the range of [`Credits`].
-    pub fn credits(self) -> Result<Credits, Overflow> {
-        i64::try_from(self.0).map(Credits).map_err(|_| Overflow)
     }
 }
 

@@ -81,14 +81,11 @@ pub async fn void(app: &App, actor: &Actor, input: VoidUsage, key: &str) -> Resu
         Claim::Replay(known) => return Ok(known),
         Claim::Fresh(fresh) => fresh,
     };
-    let found = store::event_by_key(op.tx(), actor.tenant, &input.event_key)
-        .await?
-        .ok_or_else(unknown)?;
     let account = op
-        .lock_account(actor.tenant, found.customer)
+        .lock_account(actor.tenant, customer)
         .await?
         .ok_or_else(unknown)?;
-    // Read again under the lock: a worker may have debited it meanwhile.
+    // Read under the lock: what was seen before may have changed.
     let event = store::event_by_key(op.tx(), actor.tenant, &input.event_key)
         .await?
         .ok_or_else(unknown)?;
