@@ -1,8 +1,13 @@
-//! Who asks, and what they may do.
+//! Who asks, what they may do, and whose data they reach.
 
 use std::{fmt, str::FromStr};
 
-use domain::id::{ApiKeyId, TenantId};
+use domain::{
+    id::{ApiKeyId, CustomerId, TenantId},
+    time::Timestamp,
+};
+use sea_orm::{ColumnTrait, Condition};
+use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
@@ -56,6 +61,19 @@ scopes! {
     AccessRead "access:read";
     /// Create and revoke the tenant's keys.
     AccessWrite "access:write";
+    /// Make tokens for single customers.
+    TokenCreate "token:create";
+}
+
+impl Scope {
+    /// What a token of one customer can be given: reads of its own account. Neither writes nor making credentials can.
+    pub const DELEGABLE: &'static [Self] = &[
+        Self::UsageRead,
+        Self::EntitlementRead,
+        Self::CatalogRead,
+        Self::CustomerRead,
+        Self::CreditRead,
+    ];
 }
 
 impl fmt::Display for Scope {
@@ -76,15 +94,45 @@ impl FromStr for Scope {
     }
 }
 
-/// Who asks. Made by authentication only, and needed to reach any data: its tenant is the first filter of every statement.
+/// What a bearer token is recognised by: its SHA-256, which is enough for a secret that cannot be guessed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Credential([u8; 32]);
+
+impl Credential {
+    /// That of a bearer token.
+    #[must_use]
+    pub fn of(token: &str) -> Self {
+        Self(Sha256::digest(token.as_bytes()).into())
+    }
+
+    /// As it is stored.
+    pub(crate) fn hex(&self) -> String {
+        hex::encode(self.0)
+    }
+}
+
+/// Shows nothing: a fixed first key may be weak enough to be found from its hash.
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credential")
+    }
+}
+
+/// Who asks. Made by authentication only, and needed to reach any data: its [`Reach`] is the first filter of every statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
     /// Whose data it may touch.
     pub tenant: TenantId,
-    /// The key it came with; `None`: the command line on the server itself.
+    /// The one customer whose account it sees; `None`: all of the tenant.
+    pub customer: Option<CustomerId>,
+    /// The key it came with, or that made its token; `None`: the command line on the server itself.
     pub key: Option<ApiKeyId>,
     /// What it may do.
     pub scopes: Vec<Scope>,
+    /// First instant at which its credential is no longer good; `None`: it does not expire.
+    pub expires_at: Option<Timestamp>,
+    /// What its credential is recognised by; `None`: the command line.
+    pub credential: Option<Credential>,
 }
 
 impl Actor {
@@ -93,8 +141,11 @@ impl Actor {
     pub fn operator(tenant: TenantId) -> Self {
         Self {
             tenant,
+            customer: None,
             key: None,
             scopes: Scope::ALL.to_vec(),
+            expires_at: None,
+            credential: None,
         }
     }
 
@@ -108,5 +159,55 @@ impl Actor {
         } else {
             Err(Error::Denied(scope))
         }
+    }
+
+    /// Insists on a scope for what belongs to the tenant as a whole, such as the list of its customers.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] without it, [`Error::OwnAccountOnly`] for a token of one customer.
+    pub fn require_for_all(&self, scope: Scope) -> Result<()> {
+        self.require(scope)?;
+        match self.customer {
+            None => Ok(()),
+            Some(_) => Err(Error::OwnAccountOnly),
+        }
+    }
+
+    /// Whose data it reaches.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        Reach {
+            tenant: self.tenant,
+            customer: self.customer,
+        }
+    }
+}
+
+/// Whose data is reached: that of a whole tenant, or of one of its customers. Everything a customer owns is read through
+/// one, so that what lies outside does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reach {
+    tenant: TenantId,
+    customer: Option<CustomerId>,
+}
+
+impl Reach {
+    /// The tenant.
+    #[must_use]
+    pub fn tenant(self) -> TenantId {
+        self.tenant
+    }
+
+    /// Whether a customer of the tenant is within it.
+    #[must_use]
+    pub fn admits(self, customer: CustomerId) -> bool {
+        self.customer.is_none_or(|own| own == customer)
+    }
+
+    /// As a condition on a table that has both columns.
+    pub(crate) fn condition(self, tenant: impl ColumnTrait, customer: impl ColumnTrait) -> Condition {
+        Condition::all()
+            .add(tenant.eq(self.tenant.0))
+            .add_option(self.customer.map(|own| customer.eq(own.0)))
     }
 }

@@ -21,6 +21,9 @@ pub enum Error {
     /// The credential lacks a scope.
     #[error("the credential lacks the scope `{0}`")]
     Denied(Scope),
+    /// The credential is a token of one customer, and what is asked for belongs to the whole tenant.
+    #[error("a customer token sees its own account only")]
+    OwnAccountOnly,
     /// A database or another part is out of reach or too busy; the same request may succeed later.
     #[error("temporarily unavailable: {0}")]
     Unavailable(String),

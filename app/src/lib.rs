@@ -35,7 +35,7 @@ use std::sync::Arc;
 use domain::{time::Timestamp, usage::limits::DEFAULT_BACK_DATE_DAYS};
 
 pub use crate::{
-    actor::{Actor, Scope},
+    actor::{Actor, Credential, Reach, Scope},
     error::{Error, Result},
 };
 use crate::{
@@ -76,6 +76,7 @@ struct Inner {
     limits: Limits,
     feed: Feed,
     keys: access::Cache,
+    sentry: Arc<access::Sentry>,
     directory: Directory,
     collector: Collector,
 }
@@ -99,10 +100,12 @@ impl App {
             limits,
             feed: Feed::default(),
             keys: access::Cache::default(),
+            sentry: Arc::default(),
             directory: Directory::default(),
             collector,
         });
         tokio::spawn(collector::run(Arc::downgrade(&inner), requests));
+        tokio::spawn(inner.sentry.clone().run(Arc::downgrade(&inner)));
         Self(inner)
     }
 
@@ -138,6 +141,10 @@ impl App {
 
     pub(crate) fn keys(&self) -> &access::Cache {
         &self.0.keys
+    }
+
+    pub(crate) fn sentry(&self) -> &access::Sentry {
+        &self.0.sentry
     }
 
     pub(crate) fn directory(&self) -> &Directory {

@@ -61,6 +61,8 @@ ids! {
     TenantId "ten";
     /// A credential of a tenant.
     ApiKeyId "key";
+    /// A short-lived credential of one customer.
+    CustomerTokenId "tok";
     /// A thing that is counted.
     MetricId "met";
     /// One immutable version of a metric's price.

@@ -25,6 +25,8 @@ pub struct Model {
     pub expires_at: Option<i64>,
     /// When it was revoked, in microseconds.
     pub revoked_at: Option<i64>,
+    /// When its secret was last replaced, in microseconds.
+    pub rotated_at: Option<i64>,
 }
 
 /// None: reads are joined by hand, in batches.

@@ -13,6 +13,7 @@ mod m0002_catalog;
 mod m0003_customers_and_credits;
 mod m0004_usage;
 mod m0005_work;
+mod m0006_tokens_and_rotation;
 
 use sea_orm_migration::MigrationTrait;
 pub use sea_orm_migration::{
@@ -32,6 +33,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_customers_and_credits::Migration),
             Box::new(m0004_usage::Migration),
             Box::new(m0005_work::Migration),
+            Box::new(m0006_tokens_and_rotation::Migration),
         ]
     }
 }

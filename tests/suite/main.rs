@@ -8,6 +8,7 @@
 //! | module | what is promised |
 //! |---|---|
 //! | [`access`] | keys, scopes, tenants that do not exist for each other |
+//! | [`access_ending`] | open streams end with the credential they were opened with |
 //! | [`catalog`] | metrics, versions of prices, previews |
 //! | [`customer`] | customers and their terms |
 //! | [`credit`] | grants, burn order, expiry, revocation, adjustments, the ledger |
@@ -46,6 +47,7 @@ macro_rules! on_both {
 }
 
 mod access;
+mod access_ending;
 mod audit;
 mod catalog;
 mod credit;

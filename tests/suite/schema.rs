@@ -8,7 +8,6 @@ use crate::harness::{World, per_unit};
 on_both!(up_down_up, overflow_is_refused_by_the_database);
 
 async fn up_down_up(world: World) {
-    let steps = migration::Migrator::migrations().len();
     let db = world.app.db().writer();
     world.priced("call", per_unit("1")).await;
     migration::Migrator::down(db, None).await.unwrap();
@@ -18,7 +17,7 @@ async fn up_down_up(world: World) {
     }
     migration::Migrator::up(db, None).await.unwrap();
     let pending = migration::Migrator::get_pending_migrations(db).await.unwrap();
-    assert_eq!((pending.len(), steps), (0, 5));
+    assert_eq!(pending.len(), 0);
     // The new tables work.
     let fresh = World::over(world.place.clone()).await;
     fresh.priced("call", per_unit("1")).await;

@@ -86,6 +86,7 @@ pub(crate) fn top_level(error: impl Borrow<Error>) -> async_graphql::Error {
             })
         }
         Error::Denied(scope) => coded(format!("the key lacks the scope `{scope}`"), FORBIDDEN, false),
+        Error::OwnAccountOnly => coded(error.borrow().to_string(), FORBIDDEN, false),
         Error::Unavailable(problem) => {
             tracing::warn!(problem, "a request could not be served now");
             coded(

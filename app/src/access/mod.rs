@@ -1,16 +1,12 @@
 //! Access: tenants, API keys, and turning a bearer token into an [`Actor`].
 //!
-//! A key is 160 random bits; only its SHA-256 is kept, which is enough for a secret that cannot be guessed. A known key is
-//! believed for [`Cache::LIFE`], so a revocation reaches other processes within that time and this one at once.
+//! A key is more than 190 random bits; only its SHA-256 is kept, which is enough for a secret that cannot be guessed.
 
+mod authentication;
+mod sentry;
 mod store;
+mod token;
 mod view;
-
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
 
 use domain::{
     id::{ApiKeyId, TenantId},
@@ -19,12 +15,16 @@ use domain::{
 };
 use rand::RngExt;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
-pub use self::view::{ApiKey, Mode, NewKey, Tenant, Viewer};
+pub(crate) use self::sentry::Sentry;
+pub use self::{
+    authentication::{Cache, authenticate},
+    sentry::{Ended, ended},
+    view::{ApiKey, Mode, NewKey, Tenant, Viewer},
+};
 use crate::{
     App,
-    actor::{Actor, Scope},
+    actor::{Actor, Credential, Scope},
     error::{Error, Result},
     idempotency::{Claim, Once, claim},
     op::Op,
@@ -40,73 +40,6 @@ const SECRET_LENGTH: usize = 32;
 const SECRET_ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /// Longest name of a tenant or key, in bytes.
 const MAX_NAME: usize = 100;
-
-/// Keys that were looked up a moment ago.
-#[derive(Debug, Default)]
-pub struct Cache(Mutex<HashMap<String, Known>>);
-
-#[derive(Debug, Clone)]
-struct Known {
-    actor: Actor,
-    expires_at: Option<Timestamp>,
-    until: Instant,
-}
-
-impl Cache {
-    /// How long a key is believed without asking the database again.
-    pub const LIFE: Duration = Duration::from_secs(5);
-    /// Keys kept; far more than a deployment has.
-    const MAX_KEYS: usize = 10_000;
-
-    fn get(&self, hash: &str) -> Option<Known> {
-        let known = self.lock().get(hash).cloned()?;
-        (known.until > Instant::now()).then_some(known)
-    }
-
-    fn put(&self, hash: String, known: Known) {
-        let mut keys = self.lock();
-        if keys.len() >= Self::MAX_KEYS {
-            keys.clear();
-        }
-        keys.insert(hash, known);
-    }
-
-    fn clear(&self) {
-        self.lock().clear();
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Known>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Who a bearer token belongs to. `None`: nobody. At most one statement.
-///
-/// # Errors
-/// The database is out of reach: nobody is let in.
-pub async fn authenticate(app: &App, token: &str) -> Result<Option<Actor>> {
-    let hash = hash(token);
-    let now = app.now();
-    let known = match app.keys().get(&hash) {
-        Some(known) => known,
-        None => match store::find_key(app.db().reader(), &hash).await? {
-            Some(row) => {
-                let known = Known {
-                    actor: view::actor(&row),
-                    expires_at: row.expires_at.map(Timestamp::from_micros),
-                    until: Instant::now() + Cache::LIFE,
-                };
-                app.keys().put(hash, known.clone());
-                known
-            }
-            None => return Ok(None),
-        },
-    };
-    Ok(known
-        .expires_at
-        .is_none_or(|end| now < end)
-        .then_some(known.actor))
-}
 
 /// The tenant of a name, made if there is none. Answers whether it was made.
 ///
@@ -154,6 +87,7 @@ pub async fn ensure_bootstrap_key(app: &App, tenant: &Tenant, key: &str) -> Resu
         return Err(Rejection::invalid("bootstrapKey", message).into());
     }
     let op = Op::begin(app).await?;
+    let credential = Credential::of(key);
     let row = ApiKey {
         id: ApiKeyId(op.new_id()),
         name: "bootstrap".to_owned(),
@@ -163,8 +97,11 @@ pub async fn ensure_bootstrap_key(app: &App, tenant: &Tenant, key: &str) -> Resu
         expires_at: None,
         revoked_at: None,
     };
-    store::insert_key(&op, tenant.id, &row, &hash(key)).await?;
-    if store::key_owner(&op, &hash(key)).await? != Some(tenant.id) {
+    // One that was rotated away does not come back as a new key.
+    if store::secret_owner(&op, &credential).await?.is_none() {
+        store::insert_key(&op, tenant.id, &row, &credential).await?;
+    }
+    if store::secret_owner(&op, &credential).await? != Some(tenant.id) {
         return Err(Rejection::invalid("bootstrapKey", "the key belongs to another tenant").into());
     }
     op.commit().await
@@ -217,7 +154,7 @@ pub async fn create_key(app: &App, actor: &Actor, input: CreateApiKey, key: &str
         expires_at,
         revoked_at: None,
     };
-    store::insert_key(&op, actor.tenant, &row, &hash(&secret)).await?;
+    store::insert_key(&op, actor.tenant, &row, &Credential::of(&secret)).await?;
     let made = fresh.settle(&op, row).await?;
     op.commit().await?;
     Ok(Once {
@@ -245,8 +182,14 @@ pub async fn revoke_key(app: &App, actor: &Actor, id: ApiKeyId, key: &str) -> Re
     let row = row.ok_or_else(|| Rejection::not_found("id", "API key"))?;
     let done = fresh.settle(&op, ApiKey::from(row)).await?;
     op.commit().await?;
-    app.keys().clear();
+    forget(app);
     Ok(done)
+}
+
+/// Makes this process look again: some credential is no longer what it was.
+fn forget(app: &App) {
+    app.keys().clear();
+    app.sentry().look();
 }
 
 /// One key of the tenant.
@@ -333,10 +276,6 @@ fn secret(mode: Mode) -> String {
         .map(|_| char::from(SECRET_ALPHABET[rng.random_range(0..SECRET_ALPHABET.len())]))
         .collect();
     format!("{}{body}", mode.key_prefix())
-}
-
-fn hash(token: &str) -> String {
-    hex::encode(Sha256::digest(token.as_bytes()))
 }
 
 /// First eight and last four characters: enough to recognise a key, far too little to use it.

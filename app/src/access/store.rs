@@ -1,27 +1,81 @@
-//! The SQL of tenants and keys.
+//! The SQL of tenants, keys and tokens.
 
-use domain::id::{ApiKeyId, TenantId};
-use entity::{api_key, from_text, tenant, to_text};
+use std::collections::HashMap;
+
+use domain::{
+    id::{ApiKeyId, CustomerId, TenantId},
+    time::Timestamp,
+};
+use entity::{api_key, from_text, retired_secret, tenant, to_text};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter,
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryResult,
     sea_query::{Expr, OnConflict},
 };
+use uuid::Uuid;
 
-use super::view::{ApiKey, Mode, Tenant};
+use super::{
+    token,
+    view::{ApiKey, Mode, Tenant, scopes},
+};
 use crate::{
+    actor::{Actor, Credential},
     error::{Error, Result},
     op::Op,
     page::{Page, Slice, ordered},
+    sql::Rows,
 };
 
-/// The key of a hash, unless it was revoked.
-pub(super) async fn find_key(db: &impl ConnectionTrait, hash: &str) -> Result<Option<api_key::Model>> {
-    Ok(api_key::Entity::find()
-        .filter(api_key::Column::Hash.eq(hash))
-        .filter(api_key::Column::RevokedAt.is_null())
-        .one(db)
-        .await?)
+/// Whose credentials these are, as far as they are known and not revoked; they may have expired. A token dies with the key
+/// that made it. One statement for any number.
+pub(super) async fn actors(
+    db: &impl ConnectionTrait,
+    credentials: &[Credential],
+) -> Result<HashMap<Credential, Actor>> {
+    let by_hash: HashMap<String, Credential> = credentials.iter().map(|it| (it.hex(), *it)).collect();
+    let rows = Rows::default()
+        .text("hash", by_hash.keys().cloned())
+        .query(
+            db,
+            "SELECT v.hash, k.id, k.tenant_id, k.scopes, k.expires_at, s.good_until, t.customer_id,
+                t.scopes AS token_scopes, t.expires_at AS token_end
+             FROM {rows} AS v
+             LEFT JOIN api_key c ON c.hash = v.hash
+             LEFT JOIN retired_secret s ON s.hash = v.hash
+             LEFT JOIN customer_token t ON t.hash = v.hash
+             JOIN api_key k ON k.id = COALESCE(c.id, s.api_key_id, t.api_key_id)
+             WHERE k.revoked_at IS NULL",
+            Vec::new(),
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let hash: String = row.try_get("", "hash")?;
+            let credential = by_hash.get(&hash).copied();
+            let credential =
+                credential.ok_or_else(|| Error::Internal("a hash was not asked for".to_owned()))?;
+            Ok((credential, actor(row, credential)?))
+        })
+        .collect()
+}
+
+fn actor(row: &QueryResult, credential: Credential) -> Result<Actor> {
+    let customer: Option<Uuid> = row.try_get("", "customer_id")?;
+    let of_key = scopes(&row.try_get::<String>("", "scopes")?);
+    let of_token: Option<String> = row.try_get("", "token_scopes")?;
+    let end = |column| -> Result<Option<i64>> { Ok(row.try_get("", column)?) };
+    let ends = [end("expires_at")?, end("good_until")?, end("token_end")?];
+    Ok(Actor {
+        tenant: TenantId(row.try_get("", "tenant_id")?),
+        customer: customer.map(CustomerId),
+        key: Some(ApiKeyId(row.try_get("", "id")?)),
+        scopes: match of_token {
+            Some(names) => token::within(&scopes(&names), &of_key),
+            None => of_key,
+        },
+        expires_at: ends.into_iter().flatten().min().map(Timestamp::from_micros),
+        credential: Some(credential),
+    })
 }
 
 pub(super) async fn insert_tenant(op: &Op, fresh: &Tenant) -> Result<bool> {
@@ -56,18 +110,24 @@ pub(super) async fn mode(op: &Op, id: TenantId) -> Result<Mode> {
 }
 
 /// Writes a key unless its hash exists.
-pub(super) async fn insert_key(op: &Op, tenant: TenantId, key: &ApiKey, hash: &str) -> Result<()> {
+pub(super) async fn insert_key(
+    op: &Op,
+    tenant: TenantId,
+    key: &ApiKey,
+    credential: &Credential,
+) -> Result<()> {
     let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
     let row = api_key::ActiveModel {
         id: Set(key.id.0),
         tenant_id: Set(tenant.0),
         name: Set(key.name.clone()),
-        hash: Set(hash.to_owned()),
+        hash: Set(credential.hex()),
         hint: Set(key.hint.clone()),
         scopes: Set(scopes.join(" ")),
         created_at: Set(key.created_at.micros()),
         expires_at: Set(key.expires_at.map(|end| end.micros())),
         revoked_at: Set(None),
+        rotated_at: Set(None),
     };
     api_key::Entity::insert(row)
         .on_conflict(OnConflict::new().do_nothing().to_owned())
@@ -76,13 +136,19 @@ pub(super) async fn insert_key(op: &Op, tenant: TenantId, key: &ApiKey, hash: &s
     Ok(())
 }
 
-/// Whose the key of a hash is, revoked or not.
-pub(super) async fn key_owner(op: &Op, hash: &str) -> Result<Option<TenantId>> {
-    let row = api_key::Entity::find()
-        .filter(api_key::Column::Hash.eq(hash))
+/// Whose key has or had a secret, revoked or not.
+pub(super) async fn secret_owner(op: &Op, credential: &Credential) -> Result<Option<TenantId>> {
+    let present = api_key::Entity::find()
+        .filter(api_key::Column::Hash.eq(credential.hex()))
         .one(op.tx())
         .await?;
-    Ok(row.map(|row| TenantId(row.tenant_id)))
+    if let Some(row) = present {
+        return Ok(Some(TenantId(row.tenant_id)));
+    }
+    let former = retired_secret::Entity::find_by_id(credential.hex())
+        .one(op.tx())
+        .await?;
+    Ok(former.map(|row| TenantId(row.tenant_id)))
 }
 
 pub(super) async fn revoke_key(op: &Op, tenant: TenantId, id: ApiKeyId) -> Result<()> {

@@ -7,7 +7,7 @@ use domain::{
 use entity::{Corrupt, api_key, from_text, tenant};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::actor::{Actor, Scope};
+use crate::actor::Scope;
 
 /// Whether a tenant handles real money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +75,7 @@ pub struct ApiKey {
 impl From<api_key::Model> for ApiKey {
     fn from(row: api_key::Model) -> Self {
         Self {
-            scopes: scopes(&row),
+            scopes: scopes(&row.scopes),
             id: ApiKeyId(row.id),
             name: row.name,
             hint: row.hint,
@@ -106,21 +106,9 @@ pub struct Viewer {
     pub scopes: Vec<Scope>,
 }
 
-/// The actor of a key.
-pub(super) fn actor(row: &api_key::Model) -> Actor {
-    Actor {
-        tenant: TenantId(row.tenant_id),
-        key: Some(ApiKeyId(row.id)),
-        scopes: scopes(row),
-    }
-}
-
-/// A scope that this version does not know gives nothing.
-fn scopes(row: &api_key::Model) -> Vec<Scope> {
-    row.scopes
-        .split(' ')
-        .filter_map(|name| name.parse().ok())
-        .collect()
+/// The scopes of a row. One that this version does not know gives nothing.
+pub(super) fn scopes(names: &str) -> Vec<Scope> {
+    names.split(' ').filter_map(|name| name.parse().ok()).collect()
 }
 
 impl Serialize for Scope {

@@ -280,7 +280,7 @@ pub async fn price_preview(app: &App, actor: &Actor, request: PreviewRequest) ->
     let rule = select(&rules, &request.properties, at, Timestamp::MAX);
     let from = match &request.customer {
         Some(customer) => {
-            let customer = customer::resolve(db, actor.tenant, customer).await?;
+            let customer = customer::resolve(db, actor.reach(), customer).await?;
             usage::position(db, customer, metric, rule.map(|rule| rule.line), at).await?
         }
         None => Position::default(),

@@ -54,7 +54,7 @@ pub async fn adjust(app: &App, actor: &Actor, input: Adjust, key: &str) -> Resul
     }
     check_description(input.description.as_deref())?;
     // Usage accepted before comes first: it may use what is taken, and its overdraft is repaid by what is added.
-    let id = customer::resolve(app.db().reader(), actor.tenant, &input.customer).await?;
+    let id = customer::resolve(app.db().reader(), actor.reach(), &input.customer).await?;
     let begun = begin_settled(app, actor, id, "adjustCredits", key, &(id, &input)).await?;
     let Settled {
         mut op,
@@ -164,7 +164,7 @@ async fn take(
 pub async fn revoke(app: &App, actor: &Actor, id: BlockId, key: &str) -> Result<Once<BlockView>> {
     actor.require(Scope::CreditWrite)?;
     let unknown = || Rejection::not_found("blockId", "block");
-    let owner = store::owner(app.db().reader(), actor.tenant, id)
+    let owner = store::owner(app.db().reader(), actor.reach(), id)
         .await?
         .ok_or_else(unknown)?;
     let begun = begin_settled(app, actor, owner, "revokeBlock", key, &id).await?;
@@ -177,7 +177,7 @@ pub async fn revoke(app: &App, actor: &Actor, id: BlockId, key: &str) -> Result<
         Begun::Replay(known) => return Ok(known),
         Begun::Settled(settled) => *settled,
     };
-    let mut view = store::get_block(op.tx(), actor.tenant, id)
+    let mut view = store::get_block(op.tx(), actor.reach(), id)
         .await?
         .ok_or_else(unknown)?;
     if view.block.state != BlockState::Active {
@@ -245,7 +245,7 @@ async fn begin_settled<T: DeserializeOwned>(
             Claim::Replay(known) => return Ok(Begun::Replay(known)),
             Claim::Fresh(fresh) => fresh,
         };
-        let (account, terms) = lock(&mut op, actor.tenant, customer).await?;
+        let (account, terms) = lock(&mut op, actor.reach(), customer).await?;
         if !usage::is_waiting(op.tx(), customer, requested_at).await? {
             return Ok(Begun::Settled(Box::new(Settled {
                 op,

@@ -66,7 +66,7 @@ pub async fn grant(app: &App, actor: &Actor, input: Grant, key: &str) -> Result<
     actor.require(Scope::CreditWrite)?;
     check_grant(&input)?;
     let mut op = Op::begin(app).await?;
-    let id = customer::resolve(op.tx(), actor.tenant, &input.customer).await?;
+    let id = customer::resolve(op.tx(), actor.reach(), &input.customer).await?;
     let fresh = match claim(&op, actor.tenant, "grantCredits", key, &(id, &input)).await? {
         Claim::Replay(known) => return Ok(known),
         Claim::Fresh(fresh) => fresh,
@@ -75,7 +75,7 @@ pub async fn grant(app: &App, actor: &Actor, input: Grant, key: &str) -> Result<
         Some(keys) => Some(catalog::metric_ids_in(op.tx(), actor.tenant, keys, "metricKeys").await?),
         None => None,
     };
-    let (mut account, terms) = lock(&mut op, actor.tenant, id).await?;
+    let (mut account, terms) = lock(&mut op, actor.reach(), id).await?;
     let mut block = new_block(&op, &input)?;
     block.metrics = metrics;
     let description = input.description.as_deref().unwrap_or("Credits granted");

@@ -6,18 +6,13 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use domain::{
-    amount::Credits,
-    customer::Terms,
-    id::{CustomerId, TenantId},
-    ledger::Account,
-};
+use domain::{amount::Credits, customer::Terms, id::CustomerId, ledger::Account};
 use futures::{Stream, stream};
 
 use super::{store, view::LedgerLine};
 use crate::{
     App,
-    actor::{Actor, Scope},
+    actor::{Actor, Reach, Scope},
     customer::{self, CustomerRef},
     error::{Error, Result},
     feed::Notices,
@@ -55,12 +50,12 @@ pub async fn watch(
     after: Option<i64>,
 ) -> Result<impl Stream<Item = Result<BalanceUpdate>> + use<>> {
     actor.require(Scope::CreditRead)?;
-    let customer = customer::resolve(app.db().reader(), actor.tenant, who).await?;
+    let customer = customer::resolve(app.db().reader(), actor.reach(), who).await?;
     let watcher = Watcher {
         // Before the first read, so that a change in between is noticed.
         notices: app.feed().watch(customer),
         app: app.clone(),
-        tenant: actor.tenant,
+        reach: actor.reach(),
         customer,
         sent: after,
         revision: None,
@@ -74,7 +69,7 @@ pub async fn watch(
 
 struct Watcher {
     app: App,
-    tenant: TenantId,
+    reach: Reach,
     customer: CustomerId,
     notices: Notices,
     /// Number of the last entry the client has; `None` before the first.
@@ -105,7 +100,7 @@ impl Watcher {
     /// Reads what came after the last item. Two statements.
     async fn read(&mut self) -> Result<()> {
         let db = self.app.db().reader();
-        let present = store::present(db, self.tenant, self.customer).await?;
+        let present = store::present(db, self.reach, self.customer).await?;
         let (account, terms, revision) =
             present.ok_or_else(|| Error::Internal(format!("{} has no account", self.customer)))?;
         let terms_changed = self.revision != Some(revision);

@@ -37,7 +37,7 @@ pub(crate) use self::{
 };
 use crate::{
     App,
-    actor::{Actor, Scope},
+    actor::{Actor, Reach, Scope},
     catalog,
     customer::{self, CustomerRef},
     error::Result,
@@ -89,13 +89,13 @@ fn check_description(description: Option<&str>) -> Result<()> {
 }
 
 /// Locks an account and reads its totals and terms.
-async fn lock(op: &mut Op, tenant: TenantId, customer: CustomerId) -> Result<(Account, Terms)> {
+async fn lock(op: &mut Op, reach: Reach, customer: CustomerId) -> Result<(Account, Terms)> {
     let who = CustomerRef::Id(customer);
     let account = op
-        .lock_account(tenant, customer)
+        .lock_account(reach.tenant(), customer)
         .await?
         .ok_or_else(|| who.unknown())?;
-    let row = customer::find(op.tx(), tenant, &who)
+    let row = customer::find(op.tx(), reach, &who)
         .await?
         .ok_or_else(|| who.unknown())?;
     Ok((Account::from(&account), Terms::try_from(&row)?))
@@ -104,10 +104,10 @@ async fn lock(op: &mut Op, tenant: TenantId, customer: CustomerId) -> Result<(Ac
 /// The totals and terms of one customer.
 pub(crate) async fn standing(
     db: &impl ConnectionTrait,
-    tenant: TenantId,
+    reach: Reach,
     customer: CustomerId,
 ) -> Result<Option<(Account, Terms)>> {
-    Ok(store::present(db, tenant, customer)
+    Ok(store::present(db, reach, customer)
         .await?
         .map(|(account, terms, _)| (account, terms)))
 }
@@ -155,7 +155,7 @@ pub async fn balances(
     customers: &[CustomerId],
 ) -> Result<HashMap<CustomerId, Balance>> {
     actor.require(Scope::CreditRead)?;
-    store::balances(app.db().reader(), actor.tenant, customers, app.now()).await
+    store::balances(app.db().reader(), actor.reach(), customers, app.now()).await
 }
 
 /// A customer's blocks: first those that can still be used, in the order in which they will burn, then the others.
@@ -169,7 +169,7 @@ pub async fn blocks(
     page: Page<BlockId>,
 ) -> Result<Slice<BlockView>> {
     actor.require(Scope::CreditRead)?;
-    let all = store::blocks_in_order(app.db().reader(), actor.tenant, customer, app.now()).await?;
+    let all = store::blocks_in_order(app.db().reader(), actor.reach(), customer, app.now()).await?;
     page.cut(all, |view| view.block.id)
 }
 
@@ -179,7 +179,7 @@ pub async fn blocks(
 /// The scope is missing.
 pub async fn block(app: &App, actor: &Actor, id: BlockId) -> Result<Option<BlockView>> {
     actor.require(Scope::CreditRead)?;
-    store::get_block(app.db().reader(), actor.tenant, id).await
+    store::get_block(app.db().reader(), actor.reach(), id).await
 }
 
 /// A customer's ledger, newest first.
@@ -193,7 +193,7 @@ pub async fn ledger(
     page: Page<i64>,
 ) -> Result<Slice<LedgerLine>> {
     actor.require(Scope::CreditRead)?;
-    store::ledger(app.db().reader(), actor.tenant, customer, page).await
+    store::ledger(app.db().reader(), actor.reach(), customer, page).await
 }
 
 /// Everything behind one line of a ledger: the block, the price version, the position in the tiers, and the first events.
@@ -204,11 +204,11 @@ pub async fn explain(app: &App, actor: &Actor, id: EntryId) -> Result<Option<Exp
     actor.require(Scope::CreditRead)?;
     actor.require(Scope::UsageRead)?;
     let db = app.db().reader();
-    let Some(line) = store::entry(db, actor.tenant, id).await? else {
+    let Some(line) = store::entry(db, actor.reach(), id).await? else {
         return Ok(None);
     };
     let block = match line.block {
-        Some(block) => store::get_block(db, actor.tenant, block).await?,
+        Some(block) => store::get_block(db, actor.reach(), block).await?,
         None => None,
     };
     let (rule, events) = match &line.usage {
@@ -219,7 +219,7 @@ pub async fn explain(app: &App, actor: &Actor, id: EntryId) -> Result<Option<Exp
             };
             (
                 rule,
-                usage::events_of(db, actor.tenant, id.customer, cause).await?,
+                usage::events_of(db, actor.reach(), id.customer, cause).await?,
             )
         }
         None => (None, Vec::new()),
@@ -238,5 +238,5 @@ pub async fn explain(app: &App, actor: &Actor, id: EntryId) -> Result<Option<Exp
 /// The scope is missing.
 pub async fn entry(app: &App, actor: &Actor, id: EntryId) -> Result<Option<LedgerLine>> {
     actor.require(Scope::CreditRead)?;
-    store::entry(app.db().reader(), actor.tenant, id).await
+    store::entry(app.db().reader(), actor.reach(), id).await
 }

@@ -26,6 +26,7 @@ use super::{
     view::{Balance, BlockView, LedgerLine},
 };
 use crate::{
+    actor::Reach,
     catalog,
     error::{Error, Result},
     op::Op,
@@ -216,11 +217,11 @@ pub(crate) async fn open_blocks(db: &impl ConnectionTrait, customer: CustomerId)
 
 pub(super) async fn owner(
     db: &impl ConnectionTrait,
-    tenant: TenantId,
+    reach: Reach,
     id: BlockId,
 ) -> Result<Option<CustomerId>> {
     let row = block::Entity::find_by_id(id.0)
-        .filter(block::Column::TenantId.eq(tenant.0))
+        .filter(reach.condition(block::Column::TenantId, block::Column::CustomerId))
         .one(db)
         .await?;
     Ok(row.map(|row| CustomerId(row.customer_id)))
@@ -228,31 +229,31 @@ pub(super) async fn owner(
 
 pub(super) async fn get_block(
     db: &impl ConnectionTrait,
-    tenant: TenantId,
+    reach: Reach,
     id: BlockId,
 ) -> Result<Option<BlockView>> {
     let row = block::Entity::find_by_id(id.0)
-        .filter(block::Column::TenantId.eq(tenant.0))
+        .filter(reach.condition(block::Column::TenantId, block::Column::CustomerId))
         .one(db)
         .await?;
-    Ok(views(db, tenant, row.into_iter().collect()).await?.pop())
+    Ok(views(db, reach.tenant(), row.into_iter().collect()).await?.pop())
 }
 
 pub(super) async fn blocks_in_order(
     db: &impl ConnectionTrait,
-    tenant: TenantId,
+    reach: Reach,
     customer: CustomerId,
     now: Timestamp,
 ) -> Result<Vec<BlockView>> {
     let rows = block::Entity::find()
-        .filter(block::Column::TenantId.eq(tenant.0))
+        .filter(reach.condition(block::Column::TenantId, block::Column::CustomerId))
         .filter(block::Column::CustomerId.eq(customer.0))
         .order_by_desc(Expr::col(block::Column::Remaining).gt(0))
         .order_by_desc(block::Column::Id)
         .limit(MAX_BLOCKS)
         .all(db)
         .await?;
-    let mut blocks = views(db, tenant, rows).await?;
+    let mut blocks = views(db, reach.tenant(), rows).await?;
     blocks.sort_by_cached_key(|view| {
         let usable = view.block.is_open_at(now) && view.block.remaining.is_positive();
         (!usable, rank(&view.block))
@@ -397,7 +398,7 @@ pub(super) async fn pending_count(db: &impl ConnectionTrait, customer: CustomerI
 
 pub(super) async fn balances(
     db: &impl ConnectionTrait,
-    tenant: TenantId,
+    reach: Reach,
     customers: &[CustomerId],
     now: Timestamp,
 ) -> Result<HashMap<CustomerId, Balance>> {
@@ -405,7 +406,7 @@ pub(super) async fn balances(
     let pending = pending_counts(db, customers).await?;
     let ids = || customers.iter().map(|customer| customer.0);
     let rows = customer::Entity::find()
-        .filter(customer::Column::TenantId.eq(tenant.0))
+        .filter(reach.condition(customer::Column::TenantId, customer::Column::Id))
         .filter(customer::Column::Id.is_in(ids()))
         .all(db)
         .await?;
@@ -448,7 +449,7 @@ async fn pending_counts(db: &impl ConnectionTrait, customers: &[CustomerId]) -> 
 /// The present totals and terms of one customer, with the number of its latest change.
 pub(super) async fn present(
     db: &impl ConnectionTrait,
-    tenant: TenantId,
+    reach: Reach,
     id: CustomerId,
 ) -> Result<Option<(Account, Terms, i64)>> {
     // One statement, so that totals and terms are of the same moment.
@@ -457,7 +458,7 @@ pub(super) async fn present(
         .to(account::Column::CustomerId)
         .into();
     let found = customer::Entity::find_by_id(id.0)
-        .filter(customer::Column::TenantId.eq(tenant.0))
+        .filter(reach.condition(customer::Column::TenantId, customer::Column::Id))
         .join(JoinType::InnerJoin, account)
         .select_also(account::Entity)
         .one(db)
@@ -491,12 +492,12 @@ pub(super) async fn entries_after(
 
 pub(super) async fn ledger(
     db: &impl ConnectionTrait,
-    tenant: TenantId,
+    reach: Reach,
     customer: CustomerId,
     page: Page<i64>,
 ) -> Result<Slice<LedgerLine>> {
     let all = ledger_entry::Entity::find()
-        .filter(ledger_entry::Column::TenantId.eq(tenant.0))
+        .filter(reach.condition(ledger_entry::Column::TenantId, ledger_entry::Column::CustomerId))
         .filter(ledger_entry::Column::CustomerId.eq(customer.0));
     let mut newest_first = ordered(all, ledger_entry::Column::Sequence);
     newest_first.desc();
@@ -505,11 +506,11 @@ pub(super) async fn ledger(
 
 pub(super) async fn entry(
     db: &impl ConnectionTrait,
-    tenant: TenantId,
+    reach: Reach,
     id: EntryId,
 ) -> Result<Option<LedgerLine>> {
     ledger_entry::Entity::find_by_id((id.customer.0, id.sequence))
-        .filter(ledger_entry::Column::TenantId.eq(tenant.0))
+        .filter(reach.condition(ledger_entry::Column::TenantId, ledger_entry::Column::CustomerId))
         .one(db)
         .await?
         .map(line)

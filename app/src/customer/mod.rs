@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use domain::{
     amount::Credits,
     customer::{AtZero, Settlement, Terms},
-    id::{CustomerId, TenantId},
+    id::CustomerId,
     rejection::{Rejection, RejectionCode},
 };
 use sea_orm::ConnectionTrait;
@@ -20,7 +20,7 @@ pub use self::view::{Customer, InvoiceAddress};
 use crate::{
     App,
     access::check_name,
-    actor::{Actor, Scope},
+    actor::{Actor, Reach, Scope},
     error::Result,
     idempotency::{Claim, Once, claim},
     op::Op,
@@ -147,7 +147,7 @@ pub struct UpdateCustomer {
 /// No such customer, a field that is malformed, or a change of settlement while the customer's usage is parked.
 pub async fn update(app: &App, actor: &Actor, who: &CustomerRef, input: UpdateCustomer) -> Result<Customer> {
     actor.require(Scope::CustomerWrite)?;
-    let row = find(app.db().reader(), actor.tenant, who).await?;
+    let row = find(app.db().reader(), actor.reach(), who).await?;
     let present = Customer::try_from(row.ok_or_else(|| who.unknown())?)?;
     let id = present.id;
     if input
@@ -160,7 +160,7 @@ pub async fn update(app: &App, actor: &Actor, who: &CustomerRef, input: UpdateCu
     let mut op = Op::begin(app).await?;
     // Terms decide how credits move, so they change under the same lock as the credits.
     op.lock_account(actor.tenant, id).await?;
-    let row = find(op.tx(), actor.tenant, &CustomerRef::Id(id)).await?;
+    let row = find(op.tx(), actor.reach(), &CustomerRef::Id(id)).await?;
     let mut customer =
         Customer::try_from(row.ok_or_else(|| Rejection::not_found("customerId", "customer"))?)?;
     apply(&mut customer, input)?;
@@ -201,17 +201,17 @@ fn apply(customer: &mut Customer, input: UpdateCustomer) -> Result<()> {
 /// The scope is missing.
 pub async fn customer(app: &App, actor: &Actor, who: &CustomerRef) -> Result<Option<Customer>> {
     actor.require(Scope::CustomerRead)?;
-    let row = find(app.db().reader(), actor.tenant, who).await?;
+    let row = find(app.db().reader(), actor.reach(), who).await?;
     Ok(row.map(Customer::try_from).transpose()?)
 }
 
 /// The tenant's customers, oldest first.
 ///
 /// # Errors
-/// The scope is missing.
+/// The scope is missing, or the credential is a token of one customer.
 pub async fn customers(app: &App, actor: &Actor, page: Page<CustomerId>) -> Result<Slice<Customer>> {
-    actor.require(Scope::CustomerRead)?;
-    Ok(store::list(app.db().reader(), actor.tenant, page)
+    actor.require_for_all(Scope::CustomerRead)?;
+    Ok(store::list(app.db().reader(), actor.reach(), page)
         .await?
         .try_map(Customer::try_from)?)
 }
@@ -219,13 +219,13 @@ pub async fn customers(app: &App, actor: &Actor, page: Page<CustomerId>) -> Resu
 /// The id of a customer.
 ///
 /// # Errors
-/// No such customer, blaming the field by which it was named.
+/// No such customer within reach, blaming the field by which it was named.
 pub(crate) async fn resolve(
     db: &impl ConnectionTrait,
-    tenant: TenantId,
+    reach: Reach,
     who: &CustomerRef,
 ) -> Result<CustomerId> {
-    let row = find(db, tenant, who).await?;
+    let row = find(db, reach, who).await?;
     Ok(CustomerId(row.ok_or_else(|| who.unknown())?.id))
 }
 

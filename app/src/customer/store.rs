@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::{Customer, CustomerRef, Place, shard_of};
 use crate::{
+    actor::Reach,
     error::Result,
     op::Op,
     page::{Page, Slice, ordered},
@@ -88,10 +89,10 @@ fn row(customer: &Customer) -> Result<customer::ActiveModel> {
     })
 }
 
-/// One customer of a tenant.
+/// One customer within reach.
 pub(crate) async fn find(
     db: &impl ConnectionTrait,
-    tenant: TenantId,
+    reach: Reach,
     who: &CustomerRef,
 ) -> Result<Option<customer::Model>> {
     let named = match who {
@@ -100,7 +101,7 @@ pub(crate) async fn find(
         CustomerRef::External(id) => customer::Column::ExternalId.eq(id.as_str()),
     };
     Ok(customer::Entity::find()
-        .filter(customer::Column::TenantId.eq(tenant.0))
+        .filter(reach.condition(customer::Column::TenantId, customer::Column::Id))
         .filter(named)
         .one(db)
         .await?)
@@ -108,10 +109,11 @@ pub(crate) async fn find(
 
 pub(super) async fn list(
     db: &impl ConnectionTrait,
-    tenant: TenantId,
+    reach: Reach,
     page: Page<CustomerId>,
 ) -> Result<Slice<customer::Model>> {
-    let all = customer::Entity::find().filter(customer::Column::TenantId.eq(tenant.0));
+    let all =
+        customer::Entity::find().filter(reach.condition(customer::Column::TenantId, customer::Column::Id));
     page.map(|id| id.0)
         .read(ordered(all, customer::Column::Id), db)
         .await

@@ -61,14 +61,14 @@ pub async fn check(app: &App, actor: &Actor, question: Check) -> Result<Entitlem
     }
     let now = app.now();
     let db = app.db().reader();
-    let customer = customer::resolve(db, actor.tenant, &question.customer).await?;
+    let customer = customer::resolve(db, actor.reach(), &question.customer).await?;
     let keys = std::slice::from_ref(&question.metric_key);
     let metric: MetricId = catalog::metric_ids_in(db, actor.tenant, keys, "metricKey").await?[0];
     let book = catalog::rule_book_in(db, &[metric]).await?;
     let rule = book
         .get(&metric)
         .and_then(|metric| select(&metric.rules, &question.properties, now, now));
-    let (account, terms) = credit::standing(db, actor.tenant, customer)
+    let (account, terms) = credit::standing(db, actor.reach(), customer)
         .await?
         .ok_or_else(|| Error::Internal(format!("{customer} has no account")))?;
     let blocks = credit::open_blocks(db, customer).await?;

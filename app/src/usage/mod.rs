@@ -43,7 +43,7 @@ pub use self::{
 };
 use crate::{
     App,
-    actor::{Actor, Scope},
+    actor::{Actor, Reach, Scope},
     catalog,
     customer::CustomerRef,
     error::Result,
@@ -111,7 +111,7 @@ pub async fn record(app: &App, actor: &Actor, events: Vec<NewEvent>, age: Age) -
     let mut prepared = Vec::with_capacity(events.len());
     let mut places = Vec::with_capacity(events.len());
     for (index, event) in events.into_iter().enumerate() {
-        match prepare(actor.tenant, &known, event, now, max_age) {
+        match prepare(actor.reach(), &known, event, now, max_age) {
             Ok(event) => {
                 prepared.push(event);
                 places.push(index);
@@ -130,7 +130,7 @@ pub async fn record(app: &App, actor: &Actor, events: Vec<NewEvent>, age: Age) -
 
 /// Checks one event.
 fn prepare(
-    tenant: TenantId,
+    reach: Reach,
     known: &Known,
     event: NewEvent,
     now: Timestamp,
@@ -143,6 +143,7 @@ fn prepare(
         .customer
         .as_ref()
         .and_then(|who| known.customer(who))
+        .filter(|place| reach.admits(place.customer))
         .ok_or(Refusal::UnknownCustomer)?;
     let metric = known.metric(&event.metric_key)?;
     let units: Quantity = event.units.parse().map_err(|_| Refusal::InvalidUnits)?;
@@ -155,7 +156,7 @@ fn prepare(
     let properties = parse_properties(event.properties)?;
     let fingerprint = fingerprint(place.customer, metric, units, event.occurred_at, &properties);
     Ok(Prepared {
-        tenant,
+        tenant: reach.tenant(),
         customer: place.customer,
         shard: place.shard,
         metric,
@@ -220,7 +221,7 @@ fn fingerprint(
 /// The scope is missing.
 pub async fn event(app: &App, actor: &Actor, key: &str) -> Result<Option<UsageEvent>> {
     actor.require(Scope::UsageRead)?;
-    store::event_by_key(app.db().reader(), actor.tenant, key).await
+    store::event_by_key(app.db().reader(), actor.reach(), key).await
 }
 
 /// One event by id.
@@ -229,7 +230,7 @@ pub async fn event(app: &App, actor: &Actor, key: &str) -> Result<Option<UsageEv
 /// The scope is missing.
 pub async fn event_by_id(app: &App, actor: &Actor, id: EventId) -> Result<Option<UsageEvent>> {
     actor.require(Scope::UsageRead)?;
-    store::event_by_id(app.db().reader(), actor.tenant, id).await
+    store::event_by_id(app.db().reader(), actor.reach(), id).await
 }
 
 /// A customer's events, latest first.
@@ -243,7 +244,7 @@ pub async fn events(
     page: Page<(Timestamp, EventId)>,
 ) -> Result<Slice<UsageEvent>> {
     actor.require(Scope::UsageRead)?;
-    store::events(app.db().reader(), actor.tenant, customer, page).await
+    store::events(app.db().reader(), actor.reach(), customer, page).await
 }
 
 /// Which usage to sum up.
@@ -276,7 +277,9 @@ pub async fn summary(
     }
     let db = app.db().reader();
     let whole = request.from.is_none() && request.to.is_none() && request.group_by != GroupBy::Day;
-    let lines = if whole {
+    let lines = if !actor.reach().admits(customer) {
+        Vec::new()
+    } else if whole {
         store::summary_of_counters(db, actor.tenant, customer, request.group_by).await?
     } else {
         store::summary_of_events(db, actor.tenant, customer, request).await?
@@ -311,11 +314,11 @@ pub(crate) async fn is_waiting(
 /// The first events behind a ledger entry.
 pub(crate) async fn events_of(
     db: &impl ConnectionTrait,
-    tenant: TenantId,
+    reach: Reach,
     customer: CustomerId,
     cause: &UsageCause,
 ) -> Result<Vec<UsageEvent>> {
-    store::events_between(db, tenant, customer, cause).await
+    store::events_between(db, reach, customer, cause).await
 }
 
 /// The keys of the metrics of events, for views.

@@ -28,6 +28,7 @@ use super::{
     view::{Rating, SummaryLine, UsageEvent},
 };
 use crate::{
+    actor::Reach,
     error::{Error, Result},
     op::Op,
     page::{Page, Slice, ordered},
@@ -421,38 +422,38 @@ pub(super) async fn mark_voided(op: &Op, id: EventId) -> Result<()> {
 
 pub(super) async fn event_by_key(
     db: &impl ConnectionTrait,
-    tenant: TenantId,
+    reach: Reach,
     key: &str,
 ) -> Result<Option<UsageEvent>> {
     if !is_storable(key) {
         return Ok(None);
     }
-    let row = of_tenant(tenant)
+    let row = within(reach)
         .filter(usage_event::Column::Key.eq(key))
         .one(db)
         .await?;
-    Ok(views(db, tenant, row.into_iter().collect()).await?.pop())
+    Ok(views(db, reach.tenant(), row.into_iter().collect()).await?.pop())
 }
 
 pub(super) async fn event_by_id(
     db: &impl ConnectionTrait,
-    tenant: TenantId,
+    reach: Reach,
     id: EventId,
 ) -> Result<Option<UsageEvent>> {
-    let row = of_tenant(tenant)
+    let row = within(reach)
         .filter(usage_event::Column::Id.eq(id.0))
         .one(db)
         .await?;
-    Ok(views(db, tenant, row.into_iter().collect()).await?.pop())
+    Ok(views(db, reach.tenant(), row.into_iter().collect()).await?.pop())
 }
 
 pub(super) async fn events(
     db: &impl ConnectionTrait,
-    tenant: TenantId,
+    reach: Reach,
     customer: CustomerId,
     page: Page<(Timestamp, EventId)>,
 ) -> Result<Slice<UsageEvent>> {
-    let all = of_tenant(tenant).filter(usage_event::Column::CustomerId.eq(customer.0));
+    let all = within(reach).filter(usage_event::Column::CustomerId.eq(customer.0));
     let mut latest_first = ordered(all, (usage_event::Column::OccurredAt, usage_event::Column::Id));
     latest_first.desc();
     let slice = page
@@ -461,7 +462,7 @@ pub(super) async fn events(
         .await?;
     let (has_previous, has_next) = (slice.has_previous, slice.has_next);
     Ok(Slice {
-        items: views(db, tenant, slice.items).await?,
+        items: views(db, reach.tenant(), slice.items).await?,
         has_previous,
         has_next,
     })
@@ -470,11 +471,11 @@ pub(super) async fn events(
 /// The first events of the batch behind a ledger entry: those of its customer, metric and rule between its first and last.
 pub(super) async fn events_between(
     db: &impl ConnectionTrait,
-    tenant: TenantId,
+    reach: Reach,
     customer: CustomerId,
     cause: &UsageCause,
 ) -> Result<Vec<UsageEvent>> {
-    let mut batch = of_tenant(tenant)
+    let mut batch = within(reach)
         .filter(usage_event::Column::Id.between(cause.first_event.0, cause.last_event.0))
         .filter(usage_event::Column::CustomerId.eq(customer.0))
         .filter(usage_event::Column::MetricId.eq(cause.metric.0))
@@ -488,11 +489,12 @@ pub(super) async fn events_between(
         .limit(MAX_EXPLAINED_EVENTS)
         .all(db)
         .await?;
-    views(db, tenant, rows).await
+    views(db, reach.tenant(), rows).await
 }
 
-fn of_tenant(tenant: TenantId) -> sea_orm::Select<usage_event::Entity> {
-    usage_event::Entity::find().filter(usage_event::Column::TenantId.eq(tenant.0))
+fn within(reach: Reach) -> sea_orm::Select<usage_event::Entity> {
+    usage_event::Entity::find()
+        .filter(reach.condition(usage_event::Column::TenantId, usage_event::Column::CustomerId))
 }
 
 /// Events together with the keys of their metrics.

@@ -72,7 +72,7 @@ pub async fn void(app: &App, actor: &Actor, input: VoidUsage, key: &str) -> Resu
     if let Claim::Replay(known) = claim(&op, actor.tenant, "voidUsage", key, &input).await? {
         return Ok(known);
     }
-    let seen = store::event_by_key(op.tx(), actor.tenant, &input.event_key).await?;
+    let seen = store::event_by_key(op.tx(), actor.reach(), &input.event_key).await?;
     op.abandon().await?;
     let customer = seen.ok_or_else(unknown)?.customer;
     let parked_now = settle_first(app, customer).await?;
@@ -86,7 +86,7 @@ pub async fn void(app: &App, actor: &Actor, input: VoidUsage, key: &str) -> Resu
         .await?
         .ok_or_else(unknown)?;
     // Read under the lock: what was seen before may have changed.
-    let event = store::event_by_key(op.tx(), actor.tenant, &input.event_key)
+    let event = store::event_by_key(op.tx(), actor.reach(), &input.event_key)
         .await?
         .ok_or_else(unknown)?;
     let voided = match (event.state, event.rating.clone()) {
