@@ -122,6 +122,37 @@ pub(crate) const DEFAULT_CONCURRENCY: u16 = 4;
 pub(crate) enum KeysCommand {
     /// Make a key and print its secret, this once, on standard output
     Create(CreateKeyArgs),
+    /// Give a key a new secret and print it, this once, on standard output
+    ///
+    /// The old secret stays good for the overlap, so that whoever uses it can change over without a gap.
+    Rotate(RotateKeyArgs),
+    /// Revoke a key and with it the customer tokens it made
+    Revoke(RevokeKeyArgs),
+}
+
+/// The key to give a new secret.
+#[derive(Args)]
+pub(crate) struct RotateKeyArgs {
+    /// The key, such as `key_01…`: shown when it was made, and by the query `apiKeys`
+    #[arg(value_name = "KEY")]
+    pub(crate) id: String,
+    /// Tenant the key is of
+    #[arg(long, value_name = "NAME", default_value = app::access::DEFAULT_TENANT)]
+    pub(crate) tenant: String,
+    /// How long the old secret stays good, in seconds, at most 7 days
+    #[arg(long, value_name = "SECONDS", default_value_t = app::access::DEFAULT_OVERLAP)]
+    pub(crate) overlap_seconds: i64,
+}
+
+/// The key to revoke.
+#[derive(Args)]
+pub(crate) struct RevokeKeyArgs {
+    /// The key, such as `key_01…`: shown when it was made, and by the query `apiKeys`
+    #[arg(value_name = "KEY")]
+    pub(crate) id: String,
+    /// Tenant the key is of
+    #[arg(long, value_name = "NAME", default_value = app::access::DEFAULT_TENANT)]
+    pub(crate) tenant: String,
 }
 
 /// The key to make.

@@ -58,6 +58,12 @@ async fn run(cli: Cli) -> Outcome<ExitCode> {
         Command::Keys {
             command: KeysCommand::Create(args),
         } => shutdown::or_interrupted(&stop, keys::create(&config, args)).await,
+        Command::Keys {
+            command: KeysCommand::Rotate(args),
+        } => shutdown::or_interrupted(&stop, keys::rotate(&config, args)).await,
+        Command::Keys {
+            command: KeysCommand::Revoke(args),
+        } => shutdown::or_interrupted(&stop, keys::revoke(&config, args)).await,
         Command::Import {
             command: ImportCommand::Usage(args),
         } => import::run(&config, args, &stop).await,

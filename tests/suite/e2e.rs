@@ -17,7 +17,7 @@
 
 mod client;
 mod command;
-mod contract;
+pub mod contract;
 mod crash;
 mod first_path;
 mod import;

@@ -8,7 +8,9 @@
 //! | module | what is promised |
 //! |---|---|
 //! | [`access`] | keys, scopes, tenants that do not exist for each other |
+//! | [`access_tokens`] | tokens of single customers, new secrets for old keys |
 //! | [`access_ending`] | open streams end with the credential they were opened with |
+//! | [`authorisation`] | every field, by every kind of credential, about own and foreign things |
 //! | [`catalog`] | metrics, versions of prices, previews |
 //! | [`customer`] | customers and their terms |
 //! | [`credit`] | grants, burn order, expiry, revocation, adjustments, the ledger |
@@ -48,7 +50,9 @@ macro_rules! on_both {
 
 mod access;
 mod access_ending;
+mod access_tokens;
 mod audit;
+mod authorisation;
 mod catalog;
 mod credit;
 mod customer;

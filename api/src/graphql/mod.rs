@@ -12,6 +12,7 @@ mod node;
 mod page;
 mod payload;
 mod scalar;
+mod token;
 mod usage;
 
 use app::{Actor, App};
@@ -45,6 +46,7 @@ pub struct Query(
 #[derive(MergedObject, Default)]
 pub struct Mutation(
     access::AccessMutation,
+    token::TokenMutation,
     catalog::CatalogMutation,
     customer::CustomerMutation,
     credit::CreditMutation,
