@@ -12,6 +12,7 @@
 //! | `/healthz` | the process answers |
 
 mod auth;
+mod document;
 mod graphql;
 mod guard;
 mod http;

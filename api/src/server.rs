@@ -6,7 +6,7 @@ use app::App;
 use async_graphql::http::GraphiQLSource;
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, State},
+    extract::State,
     response::{Html, IntoResponse},
     routing::{any, get, post},
 };
@@ -15,12 +15,11 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
+    document::Documents,
     graphql::{self, TallygateSchema},
     http, sse, websocket,
 };
 
-/// Largest request body: 1,000 events with properties fit.
-const MAX_BODY: usize = 1024 * 1024;
 /// How long open requests may take to finish after the stop.
 const GRACE: Duration = Duration::from_secs(20);
 
@@ -37,6 +36,7 @@ pub struct Options {
 pub(crate) struct Service {
     pub(crate) app: App,
     pub(crate) schema: TallygateSchema,
+    pub(crate) documents: Documents,
     pub(crate) options: Options,
     pub(crate) stop: CancellationToken,
 }
@@ -55,6 +55,7 @@ pub async fn serve(
     let service = Arc::new(Service {
         app,
         schema,
+        documents: Documents::default(),
         options,
         stop: stop.clone(),
     });
@@ -71,15 +72,14 @@ pub async fn serve(
 
 fn routes(service: Arc<Service>) -> Router {
     let mut router = Router::new()
-        .route("/graphql", post(http::post).get(http::get))
-        .route("/graphql/stream", post(sse::post).get(sse::get))
+        .route("/graphql", post(http::serve).get(http::serve))
+        .route("/graphql/stream", post(sse::serve).get(sse::serve))
         .route("/graphql/ws", any(websocket::upgrade))
         .route("/healthz", get(|| async { "ok" }));
     if service.options.dev {
         router = router.route("/graphiql", get(graphiql)).route("/", get(graphiql));
     }
     router
-        .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(CatchPanicLayer::custom(|_| http::internal().into_response()))
         .with_state(service)
 }

@@ -102,9 +102,17 @@ pub(crate) fn top_level(error: impl Borrow<Error>) -> async_graphql::Error {
     }
 }
 
+/// Longest message of an error, in bytes: some repeat what the caller sent.
+const MAX_MESSAGE: usize = 500;
+
 /// Gives an error its code, whether trying again helps, and the request's id, as far as they are missing.
 pub(crate) fn complete(error: &mut ServerError, request_id: &str) {
     let executed = !error.path.is_empty();
+    if error.message.len() > MAX_MESSAGE {
+        error
+            .message
+            .truncate(error.message.floor_char_boundary(MAX_MESSAGE));
+    }
     let extensions = error.extensions.get_or_insert_with(ErrorExtensionValues::default);
     if extensions.get("code").is_none() {
         // What the library refuses by itself: a value that does not fit its type, or a document that does not fit the schema.
