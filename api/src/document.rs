@@ -14,7 +14,10 @@ use async_graphql::{
 };
 use quick_cache::{Weighter, sync::Cache};
 
-use crate::guard::{self, Refused, Room};
+use crate::{
+    guard::{self, Refused, Room},
+    lane::Plan,
+};
 
 /// Memory that known documents may take, in bytes, as far as it can be estimated.
 const MAX_BYTES: u64 = 32 * 1024 * 1024;
@@ -106,9 +109,13 @@ impl Class {
 pub(crate) struct Prepared {
     /// Parsed. Executing takes a copy; names are shared.
     pub(crate) document: ExecutableDocument,
+    /// Fields and values of its operations, fragments expanded.
+    pub(crate) nodes: u32,
     /// How long it is, in nodes of its text.
     steps: u32,
     operations: Vec<Operation>,
+    /// How the typed lane answers it, if it can.
+    pub(crate) plan: Option<Plan>,
 }
 
 /// One operation of a document.
@@ -133,8 +140,10 @@ impl Prepared {
             .map(|(name, operation)| Operation::new(&document, name, &operation.node))
             .collect();
         Ok(Self {
+            nodes: shape.nodes,
             steps: shape.steps,
             operations,
+            plan: Plan::of(&document),
             document,
         })
     }

@@ -12,6 +12,7 @@ pub(crate) const BAD_USER_INPUT: &str = "BAD_USER_INPUT";
 pub(crate) const GRAPHQL_PARSE_FAILED: &str = "GRAPHQL_PARSE_FAILED";
 pub(crate) const GRAPHQL_VALIDATION_FAILED: &str = "GRAPHQL_VALIDATION_FAILED";
 pub(crate) const QUERY_TOO_COMPLEX: &str = "QUERY_TOO_COMPLEX";
+pub(crate) const RATE_LIMITED: &str = "RATE_LIMITED";
 pub(crate) const SERVICE_UNAVAILABLE: &str = "SERVICE_UNAVAILABLE";
 pub(crate) const INTERNAL: &str = "INTERNAL";
 
@@ -127,7 +128,10 @@ pub(crate) fn complete(error: &mut ServerError, request_id: &str) {
         extensions.set("code", code);
     }
     if extensions.get("retryable").is_none() {
-        let retryable = extensions.get("code") == Some(&Value::from(SERVICE_UNAVAILABLE));
+        let code = extensions.get("code");
+        let retryable = [SERVICE_UNAVAILABLE, RATE_LIMITED]
+            .iter()
+            .any(|passing| code == Some(&Value::from(*passing)));
         extensions.set("retryable", retryable);
     }
     extensions.set("requestId", request_id);

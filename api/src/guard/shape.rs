@@ -33,7 +33,6 @@ const HARMLESS: [&str; 5] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape {
     /// Fields, spreads, arguments and values of all operations, fragments expanded.
-    #[allow(dead_code, reason = "read by tests")]
     pub(crate) nodes: u32,
     /// Steps that measuring took: bounded by the length of the text, not by what it expands to.
     pub(crate) steps: u32,

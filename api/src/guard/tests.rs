@@ -144,12 +144,12 @@ fn fragment_bombs_are_refused_in_a_number_of_steps_that_is_linear_in_their_lengt
     assert_too_many(&bomb(60), "50 fragments");
     // A fragment is measured once, however often it is spread.
     let spread = format!(
-        "{{ {} }} fragment f on Query {{ {} }}",
+        "{{ x {{ {} }} }} fragment f on Query {{ {} }}",
         "...f ".repeat(30),
         "a ".repeat(30)
     );
     let shape = judge(&spread).unwrap();
-    assert_eq!((shape.nodes, shape.steps), (30 * 31, 60));
+    assert_eq!((shape.nodes, shape.steps), (1 + 30 * 31, 1 + 30 + 30));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use async_graphql::{Response as Answer, ServerError, Value};
+use async_graphql::{Response as Answer, ServerError, Value, value};
 use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -11,7 +11,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::Refusal;
-use crate::graphql::error;
+use crate::{graphql::error, limit::Spent};
 
 const JSON: &str = "application/json";
 const GRAPHQL_JSON: &str = "application/graphql-response+json";
@@ -20,7 +20,7 @@ const MAX_ERRORS: usize = 20;
 /// Largest answer, in bytes. Pages are small; this bounds what many of them within each other can come to.
 const MAX_ANSWER: usize = 5 * 1024 * 1024;
 /// Seconds after which to try again, when nothing better is known.
-pub(crate) const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+const SOON: HeaderValue = HeaderValue::from_static("1");
 
 /// What the caller reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl Media {
 
 /// The reply to a request that is not executed.
 pub(crate) fn reply_refusal(media: Media, refusal: Refusal) -> Response {
-    let mut response = reply(media, refusal.status, refusal.answer());
+    let mut response = reply(media, refusal.status, refusal.answer(), refusal.spent.as_ref());
     let headers = response.headers_mut();
     // Who may not come in, or came the wrong way, is told so in HTTP's own words as well.
     match refusal.status {
@@ -76,16 +76,16 @@ pub(crate) fn reply_refusal(media: Media, refusal: Refusal) -> Response {
         StatusCode::METHOD_NOT_ALLOWED => {
             headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
         }
-        StatusCode::SERVICE_UNAVAILABLE => {
-            headers.insert(header::RETRY_AFTER, RETRY_AFTER);
-        }
         _ => {}
+    }
+    if let Some(seconds) = refusal.retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }
 
 /// The reply to a request that was handed to the schema.
-pub(crate) fn reply_answer(media: Media, answer: Answer) -> Response {
+pub(crate) fn reply_answer(media: Media, answer: Answer, spent: Option<&Spent>) -> Response {
     let status = if !was_executed(&answer) {
         StatusCode::BAD_REQUEST
     } else if is_unavailable(&answer) {
@@ -93,9 +93,9 @@ pub(crate) fn reply_answer(media: Media, answer: Answer) -> Response {
     } else {
         StatusCode::OK
     };
-    let mut response = reply(media, status, answer);
+    let mut response = reply(media, status, answer, spent);
     if status == StatusCode::SERVICE_UNAVAILABLE {
-        response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+        response.headers_mut().insert(header::RETRY_AFTER, SOON);
     }
     response
 }
@@ -119,9 +119,12 @@ fn code_of(error: &ServerError) -> Option<&str> {
 }
 
 /// Writes an answer; every error carries a code, whether trying again helps, and the request's id.
-fn reply(media: Media, status: StatusCode, mut answer: Answer) -> Response {
+fn reply(media: Media, status: StatusCode, mut answer: Answer, spent: Option<&Spent>) -> Response {
     let request_id = request_id();
     complete(&mut answer, &request_id);
+    if let Some(spent) = spent {
+        answer.extensions.insert("cost".to_owned(), cost(spent));
+    }
     // Under plain JSON a GraphQL request that failed is still a well-formed answer; only what was no GraphQL request is a 400.
     let well_formed = answer
         .errors
@@ -138,16 +141,44 @@ fn reply(media: Media, status: StatusCode, mut answer: Answer) -> Response {
         complete(&mut large, &request_id);
         text = json(&large);
     }
-    respond(media, status, &request_id, text)
+    respond(media, status, &request_id, text, spent)
+}
+
+/// Ends the JSON of an answer that is open after its `data`.
+pub(super) fn close(mut json: Vec<u8>, spent: Option<&Spent>) -> Vec<u8> {
+    if let Some(spent) = spent {
+        json.extend_from_slice(b",\"extensions\":{\"cost\":");
+        let _ = serde_json::to_writer(&mut json, &cost(spent));
+        json.push(b'}');
+    }
+    json.push(b'}');
+    json
+}
+
+fn cost(spent: &Spent) -> Value {
+    value!({
+        "requested": spent.requested,
+        "limit": spent.limit,
+        "remaining": spent.remaining,
+    })
 }
 
 /// The response around the JSON of an answer.
-pub(crate) fn respond(media: Media, status: StatusCode, request_id: &str, json: Vec<u8>) -> Response {
+pub(super) fn respond(
+    media: Media,
+    status: StatusCode,
+    request_id: &str,
+    json: Vec<u8>,
+    spent: Option<&Spent>,
+) -> Response {
     let mut response = (status, json).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, media.content_type());
     if let Ok(id) = HeaderValue::from_str(request_id) {
         headers.insert("x-request-id", id);
+    }
+    if let Some(spent) = spent {
+        spent.put_into(headers);
     }
     response
 }

@@ -28,6 +28,13 @@ pub(crate) struct Wire<'a> {
     pub(crate) variables: Option<&'a str>,
 }
 
+impl Wire<'_> {
+    /// How much was sent.
+    pub(crate) fn bytes(&self) -> usize {
+        self.query.len() + self.variables.map_or(0, str::len)
+    }
+}
+
 /// The bytes of a request.
 pub(crate) enum Incoming {
     Post(Bytes),
