@@ -47,7 +47,7 @@ async fn start(config: &Config) -> Outcome<(Node, serve::Door)> {
             options: Options {
                 dev: true,
                 dev_key,
-                limits: api::Limits::default(),
+                limits: config.limits.clone(),
             },
         },
     ))

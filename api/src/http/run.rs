@@ -106,7 +106,7 @@ mod tests {
         }
 
         async fn panics(&self) -> i32 {
-            None.expect("on purpose")
+            "x".parse().expect("on purpose")
         }
 
         async fn slow(&self) -> bool {

@@ -179,7 +179,7 @@ async fn bodies_in_disguise() {
         let client = &server.client;
         const QUERY: &str = r#"{"query":"{ viewer { scopes } }"}"#;
         let utf16: Vec<u8> = QUERY.encode_utf16().flat_map(u16::to_le_bytes).collect();
-        let bom = [b"\xef\xbb\xbf", QUERY.as_bytes()].concat();
+        let bom = [&b"\xef\xbb\xbf"[..], QUERY.as_bytes()].concat();
         for body in [
             utf16,
             bom,
@@ -259,8 +259,8 @@ async fn odd_http() {
                 assert!(!said.contains(word), "{word}: {said}");
             }
         }
-        let preflight = format!("OPTIONS /graphql HTTP/1.1\r\nHost: x\r\nOrigin: https://evil.example\r\nAccess-Control-Request-Method: POST\r\n\r\n");
-        let said = exchange(address, &preflight).await.to_ascii_lowercase();
+        let preflight = "OPTIONS /graphql HTTP/1.1\r\nHost: x\r\nOrigin: https://evil.example\r\nAccess-Control-Request-Method: POST\r\n\r\n";
+        let said = exchange(address, preflight).await.to_ascii_lowercase();
         assert!(!said.contains("access-control-allow-origin"), "{said}");
     })
     .await;
