@@ -26,7 +26,12 @@ Configuration:
   A setting is taken from its flag, else from its environment variable, else from the
   configuration file, else it has its default. An empty variable counts as absent.
   The file is TOML with the keys database_url, listen, bootstrap_key, data_dir, log,
-  postgres_connections, back_date_days and database_wait_seconds; other keys are errors.
+  postgres_connections, back_date_days and database_wait_seconds, and the limits of the listener,
+  which have no flags: max_connections, max_in_flight, header_timeout_seconds, body_timeout_seconds,
+  idle_timeout_seconds, query_timeout_seconds, mutation_timeout_seconds, usage_rate, check_rate,
+  write_rate, read_rate, token_rate (points per second and credential, 0 for no limit),
+  failed_authentications_per_minute and trusted_proxies (addresses or networks, separated by
+  commas, whose X-Forwarded-For is believed); other keys are errors.
 
   TALLYGATE_BOOTSTRAP_KEY (or bootstrap_key in the file; there is no flag, because other users
   of the machine can see flags) is a fixed first key with every scope for the tenant `default`,

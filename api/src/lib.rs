@@ -12,14 +12,20 @@
 //! | `/healthz` | the process answers |
 
 mod auth;
+mod document;
 mod graphql;
 mod guard;
 mod http;
+mod lane;
+mod limit;
+mod listener;
+mod patience;
 mod server;
 mod sse;
 mod websocket;
 
 pub use self::{
     graphql::schema_text,
+    limit::{Limits, Network, RateLimits},
     server::{Options, serve},
 };

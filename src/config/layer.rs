@@ -38,6 +38,20 @@ keys! {
     PostgresConnections "postgres_connections" "TALLYGATE_POSTGRES_CONNECTIONS" Number;
     BackDateDays "back_date_days" "TALLYGATE_BACK_DATE_DAYS" Number;
     DatabaseWaitSeconds "database_wait_seconds" "TALLYGATE_DATABASE_WAIT_SECONDS" Number;
+    MaxConnections "max_connections" "TALLYGATE_MAX_CONNECTIONS" Number;
+    MaxInFlight "max_in_flight" "TALLYGATE_MAX_IN_FLIGHT" Number;
+    HeaderTimeoutSeconds "header_timeout_seconds" "TALLYGATE_HEADER_TIMEOUT_SECONDS" Number;
+    BodyTimeoutSeconds "body_timeout_seconds" "TALLYGATE_BODY_TIMEOUT_SECONDS" Number;
+    IdleTimeoutSeconds "idle_timeout_seconds" "TALLYGATE_IDLE_TIMEOUT_SECONDS" Number;
+    QueryTimeoutSeconds "query_timeout_seconds" "TALLYGATE_QUERY_TIMEOUT_SECONDS" Number;
+    MutationTimeoutSeconds "mutation_timeout_seconds" "TALLYGATE_MUTATION_TIMEOUT_SECONDS" Number;
+    UsageRate "usage_rate" "TALLYGATE_USAGE_RATE" Number;
+    CheckRate "check_rate" "TALLYGATE_CHECK_RATE" Number;
+    WriteRate "write_rate" "TALLYGATE_WRITE_RATE" Number;
+    ReadRate "read_rate" "TALLYGATE_READ_RATE" Number;
+    TokenRate "token_rate" "TALLYGATE_TOKEN_RATE" Number;
+    FailedAuthenticationsPerMinute "failed_authentications_per_minute" "TALLYGATE_FAILED_AUTHENTICATIONS_PER_MINUTE" Number;
+    TrustedProxies "trusted_proxies" "TALLYGATE_TRUSTED_PROXIES" Text;
 }
 
 /// What a value is in files.

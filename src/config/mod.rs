@@ -3,6 +3,7 @@
 //! Every source is first read into a [`Layer`] of plain texts, so that all of them follow the same rules and every complaint
 //! can say where the value came from. A complaint never shows the bootstrap key.
 
+mod door;
 mod layer;
 
 use std::{path::PathBuf, time::Duration};
@@ -54,6 +55,8 @@ pub(crate) struct Config {
     pub(crate) back_date_days: i64,
     /// How long to wait for a database that is down.
     pub(crate) database_wait: Duration,
+    /// How long, how many, how often.
+    pub(crate) limits: api::Limits,
 }
 
 impl Config {
@@ -106,6 +109,7 @@ impl Config {
                 DEFAULT_BACK_DATE_DAYS,
             )?,
             database_wait: Duration::from_secs(wait),
+            limits: door::limits(text)?,
         })
     }
 
@@ -189,6 +193,28 @@ mod tests {
         )
         .unwrap();
         assert_eq!(config.listen, "file:3");
+    }
+
+    #[test]
+    fn limits_of_the_listener_are_settings() {
+        let env = [
+            ("TALLYGATE_QUERY_TIMEOUT_SECONDS", "3"),
+            ("TALLYGATE_USAGE_RATE", "0"),
+            ("TALLYGATE_TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
+        ];
+        let limits = resolve(&Flags::default(), &env, "max_in_flight = 7")
+            .unwrap()
+            .limits;
+        assert_eq!((limits.query, limits.in_flight), (Duration::from_secs(3), 7));
+        assert_eq!((limits.rates.usage, limits.proxies.len()), (0, 2));
+        for (name, bad) in [
+            ("TALLYGATE_MAX_IN_FLIGHT", "0"),
+            ("TALLYGATE_TRUSTED_PROXIES", "proxy.example"),
+            ("TALLYGATE_READ_RATE", "-1"),
+        ] {
+            let complaint = resolve(&Flags::default(), &[(name, bad)], "").err().unwrap();
+            assert!(complaint.contains(name) && complaint.contains(bad), "{complaint}");
+        }
     }
 
     #[test]

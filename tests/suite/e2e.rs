@@ -10,6 +10,7 @@
 //! | [`live`] | balances as they change, over both protocols and across processes |
 //! | [`import`] | a usage trace to the last micro-credit, while workers are killed |
 //! | [`manners`] | how HTTP requests are refused |
+//! | [`hostile`] | requests that mean harm |
 //! | [`scopes`] | what a key may not do |
 //! | [`strangers`] | other tenants do not exist |
 //! | [`command`] | greetings, complaints, exit codes |
@@ -20,6 +21,7 @@ mod command;
 pub mod contract;
 mod crash;
 mod first_path;
+mod hostile;
 mod import;
 mod listener;
 mod live;

@@ -20,6 +20,8 @@
 //! | [`schema`] | migrations, forward and back |
 //! | [`audit`] | the auditor itself finds damage |
 //! | [`simulation`] | random weeks against a model in memory |
+//! | [`door`] | how often, how many, how long |
+//! | [`lane`] | the typed lane answers as the general way does |
 //! | [`e2e`] | the real command over HTTP, WebSocket and server-sent events, killed and stopped |
 
 // A table of cases is as long as the cases are many.
@@ -56,9 +58,11 @@ mod authorisation;
 mod catalog;
 mod credit;
 mod customer;
+mod door;
 mod e2e;
 mod harness;
 mod jobs;
+mod lane;
 mod live;
 mod schema;
 mod simulation;

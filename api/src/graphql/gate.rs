@@ -1,6 +1,6 @@
 //! The gate: may this customer go on?
 
-use app::{error::Result, gate};
+use app::{Actor, App, error::Result, gate};
 use async_graphql::{Context, Enum, ID, Object, SimpleObject};
 use domain::gate::Reason;
 
@@ -56,24 +56,45 @@ impl GateQuery {
         #[graphql(desc = "Facts that a rule may match on.")] properties: Option<Json>,
     ) -> async_graphql::Result<Entitlement> {
         let (app, actor) = caller(ctx)?;
-        let check = || -> Result<gate::Check> {
-            Ok(gate::Check {
-                customer: customer_ref(customer_id, external_customer_id)?,
-                metric_key,
-                units: units.unwrap_or(Decimal("1".to_owned())).quantity("units")?,
-                properties: self::properties(properties, "properties")?,
-            })
+        let asked = Asked {
+            customer_id,
+            external_customer_id,
+            metric_key,
+            units,
+            properties,
         };
-        let answer = gate::check(app, actor, check().map_err(top_level)?)
-            .await
-            .map_err(top_level)?;
-        Ok(Entitlement {
-            allowed: answer.allowed,
-            reason: answer.reason.map(EntitlementReason::from),
-            cost: answer.cost.map(Decimal::from),
-            available: answer.available.map(Decimal::from),
-            affordable_units: answer.affordable_units.map(Decimal::from),
-            as_of: answer.as_of.into(),
-        })
+        answer(app, actor, asked).await
     }
+}
+
+/// A question to the gate as it is asked.
+pub(crate) struct Asked {
+    pub(crate) customer_id: Option<ID>,
+    pub(crate) external_customer_id: Option<String>,
+    pub(crate) metric_key: String,
+    pub(crate) units: Option<Decimal>,
+    pub(crate) properties: Option<Json>,
+}
+
+/// Answers a question.
+pub(crate) async fn answer(app: &App, actor: &Actor, asked: Asked) -> async_graphql::Result<Entitlement> {
+    let check = || -> Result<gate::Check> {
+        Ok(gate::Check {
+            customer: customer_ref(asked.customer_id, asked.external_customer_id)?,
+            metric_key: asked.metric_key,
+            units: asked.units.unwrap_or(Decimal("1".to_owned())).quantity("units")?,
+            properties: self::properties(asked.properties, "properties")?,
+        })
+    };
+    let answer = gate::check(app, actor, check().map_err(top_level)?)
+        .await
+        .map_err(top_level)?;
+    Ok(Entitlement {
+        allowed: answer.allowed,
+        reason: answer.reason.map(EntitlementReason::from),
+        cost: answer.cost.map(Decimal::from),
+        available: answer.available.map(Decimal::from),
+        affordable_units: answer.affordable_units.map(Decimal::from),
+        as_of: answer.as_of.into(),
+    })
 }

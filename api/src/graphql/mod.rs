@@ -5,15 +5,15 @@ mod catalog;
 mod credit;
 mod customer;
 pub(crate) mod error;
-mod gate;
+pub(crate) mod gate;
 mod job;
 mod loader;
 mod node;
 mod page;
 mod payload;
-mod scalar;
+pub(crate) mod scalar;
 mod token;
-mod usage;
+pub(crate) mod usage;
 
 use app::{Actor, App};
 use async_graphql::{

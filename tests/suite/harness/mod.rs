@@ -2,6 +2,7 @@
 
 pub mod auditor;
 pub mod backend;
+pub mod door;
 pub mod naive;
 pub mod post;
 pub mod world;

@@ -93,6 +93,17 @@ impl World {
         }
     }
 
+    /// A key of the tenant with every scope, as it is sent.
+    pub async fn bearer(&self) -> String {
+        let key = format!("bearer-of-{}", uuid::Uuid::now_v7().simple());
+        let name = access::viewer(&self.app, &self.actor).await.unwrap().tenant.name;
+        let tenant = access::tenant(&self.app, &name).await.unwrap();
+        access::ensure_bootstrap_key(&self.app, &tenant, &key)
+            .await
+            .unwrap();
+        key
+    }
+
     pub fn tenant(&self) -> TenantId {
         self.actor.tenant
     }
