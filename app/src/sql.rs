@@ -96,7 +96,17 @@ impl Rows {
         db: &impl ConnectionTrait,
         sql: &str,
     ) -> Result<Vec<E::Model>, DbErr> {
-        let statement = self.statement(db.get_database_backend(), sql, Vec::new());
+        self.select_with::<E>(db, sql, Vec::new()).await
+    }
+
+    /// The same with further values.
+    pub(crate) async fn select_with<E: EntityTrait>(
+        self,
+        db: &impl ConnectionTrait,
+        sql: &str,
+        values: Vec<Value>,
+    ) -> Result<Vec<E::Model>, DbErr> {
+        let statement = self.statement(db.get_database_backend(), sql, values);
         E::find().from_raw_sql(statement).all(db).await
     }
 

@@ -9,6 +9,7 @@
 pub(crate) mod collector;
 pub(crate) mod directory;
 pub(crate) mod drain;
+mod rating;
 mod store;
 mod view;
 mod void;
@@ -259,7 +260,7 @@ pub struct SummaryRequest {
 }
 
 /// Sums up a customer's debited usage: per metric, or per metric and UTC day or month. Without bounds and days it reads
-/// the counts of the cycles, which is what they cost; otherwise it sums the events at the price each had when it was debited.
+/// the counts of the cycles, which is what they cost; otherwise it sums what events came to when they were debited.
 ///
 /// # Errors
 /// The scope is missing, or an end before the beginning.
@@ -282,7 +283,7 @@ pub async fn summary(
     } else if whole {
         store::summary_of_counters(db, actor.tenant, customer, request.group_by).await?
     } else {
-        store::summary_of_events(db, actor.tenant, customer, request).await?
+        store::summary_of_ratings(db, actor.tenant, customer, request).await?
     };
     Ok(Summary {
         from: request.from,

@@ -95,7 +95,10 @@ pub async fn void(app: &App, actor: &Actor, input: VoidUsage, key: &str) -> Resu
             return Err(Rejection::new(RejectionCode::EventAlreadyVoided, "key", message).into());
         }
         (EventState::Pending, _) => {
-            store::forget_pending(&op, shard_of(event.customer), event.id).await?;
+            if !store::forget_pending(&op, shard_of(event.customer), event.id).await? {
+                let problem = format!("{} is neither pending nor rated", event.id);
+                return Err(Error::Internal(problem));
+            }
             Voided {
                 event_key: input.event_key,
                 credits: Credits::ZERO,
@@ -151,12 +154,13 @@ async fn take_back(
         counter: rating.counter,
         // Where a negative cost went to is not where a positive one came from.
         draws: if rating.credits.is_positive() {
-            rating.draws
+            rating.draws.clone()
         } else {
             Draws::default()
         },
     };
     let mut voided = rules::void(&mut state, &usage, op.now())?;
+    store::take_back(op, event, &rating).await?;
     let mut posting = Posting {
         tenant: actor.tenant,
         customer: event.customer,
