@@ -43,7 +43,7 @@ async fn ratings_survive_the_way_back_and_forth(world: World) {
     world.give(customer, "5").await;
     world.give(customer, "5").await;
     world.advance(1);
-    world.consume(customer, "call", "7").await;
+    world.consume(customer, "call", "4").await;
     world.consume(customer, "free", "3").await;
     world.run_to_rest().await;
     let key = world.consume(customer, "call", "40.5").await;
