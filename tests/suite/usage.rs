@@ -16,9 +16,12 @@ use domain::{
     usage::event::{EventState, Refusal},
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
+use sea_orm::{ConnectionTrait, DbBackend, Statement, TransactionOptions, TransactionTrait};
 use serde_json::json;
 
-use crate::harness::{World, at, credits, flat, graduated, p4, per_unit, refusal, volume};
+use crate::harness::{
+    World, at, backend::on_postgres, credits, flat, graduated, p4, per_unit, refusal, volume,
+};
 
 on_both!(
     known_answers_however_the_usage_is_split,
@@ -43,6 +46,81 @@ on_both!(
     ratings_are_found_again,
     events_come_in_pages,
 );
+
+/// Usage accepted before a request that commits only after the request has settled what it saw, while the request waits for the
+/// account: it still comes first. PostgreSQL alone has such a moment: on SQLite whoever waits for the account keeps all others
+/// from writing, and so from being accepted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stragglers_come_before_the_request() {
+    for what in ["void", "adjust"] {
+        on_postgres(async |world| {
+            world.priced("call", graduated(&[("10", "1"), ("", "0.5")])).await;
+            let id = world.customer("a").await;
+            world.give(id, "100").await;
+            world.advance(1);
+            let key = world.consume(id, "call", "10").await;
+            world.run_to_rest().await;
+            world.advance(1);
+            let other = world.another().await;
+            let holder = other
+                .app
+                .db()
+                .writer()
+                .begin_with_options(TransactionOptions::default())
+                .await
+                .unwrap();
+            holder
+                .execute_unprepared("SELECT 1 FROM account FOR UPDATE")
+                .await
+                .unwrap();
+            let request = tokio::spawn({
+                let (world, key) = (world.clone(), key.clone());
+                async move {
+                    if what == "void" {
+                        drop(world.void(&key).await.unwrap());
+                    } else {
+                        let input = app::credit::Adjust {
+                            customer: CustomerRef::Id(id),
+                            credits: credits("-89"),
+                            description: None,
+                        };
+                        let done = app::credit::adjust(&world.app, &world.actor, input, "a").await;
+                        assert_eq!(
+                            refusal(done).0,
+                            domain::rejection::RejectionCode::InsufficientCredits
+                        );
+                    }
+                }
+            });
+            // Until it waits for the account.
+            loop {
+                let waiting = other.app.db().reader().query_one_raw(Statement::from_string(
+                    DbBackend::Postgres,
+                    "SELECT COUNT(*) AS n FROM pg_stat_activity
+                     WHERE wait_event_type = 'Lock' AND datname = current_database()",
+                ));
+                if waiting.await.unwrap().unwrap().try_get::<i64>("", "n").unwrap() > 0 {
+                    break;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+            world.advance_micros(-1);
+            let straggler = other.consume(id, "call", "4").await;
+            world.advance_micros(1);
+            holder.rollback().await.unwrap();
+            request.await.unwrap();
+            let event = usage::event(&world.app, &world.actor, &straggler)
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(event.state, EventState::Rated, "{what}");
+            // 10 + 2; after the void the four cost 1 each.
+            let left = if what == "void" { "96" } else { "88" };
+            assert_eq!(world.stands(id).await.0, left, "{what}");
+        })
+        .await;
+    }
+}
 
 async fn known_answers_however_the_usage_is_split(world: World) {
     world.priced("call", p4()).await;

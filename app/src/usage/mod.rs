@@ -2,7 +2,7 @@
 //!
 //! **Record.** Each event is checked by itself; the good ones of all concurrent requests are written by one statement (see
 //! [`collector`]) and answered after the commit. Cost: no statement for the checks while customers and metrics are known,
-//! then one for the events, one for the queue of pending ones, and one more when a key was known before.
+//! then one for the events and the queue of pending ones (two on SQLite), and one more when a key was known before.
 //!
 //! **Drain.** See [`drain`].
 
@@ -32,7 +32,7 @@ use domain::{
     },
 };
 use sea_orm::ConnectionTrait;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -155,6 +155,8 @@ fn prepare(
         check_occurred_at(occurred, now, max_age)?;
     }
     let properties = parse_properties(event.properties)?;
+    // Written down here, by the caller's task: the one that writes to the database must not wait for it.
+    let json = (!properties.is_empty()).then(|| json!(properties).to_string());
     let fingerprint = fingerprint(place.customer, metric, units, event.occurred_at, &properties);
     Ok(Prepared {
         tenant: reach.tenant(),
@@ -165,7 +167,7 @@ fn prepare(
         fingerprint,
         units,
         occurred_at: event.occurred_at,
-        properties,
+        properties: json,
     })
 }
 

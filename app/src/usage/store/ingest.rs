@@ -9,85 +9,82 @@ use domain::{
 use sea_orm::ConnectionTrait;
 use uuid::Uuid;
 
-use crate::{error::Result, op::Op, sql::Rows, usage::collector::Prepared};
+use crate::{db::Backend, error::Result, op::Op, sql::Rows, usage::collector::Prepared};
 
-/// Writes events; answers with the ids of those that are new. In the order of their keys everywhere, so that two processes
-/// with the same keys do not wait for each other in a circle.
+/// Both tables at once: only what is new is queued, and the answer is what was not.
+const INSERT_POSTGRES: &str = "WITH v AS MATERIALIZED (SELECT * FROM {rows} AS given),
+    new AS (
+        INSERT INTO usage_event (id, tenant_id, customer_id, metric_id, key, fingerprint, units, occurred_at, received_at,
+            properties)
+        SELECT id, tenant_id, customer_id, metric_id, key, fingerprint, units, occurred_at, $1, properties
+        FROM v ORDER BY tenant_id, key, id
+        ON CONFLICT (tenant_id, key) DO NOTHING RETURNING id),
+    queued AS (
+        INSERT INTO usage_pending (shard, id, customer_id, metric_id, units, occurred_at, received_at, properties)
+        SELECT v.shard, v.id, v.customer_id, v.metric_id, v.units, v.occurred_at, $1, v.properties
+        FROM v JOIN new ON new.id = v.id)
+    SELECT v.id FROM v WHERE NOT EXISTS (SELECT 1 FROM new WHERE new.id = v.id)";
+
+const INSERT_SQLITE: &str =
+    "INSERT INTO usage_event (id, tenant_id, customer_id, metric_id, key, fingerprint, units,
+        occurred_at, received_at, properties)
+    SELECT id, tenant_id, customer_id, metric_id, key, fingerprint, units, occurred_at, $1, properties
+    FROM {rows} AS v WHERE true ORDER BY tenant_id, key, id
+    ON CONFLICT (tenant_id, key) DO NOTHING RETURNING id";
+
+const QUEUE_SQLITE: &str =
+    "INSERT INTO usage_pending (shard, id, customer_id, metric_id, units, occurred_at, received_at,
+        properties)
+    SELECT shard, id, customer_id, metric_id, units, occurred_at, $1, properties FROM {rows} AS v";
+
+/// Writes events and queues those that are new; answers with the ids of the others. In the order of their keys everywhere, so
+/// that two processes with the same keys do not wait for each other in a circle. One statement, two on SQLite.
 pub(in crate::usage) async fn insert_events(
     op: &Op,
     events: &[&Prepared],
     ids: &[EventId],
 ) -> Result<HashSet<EventId>> {
-    let now = op.now().micros();
-    let found = Rows::default()
-        .id("id", ids.iter().map(|id| id.0))
+    let now = op.now();
+    let all: Vec<(&Prepared, EventId)> = events.iter().copied().zip(ids.iter().copied()).collect();
+    let named = queue_rows(&all, now)
         .id("tenant_id", events.iter().map(|event| event.tenant.0))
-        .id("customer_id", events.iter().map(|event| event.customer.0))
-        .id("metric_id", events.iter().map(|event| event.metric.0))
         .text("key", events.iter().map(|event| event.key.clone()))
-        .id("fingerprint", events.iter().map(|event| event.fingerprint))
-        .int("units", events.iter().map(|event| event.units.raw()))
-        .int("occurred_at", events.iter().map(|event| event.occurred_at.map_or(now, Timestamp::micros)))
-        .opt_text("properties", properties(events)?)
-        .query(
-            op.tx(),
-            "INSERT INTO usage_event (id, tenant_id, customer_id, metric_id, key, fingerprint, units, occurred_at,
-                received_at, properties)
-             SELECT id, tenant_id, customer_id, metric_id, key, fingerprint, units, occurred_at, $1, properties
-             FROM {rows} AS v WHERE true ORDER BY tenant_id, key, id
-             ON CONFLICT (tenant_id, key) DO NOTHING RETURNING id",
-            vec![now.into()],
-        )
-        .await?;
-    found
-        .iter()
-        .map(|row| Ok(EventId(row.try_get("", "id")?)))
-        .collect()
-}
-
-/// Queues the new events for the drain.
-pub(in crate::usage) async fn insert_pending(
-    op: &Op,
-    events: &[&Prepared],
-    ids: &[EventId],
-    written: &HashSet<EventId>,
-) -> Result<()> {
-    if written.is_empty() {
-        return Ok(());
+        .id("fingerprint", events.iter().map(|event| event.fingerprint));
+    let values = || vec![now.micros().into()];
+    if Backend::of(op.tx()) == Backend::Postgres {
+        let refused = named.query(op.tx(), INSERT_POSTGRES, values()).await?;
+        return refused
+            .iter()
+            .map(|row| Ok(EventId(row.try_get_by_index(0)?)))
+            .collect();
     }
-    let now = op.now().micros();
-    let new: Vec<(&Prepared, EventId)> = events
-        .iter()
-        .copied()
-        .zip(ids.iter().copied())
-        .filter(|(_, id)| written.contains(id))
-        .collect();
-    let only: Vec<&Prepared> = new.iter().map(|(event, _)| *event).collect();
-    Rows::default()
-        .int("shard", only.iter().map(|event| i64::from(event.shard)))
-        .id("id", new.iter().map(|(_, id)| id.0))
-        .id("customer_id", only.iter().map(|event| event.customer.0))
-        .id("metric_id", only.iter().map(|event| event.metric.0))
-        .int("units", only.iter().map(|event| event.units.raw()))
-        .int("occurred_at", only.iter().map(|event| event.occurred_at.map_or(now, Timestamp::micros)))
-        .opt_text("properties", properties(&only)?)
-        .execute(
-            op.tx(),
-            "INSERT INTO usage_pending (shard, id, customer_id, metric_id, units, occurred_at, received_at, properties)
-             SELECT shard, id, customer_id, metric_id, units, occurred_at, $1, properties FROM {rows} AS v",
-            vec![now.into()],
-        )
-        .await?;
-    Ok(())
+    let mut refused: HashSet<EventId> = ids.iter().copied().collect();
+    for row in named.query(op.tx(), INSERT_SQLITE, values()).await? {
+        refused.remove(&EventId(row.try_get_by_index(0)?));
+    }
+    let new: Vec<_> = all.into_iter().filter(|(_, id)| !refused.contains(id)).collect();
+    if !new.is_empty() {
+        queue_rows(&new, now)
+            .execute(op.tx(), QUEUE_SQLITE, values())
+            .await?;
+    }
+    Ok(refused)
 }
 
-fn properties(events: &[&Prepared]) -> Result<Vec<Option<String>>> {
-    let json = |event: &&Prepared| {
-        (!event.properties.is_empty())
-            .then(|| serde_json::to_string(&event.properties))
-            .transpose()
-    };
-    Ok(events.iter().map(json).collect::<std::result::Result<_, _>>()?)
+/// What the queue keeps of events.
+fn queue_rows(events: &[(&Prepared, EventId)], now: Timestamp) -> Rows {
+    let all = || events.iter().map(|(event, _)| *event);
+    Rows::default()
+        .id("id", events.iter().map(|(_, id)| id.0))
+        .int("shard", all().map(|event| i64::from(event.shard)))
+        .id("customer_id", all().map(|event| event.customer.0))
+        .id("metric_id", all().map(|event| event.metric.0))
+        .int("units", all().map(|event| event.units.raw()))
+        .int(
+            "occurred_at",
+            all().map(|event| event.occurred_at.unwrap_or(now).micros()),
+        )
+        .opt_text("properties", all().map(|event| event.properties.clone()))
 }
 
 /// The events that hold the keys of others, with the fingerprints of their content.

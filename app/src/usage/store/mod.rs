@@ -10,7 +10,7 @@ mod summary;
 pub(super) use self::{
     counter::{counter, counters, position, put_counters, settlements},
     event::{event_by_id, event_by_key, events, events_between, mark_voided},
-    ingest::{insert_events, insert_pending, known_keys},
+    ingest::{insert_events, known_keys},
     queue::{
         Chosen, Locked, Most, any_pending, first_waiting, forget_pending, is_waiting, lock_waiting,
         take_pending,
