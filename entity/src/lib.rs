@@ -15,6 +15,7 @@ pub mod tenant;
 pub mod usage_counter;
 pub mod usage_event;
 pub mod usage_pending;
+pub mod usage_rating;
 pub mod work;
 
 pub use convert::{Corrupt, from_text, to_text};
