@@ -6,21 +6,26 @@
 //! | `config` | flags over environment over file |
 //! | `database` | open it, wait for it, refuse one that does not fit |
 //! | `dev`, `serve` | the long-running processes |
+//! | `admin`, `readiness`, `recorder`, `figures` | what operators see of them |
 //! | `migrate`, `keys`, `import` | the short ones |
 //! | `shutdown`, `logging`, `print`, `failure` | manners |
 
+mod admin;
 mod cli;
 mod config;
 mod database;
 mod dev;
 mod dev_key;
 mod failure;
+mod figures;
 mod greeting;
 mod import;
 mod keys;
 mod logging;
 mod migrate;
 mod print;
+mod readiness;
+mod recorder;
 mod serve;
 mod shutdown;
 
@@ -48,9 +53,10 @@ async fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Outcome<ExitCode> {
     let config = Config::load(&cli.flags)?;
-    logging::start(&config.log)?;
+    let command = cli.command.unwrap_or(Command::Dev);
+    logging::start(&config, &command)?;
     let stop = shutdown::listen()?;
-    match cli.command.unwrap_or(Command::Dev) {
+    match command {
         Command::Dev => dev::run(&config, &stop).await,
         Command::Api => serve::api(&config, &stop).await,
         Command::Worker(args) => serve::worker(&config, &args, &stop).await,

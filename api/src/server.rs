@@ -2,12 +2,12 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use app::App;
+use app::{App, health::Health};
 use async_graphql::http::GraphiQLSource;
 use axum::{
-    Router,
+    Json, Router,
     extract::State,
-    http::{HeaderValue, header},
+    http::{HeaderValue, StatusCode, header},
     middleware::map_response,
     response::{Html, IntoResponse, Response},
     routing::{any, get, post},
@@ -38,6 +38,8 @@ pub struct Options {
     pub dev_key: Option<String>,
     /// How long, how many, how often.
     pub limits: Limits,
+    /// What `/readyz` shows; without it there is no such path.
+    pub health: Option<Health>,
 }
 
 /// What every handler needs.
@@ -100,6 +102,9 @@ fn routes(service: Arc<Service>) -> Router {
         .route("/graphql/stream", post(sse::serve).get(sse::serve))
         .route("/graphql/ws", any(websocket::upgrade))
         .route("/healthz", get(|| async { "ok" }));
+    if let Some(health) = service.options.health.clone() {
+        router = router.route("/readyz", get(|| async move { readyz(&health) }));
+    }
     if service.options.dev {
         router = router.route("/graphiql", get(graphiql)).route("/", get(graphiql));
     }
@@ -122,6 +127,16 @@ async fn guarded(mut response: Response) -> Response {
             .insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+fn readyz(health: &Health) -> Response {
+    let report = health.report();
+    let status = if report.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, Json(report)).into_response()
 }
 
 async fn graphiql(State(service): State<Arc<Service>>) -> Html<String> {

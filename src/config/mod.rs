@@ -5,6 +5,7 @@
 
 mod door;
 mod layer;
+mod settings;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -14,11 +15,11 @@ use app::{
 };
 use domain::usage::limits::DEFAULT_BACK_DATE_DAYS;
 
-use self::layer::{Layer, Setting};
+pub(crate) use self::settings::Flags;
+use self::{layer::Layer, settings::Setting};
 use crate::{
-    cli::Flags,
     failure::{Failure, Outcome},
-    logging::DEFAULT_FILTER,
+    logging::{DEFAULT_FILTER, Format},
 };
 
 /// Where `dev` and `api` listen: reachable from this machine only.
@@ -31,6 +32,10 @@ const DEFAULT_DATABASE_WAIT: u64 = 60;
 const MIN_POSTGRES_CONNECTIONS: u32 = 5;
 /// Most connections that a PostgreSQL server could sensibly give to one process.
 const MAX_POSTGRES_CONNECTIONS: u32 = 1_000;
+/// Longest time to go on serving after a signal, in seconds. With the time for open requests it stays within a minute.
+const MAX_SHUTDOWN_DELAY: u64 = 30;
+/// How long `api` goes on serving after a signal, in seconds: load balancers that look every second have left.
+const DEFAULT_SHUTDOWN_DELAY: u64 = 2;
 /// Longest back-date limit, in days.
 const MAX_BACK_DATE_DAYS: i64 = 365;
 /// Longest wait for a database, in seconds: a day.
@@ -43,12 +48,16 @@ pub(crate) struct Config {
     pub(crate) database_url: String,
     /// Where to listen.
     pub(crate) listen: String,
+    /// Where operators look.
+    pub(crate) admin_listen: AdminListen,
     /// Fixed first key.
     pub(crate) bootstrap_key: Option<String>,
     /// Folder for what `dev` keeps.
     pub(crate) data_dir: PathBuf,
     /// What to log.
     pub(crate) log: String,
+    /// How to log; `None`: as suits the command.
+    pub(crate) log_format: Option<Format>,
     /// Most connections to PostgreSQL.
     pub(crate) postgres_connections: u32,
     /// How long ago an event may have happened, in days.
@@ -57,6 +66,19 @@ pub(crate) struct Config {
     pub(crate) database_wait: Duration,
     /// How long, how many, how often.
     pub(crate) limits: api::Limits,
+    /// How long `api` goes on serving after a signal.
+    pub(crate) shutdown_delay: Duration,
+}
+
+/// Where the admin listener is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum AdminListen {
+    /// Nowhere.
+    Off,
+    /// At the usual port of the command, or at another one when that is taken.
+    Usual,
+    /// Exactly here.
+    At(String),
 }
 
 impl Config {
@@ -90,12 +112,32 @@ impl Config {
             MAX_DATABASE_WAIT,
             DEFAULT_DATABASE_WAIT,
         )?;
+        let log_format = text(Setting::LogFormat)
+            .map(|given| {
+                given
+                    .value
+                    .parse::<Format>()
+                    .map_err(|why| Failure::of(&given.source, why))
+            })
+            .transpose()?;
+        let delay = number(
+            text(Setting::ShutdownDelaySeconds),
+            0,
+            MAX_SHUTDOWN_DELAY,
+            DEFAULT_SHUTDOWN_DELAY,
+        )?;
         Ok(Self {
             database_url,
             listen: or(Setting::Listen, DEFAULT_LISTEN),
+            admin_listen: match text(Setting::AdminListen).map(|given| given.value.as_str()) {
+                None => AdminListen::Usual,
+                Some("off") => AdminListen::Off,
+                Some(address) => AdminListen::At(address.to_owned()),
+            },
             bootstrap_key: bootstrap_key.map(|given| given.value.clone()),
             data_dir,
             log: or(Setting::Log, DEFAULT_FILTER),
+            log_format,
             postgres_connections: number(
                 text(Setting::PostgresConnections),
                 MIN_POSTGRES_CONNECTIONS,
@@ -110,6 +152,7 @@ impl Config {
             )?,
             database_wait: Duration::from_secs(wait),
             limits: door::limits(text)?,
+            shutdown_delay: Duration::from_secs(delay),
         })
     }
 

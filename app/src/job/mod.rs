@@ -16,7 +16,9 @@ use sea_orm::{DatabaseTransaction, DbErr};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use self::status::{LaneStatus, ParkedWork, Status, parked, parked_by_id, retry, status};
+pub use self::status::{
+    LaneStatus, Overview, ParkedWork, Status, overview, parked, parked_by_id, retry, status,
+};
 use crate::{App, error::Result};
 
 /// A class of jobs with its own workers, so that one class cannot starve another.

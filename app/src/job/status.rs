@@ -6,9 +6,10 @@ use domain::{
     time::Timestamp,
 };
 use entity::work as row;
+use sea_orm::ConnectionTrait;
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Lane, Wakeup, drain, expire, store, work::Duty};
+use super::{KINDS, Kind, Lane, Wakeup, drain, expire, store, work::Duty};
 use crate::{
     App,
     actor::{Actor, Scope},
@@ -35,6 +36,19 @@ pub struct LaneStatus {
 pub struct Status {
     /// One per lane.
     pub lanes: Vec<LaneStatus>,
+    /// When this was so.
+    pub as_of: Timestamp,
+}
+
+/// How the work of all tenants is doing, for those who run the process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overview {
+    /// One per lane.
+    pub lanes: Vec<LaneStatus>,
+    /// Shards with usage that is not debited.
+    pub shards_waiting: usize,
+    /// How much work of each kind is parked; every known kind, and `other`.
+    pub parked: Vec<(&'static str, i64)>,
     /// When this was so.
     pub as_of: Timestamp,
 }
@@ -69,6 +83,35 @@ impl From<row::Model> for ParkedWork {
     }
 }
 
+/// How the work of all tenants is doing. Six statements. Without an actor: it is shown to those who run the process, never
+/// through the API.
+///
+/// # Errors
+/// The database is out of reach.
+pub async fn overview(app: &App) -> Result<Overview> {
+    let db = app.db().reader();
+    let as_of = app.now();
+    Ok(Overview {
+        lanes: lanes(db, as_of).await?,
+        shards_waiting: store::shards_with_usage(db).await?.len(),
+        parked: parked_by_kind(store::count_parked(db).await?),
+        as_of,
+    })
+}
+
+/// Every kind that work can be of, so that a kind without any is shown as well and a stranger cannot add one.
+fn parked_by_kind(found: Vec<(String, i64)>) -> Vec<(&'static str, i64)> {
+    let known = KINDS.iter().map(|kind| kind.name);
+    let known = known.chain([Duty::CUSTOMER, Duty::EXPIRY, Duty::UNKNOWN]);
+    let mut counts: Vec<_> = known.chain(["other"]).map(|kind| (kind, 0)).collect();
+    let other = counts.len() - 1;
+    for (kind, rows) in found {
+        let place = counts.iter().position(|(known, _)| *known == kind);
+        counts[place.unwrap_or(other)].1 += rows;
+    }
+    counts
+}
+
 /// Backlog and age per lane, as rows tell.
 ///
 /// # Errors
@@ -76,22 +119,20 @@ impl From<row::Model> for ParkedWork {
 pub async fn status(app: &App, actor: &Actor) -> Result<Status> {
     actor.require(Scope::OperationsRead)?;
     let now = app.now();
-    let db = app.db().reader();
-    let (usage, usage_oldest) = store::usage_backlog(db).await?;
-    let (blocks, blocks_oldest) = store::expiry_backlog(db, now).await?;
-    let lanes = vec![
-        LaneStatus {
-            lane: Lane::Usage,
-            backlog: usage,
-            oldest: usage_oldest,
-        },
-        LaneStatus {
-            lane: Lane::Upkeep,
-            backlog: blocks,
-            oldest: blocks_oldest,
-        },
-    ];
+    let lanes = lanes(app.db().reader(), now).await?;
     Ok(Status { lanes, as_of: now })
+}
+
+async fn lanes(db: &impl ConnectionTrait, now: Timestamp) -> Result<Vec<LaneStatus>> {
+    let status = |lane, (backlog, oldest)| LaneStatus {
+        lane,
+        backlog,
+        oldest,
+    };
+    Ok(vec![
+        status(Lane::Usage, store::usage_backlog(db).await?),
+        status(Lane::Upkeep, store::expiry_backlog(db, now).await?),
+    ])
 }
 
 /// Parked work, oldest first.

@@ -277,6 +277,19 @@ async fn count(db: &impl ConnectionTrait, table: &str, condition: &str, value: i
     Ok(row.map(|row| row.try_get("", "n")).transpose()?.unwrap_or(0))
 }
 
+/// How much work of each kind is parked, of all tenants.
+pub(super) async fn count_parked(db: &impl ConnectionTrait) -> Result<Vec<(String, i64)>> {
+    Ok(work::Entity::find()
+        .select_only()
+        .column(work::Column::Kind)
+        .column_as(work::Column::Id.count(), "rows")
+        .filter(work::Column::State.eq(PARKED))
+        .group_by(work::Column::Kind)
+        .into_tuple()
+        .all(db)
+        .await?)
+}
+
 /// Parked work that a tenant may see: its own, and what belongs to nobody.
 pub(super) async fn list_parked(
     db: &impl ConnectionTrait,

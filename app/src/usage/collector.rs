@@ -68,6 +68,16 @@ impl Collector {
         (Self { requests, room }, receiver)
     }
 
+    /// Events that wait to be written.
+    pub(crate) fn waiting(&self) -> usize {
+        MAX_WAITING.saturating_sub(self.room.available_permits())
+    }
+
+    /// Whether the writing task lives and has room.
+    pub(crate) fn accepts(&self) -> bool {
+        !self.requests.is_closed() && self.room.available_permits() > 0
+    }
+
     /// Hands events over and waits for their outcomes.
     pub(super) async fn store(&self, events: Vec<Prepared>) -> Result<Vec<Outcome>> {
         let unavailable = |problem: &str| Error::Unavailable(problem.to_owned());

@@ -96,7 +96,12 @@ impl Stage {
     /// Starts a command with settings that go before those of this stage.
     pub fn start_with(&self, args: &[&str], env: &[(&str, &str)]) -> Process {
         let number = self.started.fetch_add(1, Ordering::SeqCst);
-        let mut all = vec![("TALLYGATE_LISTEN", "127.0.0.1:0")];
+        let mut all = vec![
+            ("TALLYGATE_LISTEN", "127.0.0.1:0"),
+            ("TALLYGATE_ADMIN_LISTEN", "127.0.0.1:0"),
+            ("TALLYGATE_LOG_FORMAT", "text"),
+            ("TALLYGATE_SHUTDOWN_DELAY_SECONDS", "0"),
+        ];
         if self.url.starts_with("postgres") {
             all.push(("TALLYGATE_DATABASE_URL", &self.url));
         }
