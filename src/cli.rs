@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use app::{Scope, access::Mode, job::Lane};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use domain::id::WorkId;
 
 use crate::{config::Flags, import::ImportArgs};
 
@@ -71,6 +72,14 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: KeysCommand,
     },
+    /// Look at the work of all tenants
+    ///
+    /// Without more words: what waits in each lane, and the oldest work that is parked until somebody looks at it.
+    Jobs {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: Option<JobsCommand>,
+    },
     /// Bring data in
     Import {
         /// What to bring in.
@@ -98,6 +107,16 @@ pub(crate) const DEFAULT_CONCURRENCY: u16 = 4;
 pub(crate) enum KeysCommand {
     /// Make a key and print its secret, this once, on standard output
     Create(CreateKeyArgs),
+}
+
+/// What to do with work.
+#[derive(Subcommand)]
+pub(crate) enum JobsCommand {
+    /// Make parked work due again
+    Retry {
+        /// Its id, as `tallygate jobs` shows it
+        id: WorkId,
+    },
 }
 
 /// The key to make.

@@ -15,11 +15,11 @@ use crate::{
     cli::Command,
     config::Config,
     failure::{Failure, Outcome},
+    traces::Traces,
 };
 
 /// What is logged unless configured otherwise: what we do, and what worries the parts we are made of.
-pub(crate) const DEFAULT_FILTER: &str =
-    "warn,tallygate=info,api=info,app=info,domain=info,entity=info,migration=info,queue=info,worker=info";
+pub(crate) const DEFAULT_FILTER: &str = "warn,tallygate=info,api=info,app=info,domain=info,entity=info,migration=info,queue=info,worker=info,access=info";
 
 /// How lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,11 +54,11 @@ impl Format {
     }
 }
 
-/// Starts the log.
+/// Starts the log, and traces if they are wanted.
 ///
 /// # Errors
-/// A filter that cannot be read.
-pub(crate) fn start(config: &Config, command: &Command) -> Outcome<()> {
+/// A filter that cannot be read, or a collector that is no URL.
+pub(crate) fn start(config: &Config, command: &Command) -> Outcome<Option<Traces>> {
     let filter = &config.log;
     let filter = EnvFilter::try_new(filter).map_err(|error| {
         Failure::of(
@@ -71,11 +71,19 @@ pub(crate) fn start(config: &Config, command: &Command) -> Outcome<()> {
         Format::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
         Format::Json => lines.json().flatten_event(true).with_ansi(false).boxed(),
     };
+    let traces = match command {
+        Command::Dev => Traces::start(config, "dev")?,
+        Command::Api => Traces::start(config, "api")?,
+        Command::Worker(_) => Traces::start(config, "worker")?,
+        // They are over before anybody could follow them.
+        _ => None,
+    };
     tracing_subscriber::registry()
         .with(lines.with_filter(filter))
+        .with(traces.as_ref().map(Traces::layer))
         .init();
     panic::set_hook(Box::new(tell_panic));
-    Ok(())
+    Ok(traces)
 }
 
 /// A panic is one line of the log like any other.

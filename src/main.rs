@@ -6,8 +6,8 @@
 //! | `config` | flags over environment over file |
 //! | `database` | open it, wait for it, refuse one that does not fit |
 //! | `dev`, `serve` | the long-running processes |
-//! | `admin`, `readiness`, `recorder`, `figures` | what operators see of them |
-//! | `migrate`, `keys`, `import` | the short ones |
+//! | `admin`, `readiness`, `recorder`, `figures`, `traces` | what operators see of them |
+//! | `migrate`, `keys`, `jobs`, `import` | the short ones |
 //! | `shutdown`, `logging`, `print`, `failure` | manners |
 
 mod admin;
@@ -20,6 +20,7 @@ mod failure;
 mod figures;
 mod greeting;
 mod import;
+mod jobs;
 mod keys;
 mod logging;
 mod migrate;
@@ -28,13 +29,15 @@ mod readiness;
 mod recorder;
 mod serve;
 mod shutdown;
+mod traces;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::{Cli, Command, ImportCommand, KeysCommand},
+    cli::{Cli, Command, ImportCommand, JobsCommand, KeysCommand},
     config::Config,
     failure::Outcome,
 };
@@ -54,18 +57,30 @@ async fn main() -> ExitCode {
 async fn run(cli: Cli) -> Outcome<ExitCode> {
     let config = Config::load(&cli.flags)?;
     let command = cli.command.unwrap_or(Command::Dev);
-    logging::start(&config, &command)?;
+    let traces = logging::start(&config, &command)?;
     let stop = shutdown::listen()?;
+    let ended = perform(command, &config, stop).await;
+    if let Some(traces) = traces {
+        traces.finish().await;
+    }
+    ended
+}
+
+async fn perform(command: Command, config: &Config, stop: CancellationToken) -> Outcome<ExitCode> {
     match command {
-        Command::Dev => dev::run(&config, &stop).await,
-        Command::Api => serve::api(&config, &stop).await,
-        Command::Worker(args) => serve::worker(&config, &args, &stop).await,
-        Command::Migrate => shutdown::or_interrupted(&stop, migrate::run(&config)).await,
+        Command::Dev => dev::run(config, &stop).await,
+        Command::Api => serve::api(config, &stop).await,
+        Command::Worker(args) => serve::worker(config, &args, &stop).await,
+        Command::Migrate => shutdown::or_interrupted(&stop, migrate::run(config)).await,
         Command::Keys {
             command: KeysCommand::Create(args),
-        } => shutdown::or_interrupted(&stop, keys::create(&config, args)).await,
+        } => shutdown::or_interrupted(&stop, keys::create(config, args)).await,
+        Command::Jobs { command: None } => shutdown::or_interrupted(&stop, jobs::show(config)).await,
+        Command::Jobs {
+            command: Some(JobsCommand::Retry { id }),
+        } => shutdown::or_interrupted(&stop, jobs::retry(config, id)).await,
         Command::Import {
             command: ImportCommand::Usage(args),
-        } => import::run(&config, args, &stop).await,
+        } => import::run(config, args, &stop).await,
     }
 }

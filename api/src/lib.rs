@@ -20,9 +20,11 @@ mod http;
 mod lane;
 mod limit;
 mod listener;
+mod observe;
 mod patience;
 mod server;
 mod sse;
+mod trace;
 mod websocket;
 
 pub use self::{

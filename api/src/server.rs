@@ -8,7 +8,7 @@ use axum::{
     Json, Router,
     extract::State,
     http::{HeaderValue, StatusCode, header},
-    middleware::map_response,
+    middleware::{from_fn, map_response},
     response::{Html, IntoResponse, Response},
     routing::{any, get, post},
 };
@@ -21,7 +21,7 @@ use crate::{
     graphql::{self, TallygateSchema},
     http,
     limit::{Failures, Limits, Rates},
-    listener, sse, websocket,
+    listener, observe, sse, websocket,
 };
 
 /// How long open requests may take to finish after the stop.
@@ -111,6 +111,7 @@ fn routes(service: Arc<Service>) -> Router {
     router
         .layer(CatchPanicLayer::custom(|_| http::internal().into_response()))
         .layer(map_response(guarded))
+        .layer(from_fn(observe::observe))
         .with_state(service)
 }
 

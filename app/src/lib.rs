@@ -26,6 +26,7 @@ pub mod gate;
 pub mod health;
 pub mod idempotency;
 pub mod job;
+mod measure;
 mod op;
 pub mod page;
 mod sql;

@@ -7,6 +7,9 @@
 //! Labels have few values that are known beforehand: never a tenant, a customer, a metric key, an operation's own name, or a text that came
 //! from outside. Every metric begins with `tallygate_`, and its name ends with its unit; counters end with `_total`.
 
+/// Target of the spans that make up traces. They carry what was done and how long it took, and nothing that a caller sent.
+pub const TRACE: &str = "trace";
+
 /// What a metric is, and for distributions where its buckets end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -115,7 +118,7 @@ metrics! {
     LANE_JOBS Gauge "lane_jobs" ["lane", "state"] "Wake-ups in the queue: pending (counted up to 10,000) or running. Of all processes together";
     LANE_ALIVE Gauge "lane_alive" ["lane"] "1 while the fetch loop of a lane moves in this process, else 0";
     LANE_RESTARTS Gauge "lane_restarts" ["lane"] "How often the worker of a lane had to be started again in this process";
-    JOB_RUNS Counter "job_runs_total" ["kind", "outcome"] "Runs of jobs: done, more (some is left), failed, idle (nothing to do), unknown";
+    JOB_RUNS Counter "job_runs_total" ["kind", "outcome"] "Runs of jobs: done, more (some is left), failed, idle (nothing to do), unknown, died (panicked or cut short)";
     JOB_SECONDS Slow "job_seconds" ["kind"] "Duration of one run of a job";
     JOBS_RUNNING Gauge "jobs_running" ["lane"] "Jobs that run in this process";
     PARKED_WORK Gauge "parked_work" ["kind"] "Work set aside until a person looks at it. Of all processes together";
@@ -123,7 +126,7 @@ metrics! {
     AUDIT_VIOLATIONS Gauge "audit_violations" ["check"] "Violations that the last audit found, by check";
     AUDIT_AGE Gauge "audit_age_seconds" [] "Time since the last audit ended";
 
-    TRANSACTIONS Counter "database_transactions_total" ["outcome"] "Writing transactions: committed or taken back";
+    TRANSACTIONS Counter "database_transactions_total" ["outcome"] "Writing transactions: committed or taken_back";
     TRANSACTION_SECONDS Slow "database_transaction_seconds" [] "Duration of writing transactions, from asking for a connection to the end";
     CONNECTION_WAIT Quick "database_connection_wait_seconds" [] "Wait of a writing transaction for its connection and its beginning";
     POOL_TIMEOUTS Counter "database_pool_timeouts_total" [] "How often no database connection became free in time";
@@ -153,6 +156,106 @@ mod tests {
             let timed = matches!(metric.kind, Kind::Quick | Kind::Slow);
             assert!(!timed || name.ends_with("_seconds"), "{name}");
             assert!(metric.kind.buckets().is_sorted(), "{name}");
+        }
+    }
+
+    fn file(path: &str) -> String {
+        let path = format!("{}/../{path}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    /// `TALLYGATE_BLESS=1 cargo test -p app telemetry` writes the list anew.
+    #[test]
+    fn the_list_of_metrics_is_up_to_date() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
+        let mut text = DOCUMENT.to_owned();
+        for metric in ALL {
+            let (name, word, help) = (metric.name, metric.kind.word(), metric.help);
+            let labels = metric.labels.join("`, `");
+            let labels = if labels.is_empty() {
+                labels
+            } else {
+                format!("`{labels}`")
+            };
+            text += &format!("| `{name}` | {word} | {labels} | {help} |\n");
+        }
+        if std::env::var_os("TALLYGATE_BLESS").is_some() {
+            std::fs::write(path, &text).unwrap();
+        }
+        let advice = "docs/metrics.md is out of date; run `TALLYGATE_BLESS=1 cargo test -p app telemetry`";
+        assert!(file("docs/metrics.md") == text, "{advice}");
+    }
+
+    const DOCUMENT: &str = "# Metrics
+
+Shown by every process at `/metrics` of its admin listener, in the text format of Prometheus. Histograms have `_bucket`, `_sum` and
+`_count`. Figures \"of all processes together\" are read from the database, at most every five seconds, and every process shows the
+same: take their `max`, not their sum. Beside these there are the usual `process_*` (memory, processor, files, start).
+
+This list is written by a test from the names in the code.
+
+| metric | type | labels | what it says |
+|---|---|---|---|
+";
+
+    /// The words of a text that look like names of metrics.
+    fn names(text: &str) -> HashSet<&str> {
+        text.split(|sign: char| sign != '_' && !sign.is_ascii_alphanumeric())
+            .filter(|word| word.starts_with("tallygate_"))
+            .collect()
+    }
+
+    fn assert_known(place: &str, text: &str) {
+        for name in names(text) {
+            let known = ALL.iter().any(|metric| {
+                let ends: &[&str] = if metric.kind.buckets().is_empty() {
+                    &[""]
+                } else {
+                    &["_bucket", "_sum", "_count"]
+                };
+                ends.iter().any(|end| name.strip_suffix(end) == Some(metric.name))
+            });
+            assert!(known, "{place} asks for {name}, which nobody counts");
+        }
+    }
+
+    #[test]
+    fn the_dashboard_asks_for_what_there_is() {
+        let text = file("deploy/grafana/tallygate.json");
+        let board: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let panels = board["panels"].as_array().unwrap();
+        let asked: Vec<&str> = panels
+            .iter()
+            .flat_map(|panel| panel["targets"].as_array().into_iter().flatten())
+            .map(|target| target["expr"].as_str().unwrap())
+            .collect();
+        assert!(asked.len() > 40, "the dashboard has lost its panels");
+        let all = asked.join("\n");
+        assert_known("the dashboard", &all);
+        for metric in ALL {
+            assert!(
+                all.contains(metric.name),
+                "the dashboard does not show {}",
+                metric.name
+            );
+        }
+    }
+
+    #[test]
+    fn alerts_watch_what_there_is() {
+        let text = file("deploy/prometheus/alerts.yml");
+        let rules: Vec<&str> = text.split("- alert:").skip(1).collect();
+        assert!(rules.len() >= 10, "alerts are missing");
+        for rule in rules {
+            assert_known("an alert", rule);
+            let (_, expression) = rule.split_once("expr:").unwrap();
+            assert!(
+                names(expression).len() + expression.matches("up{").count() >= 1,
+                "{rule}"
+            );
+        }
+        for name in [READY, DRAIN_LAG, AUDIT_VIOLATIONS, PARKED_WORK, USAGE_WAITING] {
+            assert!(text.contains(name), "nothing watches {name}");
         }
     }
 }

@@ -79,9 +79,11 @@ impl Layer {
             let must = |be: &str| Failure::new(format!("`{name}` in {path} must be {be}"));
             let value = match (known.kind, value) {
                 (Kind::Text, Value::String(text)) => text,
-                (Kind::Number, Value::Integer(number)) => number.to_string(),
+                (Kind::Number | Kind::Fraction, Value::Integer(number)) => number.to_string(),
+                (Kind::Fraction, Value::Float(number)) => number.to_string(),
                 (Kind::Text, _) => return Err(must("a text in quotes")),
                 (Kind::Number, _) => return Err(must("a whole number")),
+                (Kind::Fraction, _) => return Err(must("a number")),
             };
             layer.put(known.setting, value, format!("{name} in {path}"));
         }

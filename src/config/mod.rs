@@ -66,6 +66,10 @@ pub(crate) struct Config {
     pub(crate) database_wait: Duration,
     /// How long, how many, how often.
     pub(crate) limits: api::Limits,
+    /// Where traces are sent.
+    pub(crate) otlp_endpoint: Option<String>,
+    /// Share of what is traced.
+    pub(crate) trace_sample_ratio: f64,
     /// How long `api` goes on serving after a signal.
     pub(crate) shutdown_delay: Duration,
 }
@@ -152,6 +156,8 @@ impl Config {
             )?,
             database_wait: Duration::from_secs(wait),
             limits: door::limits(text)?,
+            otlp_endpoint: text(Setting::OtlpEndpoint).map(|given| given.value.clone()),
+            trace_sample_ratio: text(Setting::TraceSampleRatio).map_or(Ok(1.0), ratio)?,
             shutdown_delay: Duration::from_secs(delay),
         })
     }
@@ -175,6 +181,16 @@ fn check_bootstrap_key(key: &str) -> Result<(), String> {
         Err(format!(
             "the bootstrap key must have {MIN_BOOTSTRAP_KEY} or more visible ASCII characters"
         ))
+    }
+}
+
+fn ratio(given: &layer::Given) -> Outcome<f64> {
+    match given.value.parse::<f64>() {
+        Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(ratio),
+        _ => Err(Failure::new(format!(
+            "{}: `{}` is not a number from 0 to 1",
+            given.source, given.value
+        ))),
     }
 }
 
@@ -225,6 +241,25 @@ mod tests {
         assert_eq!(config.postgres_connections, 9);
         assert_eq!(config.database_wait, Duration::from_secs(60));
         assert_eq!(config.database_url, "sqlite:tallygate-data/tallygate.db");
+    }
+
+    #[test]
+    fn a_ratio_may_have_a_decimal_point() {
+        for (file, ratio) in [
+            ("", 1.0),
+            ("trace_sample_ratio = 0.25", 0.25),
+            ("trace_sample_ratio = 0", 0.0),
+        ] {
+            let config = resolve(&Flags::default(), &[], file).unwrap();
+            assert!((config.trace_sample_ratio - ratio).abs() < 1e-9, "{file}");
+        }
+        for bad in ["1.5", "-1", "NaN", "half"] {
+            let complaint = resolve(&Flags::default(), &[("TALLYGATE_TRACE_SAMPLE_RATIO", bad)], "");
+            assert!(
+                complaint.err().is_some_and(|why| why.contains("from 0 to 1")),
+                "{bad}"
+            );
+        }
     }
 
     #[test]

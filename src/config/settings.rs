@@ -13,6 +13,8 @@ pub(super) enum Kind {
     Text,
     /// Whole.
     Number,
+    /// With or without a decimal point.
+    Fraction,
 }
 
 /// What is known of a setting before anybody has given it a value.
@@ -93,6 +95,10 @@ settings! {
             "How many days ago a usage event may have happened" ["35"];
         DatabaseWaitSeconds database_wait_seconds "TALLYGATE_DATABASE_WAIT_SECONDS" Number <"SECONDS">
             "How long to wait for a database that is down, in seconds" ["60"];
+        OtlpEndpoint otlp_endpoint "TALLYGATE_OTLP_ENDPOINT" Text <"URL">
+            "OpenTelemetry collector that traces are sent to over HTTP, such as http://127.0.0.1:4318; it may want headers, which are taken from OTEL_EXPORTER_OTLP_HEADERS" ["none"];
+        TraceSampleRatio trace_sample_ratio "TALLYGATE_TRACE_SAMPLE_RATIO" Fraction <"RATIO">
+            "Share of requests and jobs that are traced, 0 to 1, unless a caller's `traceparent` has decided" ["1"];
         ShutdownDelaySeconds shutdown_delay_seconds "TALLYGATE_SHUTDOWN_DELAY_SECONDS" Number <"SECONDS">
             "How long `api` goes on serving after SIGTERM while /readyz says 503, so that load balancers leave first" ["2"];
     }

@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{Arc, Weak},
+    time::Instant,
 };
 
 use domain::{
@@ -22,7 +23,7 @@ use super::{Outcome, store};
 use crate::{
     App, Inner,
     error::{Error, Result},
-    job,
+    job, measure,
     op::Op,
 };
 
@@ -154,6 +155,7 @@ async fn write_all(app: &App, mut requests: Vec<Request>) {
 
 /// One transaction for events of any tenants: two statements, and one more when keys were known.
 async fn write(app: &App, events: &[&Prepared]) -> Result<Vec<Outcome>> {
+    let begun = Instant::now();
     let op = Op::begin(app).await?;
     let ids: Vec<EventId> = events.iter().map(|_| EventId(op.new_id())).collect();
     let written = store::insert_events(&op, events, &ids).await?;
@@ -170,6 +172,7 @@ async fn write(app: &App, events: &[&Prepared]) -> Result<Vec<Outcome>> {
     };
     store::insert_pending(&op, events, &ids, &written).await?;
     op.commit().await?;
+    measure::committed(events.len(), begun);
     let outcome = |(event, id): (&&Prepared, &EventId)| {
         if written.contains(id) {
             return Ok(Outcome::Accepted(*id));

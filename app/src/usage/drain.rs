@@ -37,6 +37,7 @@ use crate::{
     db::Backend,
     error::{Error, Result},
     job::work::{self, Duty, RUN_BUDGET},
+    measure,
     op::Op,
 };
 
@@ -134,6 +135,7 @@ async fn round(app: &App, chosen: Chosen, customers: usize) -> Result<usize> {
         return Ok(0);
     }
     let ids: Vec<CustomerId> = waiting.iter().map(|(customer, _)| *customer).collect();
+    let begun = Instant::now();
     let mut op = Op::begin(app).await?;
     let accounts = op.lock_accounts(&ids).await?;
     let events = store::pending(op.tx(), &chosen, &ids, limit).await?;
@@ -144,8 +146,10 @@ async fn round(app: &App, chosen: Chosen, customers: usize) -> Result<usize> {
     let total = events.values().map(Vec::len).sum();
     let batch = read(&op, accounts, events).await?;
     let mut folded = batch.fold();
+    let debited = folded.done.iter().map(|it| it.drained.events.len()).sum();
     write(&mut op, &mut folded.done).await?;
     op.commit().await?;
+    measure::drained(debited, begun);
     for (tenant, customer, problem) in folded.failed {
         tracing::error!(%customer, problem, "usage cannot be debited and is parked");
         work::park(app, Duty::CUSTOMER, &customer.to_string(), Some(tenant), &problem).await?;

@@ -30,7 +30,7 @@ const SHOWN: usize = 4_000;
 /// Where a case plays.
 pub struct Stage {
     pub dir: PathBuf,
-    url: String,
+    pub url: String,
     started: AtomicUsize,
 }
 
@@ -138,12 +138,7 @@ impl Stage {
     pub async fn dev(&self) -> Server {
         let mut process = self.start(&["dev"]);
         let base = base(&mut process).await;
-        let out = process.out();
-        let key = out
-            .lines()
-            .find_map(|line| line.trim().strip_prefix("API key "))
-            .expect("the greeting shows a key");
-        let client = Client::new(&base, key.trim());
+        let client = Client::new(&base, &dev_key(&process));
         Server { process, client }
     }
 
@@ -170,8 +165,15 @@ impl Drop for Stage {
     }
 }
 
+/// The key that the greeting of `dev` shows.
+pub fn dev_key(process: &Process) -> String {
+    let out = process.out();
+    let key = out.lines().find_map(|line| line.trim().strip_prefix("API key "));
+    key.expect("the greeting shows a key").trim().to_owned()
+}
+
 /// The address that a process has told, once it answers there.
-async fn base(process: &mut Process) -> String {
+pub async fn base(process: &mut Process) -> String {
     let base = until("a process tells where it listens", async || {
         if let Some(status) = process.ended() {
             panic!("the server ended with {status}:\n{}", process.err());
