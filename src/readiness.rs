@@ -21,7 +21,7 @@ const MIGRATIONS_BOUND: Duration = Duration::from_secs(2);
 /// Looks until dropped. `serves`: the API is part of this process.
 pub(crate) async fn watch(node: &Node, serves: bool, health: &Health) {
     let mut migrated: Option<Instant> = None;
-    let mut before = true;
+    let mut told = None;
     loop {
         let database = health::database(&node.app).await;
         if database.ok && migrated.is_none_or(|when| when.elapsed() > MIGRATIONS_EVERY) {
@@ -33,7 +33,7 @@ pub(crate) async fn watch(node: &Node, serves: bool, health: &Health) {
         }
         checks.extend(lanes(node));
         health.note(checks);
-        before = tell(health, before);
+        told = tell(health, told);
         tokio::time::sleep(PAUSE).await;
     }
 }
@@ -56,8 +56,8 @@ fn lanes(node: &Node) -> Option<Check> {
     (!lanes.is_empty()).then(|| Check::new("lanes", alive))
 }
 
-/// Shows the report as figures, and says in the log when readiness comes or goes.
-fn tell(health: &Health, before: bool) -> bool {
+/// Shows the report as figures, and says in the log when readiness comes or goes. Answers the state that was told last.
+fn tell(health: &Health, told: Option<bool>) -> Option<bool> {
     let report = health.report();
     metrics::gauge!(telemetry::READY).set(f64::from(u8::from(report.ready)));
     for check in &report.checks {
@@ -68,10 +68,14 @@ fn tell(health: &Health, before: bool) -> bool {
         .iter()
         .filter(|check| !check.ok)
         .map(|check| check.name);
-    match (before, report.ready) {
-        (true, false) => tracing::warn!(because = bad.collect::<Vec<_>>().join(","), "not ready for work"),
-        (false, true) => tracing::info!("ready for work again"),
+    match (told, report.ready) {
+        // The parts are only just starting.
+        (None, false) => return None,
+        (Some(true), false) => {
+            tracing::warn!(because = bad.collect::<Vec<_>>().join(","), "not ready for work");
+        }
+        (None | Some(false), true) => tracing::info!("ready for work"),
         _ => {}
     }
-    report.ready
+    Some(report.ready)
 }
