@@ -17,6 +17,7 @@ use quick_cache::{Weighter, sync::Cache};
 use crate::{
     guard::{self, Refused, Room},
     lane::Plan,
+    observe,
 };
 
 /// Memory that known documents may take, in bytes, as far as it can be estimated.
@@ -111,8 +112,10 @@ pub(crate) struct Prepared {
     pub(crate) document: ExecutableDocument,
     /// Fields and values of its operations, fragments expanded.
     pub(crate) nodes: u32,
+    /// What the log calls it.
+    pub(crate) hash: Box<str>,
     /// How long it is, in nodes of its text.
-    steps: u32,
+    pub(crate) steps: u32,
     operations: Vec<Operation>,
     /// How the typed lane answers it, if it can.
     pub(crate) plan: Option<Plan>,
@@ -120,7 +123,10 @@ pub(crate) struct Prepared {
 
 /// One operation of a document.
 pub(crate) struct Operation {
-    name: Option<Name>,
+    /// What the document calls it.
+    pub(crate) name: Option<Name>,
+    /// What figures call it, once it has been found to fit the schema: its only field, or a word.
+    pub(crate) label: Name,
     /// Query, mutation or subscription.
     pub(crate) kind: OperationType,
     /// What it is about.
@@ -141,6 +147,7 @@ impl Prepared {
             .collect();
         Ok(Self {
             nodes: shape.nodes,
+            hash: observe::hash(text),
             steps: shape.steps,
             operations,
             plan: Plan::of(&document),
@@ -175,6 +182,7 @@ impl Operation {
             .collect();
         Self {
             name: name.cloned(),
+            label: observe::label(&operation.selection_set.node),
             kind: operation.ty,
             class: Class::of(document, operation),
             required,

@@ -10,6 +10,7 @@
 //! | `/graphql/stream` | subscriptions and queries as server-sent events, one connection each |
 //! | `/graphiql` | an editor, in development mode |
 //! | `/healthz` | the process answers |
+//! | `/readyz` | it is ready for work: 200, else 503 |
 
 mod auth;
 mod document;
@@ -19,9 +20,11 @@ mod http;
 mod lane;
 mod limit;
 mod listener;
+mod observe;
 mod patience;
 mod server;
 mod sse;
+mod trace;
 mod websocket;
 
 pub use self::{

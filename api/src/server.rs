@@ -2,13 +2,13 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use app::App;
+use app::{App, health::Health};
 use async_graphql::http::GraphiQLSource;
 use axum::{
-    Router,
+    Json, Router,
     extract::State,
-    http::{HeaderValue, header},
-    middleware::map_response,
+    http::{HeaderValue, StatusCode, header},
+    middleware::{from_fn, map_response},
     response::{Html, IntoResponse, Response},
     routing::{any, get, post},
 };
@@ -21,7 +21,7 @@ use crate::{
     graphql::{self, TallygateSchema},
     http,
     limit::{Failures, Limits, Rates},
-    listener, sse, websocket,
+    listener, observe, sse, websocket,
 };
 
 /// How long open requests may take to finish after the stop.
@@ -38,6 +38,8 @@ pub struct Options {
     pub dev_key: Option<String>,
     /// How long, how many, how often.
     pub limits: Limits,
+    /// What `/readyz` shows; without it there is no such path.
+    pub health: Option<Health>,
 }
 
 /// What every handler needs.
@@ -100,12 +102,16 @@ fn routes(service: Arc<Service>) -> Router {
         .route("/graphql/stream", post(sse::serve).get(sse::serve))
         .route("/graphql/ws", any(websocket::upgrade))
         .route("/healthz", get(|| async { "ok" }));
+    if let Some(health) = service.options.health.clone() {
+        router = router.route("/readyz", get(|| async move { readyz(&health) }));
+    }
     if service.options.dev {
         router = router.route("/graphiql", get(graphiql)).route("/", get(graphiql));
     }
     router
         .layer(CatchPanicLayer::custom(|_| http::internal().into_response()))
         .layer(map_response(guarded))
+        .layer(from_fn(observe::observe))
         .with_state(service)
 }
 
@@ -122,6 +128,16 @@ async fn guarded(mut response: Response) -> Response {
             .insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+fn readyz(health: &Health) -> Response {
+    let report = health.report();
+    let status = if report.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, Json(report)).into_response()
 }
 
 async fn graphiql(State(service): State<Arc<Service>>) -> Html<String> {

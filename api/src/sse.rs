@@ -17,6 +17,7 @@ use futures::{Stream, StreamExt, future, stream};
 use crate::{
     graphql::error,
     http::{self, Ready, Refusal},
+    observe::{self, Live},
     server::Service,
 };
 
@@ -44,6 +45,7 @@ fn respond(service: &Arc<Service>, media: http::Media, ready: Result<Ready, Refu
     });
     match ready {
         Ok(ready) => {
+            observe::known_field("stream");
             let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
             Sse::new(events(service.clone(), ready))
                 .keep_alive(keep_alive)
@@ -54,12 +56,14 @@ fn respond(service: &Arc<Service>, media: http::Media, ready: Result<Ready, Refu
 }
 
 fn events(service: Arc<Service>, ready: Ready) -> impl Stream<Item = Result<Event, Infallible>> {
+    let live = Live::subscription("sse");
     let (stop, stopped) = (service.stop.clone(), service.stop.clone());
     let results = service
         .schema
         .execute_stream(ready.request)
         .take_until(stop.cancelled_owned())
-        .map(|answer| {
+        .map(move |answer| {
+            let _counted = &live;
             let body = http::body(answer, &http::request_id());
             Event::default().event("next").data(body.to_string())
         });

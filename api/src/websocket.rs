@@ -27,6 +27,7 @@ use crate::{
     auth,
     graphql::{caller_data, error},
     http,
+    observe::Live,
     server::Service,
 };
 
@@ -47,6 +48,7 @@ pub(crate) async fn upgrade(
         .protocols(ALL_WEBSOCKET_PROTOCOLS)
         .max_message_size(MAX_MESSAGE)
         .on_upgrade(move |socket| async move {
+            let _counted = Live::socket();
             let stop = service.stop.clone();
             let executor = SubscriptionsOnly(service.clone());
             let (sink, stream) = socket.split();
@@ -120,12 +122,19 @@ impl Executor for SubscriptionsOnly {
 
     fn execute_stream(&self, request: Request, session: Option<Arc<Data>>) -> BoxStream<'static, Answer> {
         match self.admit(request) {
-            Ok(request) => self
-                .0
-                .schema
-                .execute_stream_with_session_data(request, session.unwrap_or_default())
-                .map(completed)
-                .boxed(),
+            Ok(request) => {
+                let live = Live::subscription("websocket");
+                let answers = self
+                    .0
+                    .schema
+                    .execute_stream_with_session_data(request, session.unwrap_or_default());
+                answers
+                    .map(move |answer| {
+                        let _counted = &live;
+                        completed(answer)
+                    })
+                    .boxed()
+            }
             Err(answer) => stream::once(async { completed(*answer) }).boxed(),
         }
     }

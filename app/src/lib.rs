@@ -23,11 +23,14 @@ pub mod db;
 pub mod error;
 pub mod feed;
 pub mod gate;
+pub mod health;
 pub mod idempotency;
 pub mod job;
+mod measure;
 mod op;
 pub mod page;
 mod sql;
+pub mod telemetry;
 pub mod usage;
 
 use std::sync::Arc;
@@ -125,6 +128,12 @@ impl App {
     #[must_use]
     pub fn feed(&self) -> &Feed {
         &self.0.feed
+    }
+
+    /// Accepted events of this process that are not written yet.
+    #[must_use]
+    pub fn waiting_events(&self) -> usize {
+        self.0.collector.waiting()
     }
 
     pub(crate) fn queue(&self) -> &dyn Queue {

@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use api::{Limits, Network, RateLimits};
 
-use super::{
-    layer::{Given, Setting},
-    number,
-};
+use super::{layer::Given, number, settings::Setting};
 use crate::failure::{Failure, Outcome};
 
 /// Longest time for anything, in seconds: an hour.

@@ -15,8 +15,10 @@
 //! | [`strangers`] | other tenants do not exist |
 //! | [`command`] | greetings, complaints, exit codes |
 //! | [`crash`] | SIGTERM and SIGKILL under load |
+//! | [`seeing`] | figures, readiness, logs and traces, and what must not be in them |
 
 mod client;
+mod collector;
 mod command;
 pub mod contract;
 mod crash;
@@ -27,7 +29,9 @@ mod listener;
 mod live;
 mod manners;
 mod process;
+mod proxy;
 mod scopes;
+mod seeing;
 mod stage;
 mod strangers;
 mod trace;

@@ -6,6 +6,8 @@ use app::Error;
 use async_graphql::{Enum, ErrorExtensionValues, ErrorExtensions, ServerError, SimpleObject, Value};
 use domain::rejection::{Rejection, RejectionCode};
 
+use crate::observe;
+
 pub(crate) const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
 pub(crate) const FORBIDDEN: &str = "FORBIDDEN";
 pub(crate) const BAD_USER_INPUT: &str = "BAD_USER_INPUT";
@@ -58,6 +60,7 @@ pub struct UserError {
 
 impl From<Rejection> for UserError {
     fn from(rejection: Rejection) -> Self {
+        observe::user_error(rejection.code);
         let path = (!rejection.path.is_empty()).then(|| {
             std::iter::once("input".to_owned())
                 .chain(rejection.path)
@@ -133,6 +136,9 @@ pub(crate) fn complete(error: &mut ServerError, request_id: &str) {
             .iter()
             .any(|passing| code == Some(&Value::from(*passing)));
         extensions.set("retryable", retryable);
+    }
+    if let Some(Value::String(code)) = extensions.get("code") {
+        observe::error(code);
     }
     extensions.set("requestId", request_id);
 }

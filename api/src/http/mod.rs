@@ -31,6 +31,7 @@ use crate::{
     graphql::{self, error},
     guard,
     limit::{Charge, Spent},
+    observe,
     server::Service,
 };
 
@@ -89,6 +90,7 @@ async fn receive(service: &Service, request: extract::Request) -> Result<Receive
             return Err(refusal);
         }
     };
+    observe::caller(&actor);
     let incoming = Incoming::read(&parts, body, service.options.limits.body).await?;
     Ok(Received {
         actor,
@@ -137,6 +139,7 @@ pub(crate) fn charge(service: &Service, actor: &Actor, charge: Charge) -> Result
 pub(crate) fn admit(documents: &Documents, wire: &Wire<'_>) -> Result<Ready, Refusal> {
     let prepared = documents.prepare(&wire.query)?;
     let operation = operation(&prepared, wire)?;
+    observe::operation(&prepared, operation);
     let json = wire.variables.unwrap_or("{}");
     let variables: Option<serde_json::Map<_, _>> =
         serde_json::from_str(json).map_err(|error| Refusal::input(format!("`variables`: {error}")))?;

@@ -5,9 +5,10 @@ use axum::{
     http::{Method, StatusCode},
     response::Response,
 };
+use tracing::Instrument;
 
 use super::{Media, Received, Refusal, Wire, charge, operation, reply, run};
-use crate::{lane::Task, limit::Charge, server::Service};
+use crate::{lane::Task, limit::Charge, observe, server::Service, trace};
 
 /// Answers a request that the lane can answer. `None`: it is for the general way, and nothing has been done.
 ///
@@ -31,11 +32,13 @@ pub(super) async fn answer(
     let Some(task) = prepared.plan.as_ref().and_then(|plan| plan.read(wire.variables)) else {
         return Ok(None);
     };
+    observe::operation(&prepared, operation);
     let cost = Charge::new(operation.class, prepared.nodes, wire.bytes());
     let spent = charge(service, &received.actor, cost)?;
     let _place = service.places.try_acquire().map_err(|_| Refusal::busy())?;
     Ok(Some(match run_task(service, received, task).await? {
         Ok(json) => {
+            observe::executed();
             let json = reply::close(json, spent.as_ref());
             reply::respond(media, StatusCode::OK, &reply::request_id(), json, spent.as_ref())
         }
@@ -55,7 +58,10 @@ async fn run_task(
         OperationType::Mutation => (limits.mutation, run::late_mutation),
         OperationType::Query | OperationType::Subscription => (limits.query, run::late_query),
     };
-    tokio::time::timeout(limit, task.run(&service.app, &received.actor))
+    let running = task
+        .run(&service.app, &received.actor)
+        .instrument(trace::operation());
+    tokio::time::timeout(limit, running)
         .await
         .map_err(|_| late(limit))
 }

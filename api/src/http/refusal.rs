@@ -1,5 +1,6 @@
 //! Replies that end a request before it is executed.
 
+use app::telemetry;
 use async_graphql::{ErrorExtensionValues, Response as Answer, ServerError};
 use axum::http::StatusCode;
 
@@ -37,6 +38,7 @@ impl Refusal {
 
     /// More requests are executed than this process should.
     pub(crate) fn busy() -> Self {
+        metrics::counter!(telemetry::SHED, "reason" => "in_flight").increment(1);
         let message = "too many requests at once; try again in a moment";
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -47,6 +49,11 @@ impl Refusal {
 
     /// The key has asked too often.
     pub(crate) fn too_often(seconds: u64) -> Self {
+        metrics::counter!(telemetry::RATE_LIMITED, "limit" => "rate").increment(1);
+        Self::later(seconds)
+    }
+
+    fn later(seconds: u64) -> Self {
         Self {
             retry_after: Some(seconds.max(1)),
             ..Self::new(
@@ -59,9 +66,10 @@ impl Refusal {
 
     /// The address has failed to authenticate too often.
     pub(crate) fn too_many_failures(seconds: u64) -> Self {
+        metrics::counter!(telemetry::RATE_LIMITED, "limit" => "failed_authentications").increment(1);
         Self {
             message: format!("too many failed authentications; try again in {seconds} s"),
-            ..Self::too_often(seconds)
+            ..Self::later(seconds)
         }
     }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::Refusal;
-use crate::{graphql::error, limit::Spent};
+use crate::{graphql::error, limit::Spent, observe};
 
 const JSON: &str = "application/json";
 const GRAPHQL_JSON: &str = "application/graphql-response+json";
@@ -86,7 +86,11 @@ pub(crate) fn reply_refusal(media: Media, refusal: Refusal) -> Response {
 
 /// The reply to a request that was handed to the schema.
 pub(crate) fn reply_answer(media: Media, answer: Answer, spent: Option<&Spent>) -> Response {
-    let status = if !was_executed(&answer) {
+    let executed = was_executed(&answer);
+    if executed {
+        observe::executed();
+    }
+    let status = if !executed {
         StatusCode::BAD_REQUEST
     } else if is_unavailable(&answer) {
         StatusCode::SERVICE_UNAVAILABLE

@@ -6,9 +6,10 @@ use async_graphql::{Executor, Request, Response as Answer};
 use axum::http::StatusCode;
 use futures::FutureExt;
 use tokio::sync::OwnedSemaphorePermit;
+use tracing::Instrument;
 
 use super::Refusal;
-use crate::graphql::error;
+use crate::{graphql::error, trace};
 
 /// Runs a query. After its time it is stopped.
 ///
@@ -19,7 +20,8 @@ pub(crate) async fn query(
     request: Request,
     limit: Duration,
 ) -> Result<Answer, Refusal> {
-    let running = AssertUnwindSafe(executor.execute(request)).catch_unwind();
+    let running = executor.execute(request).instrument(trace::operation());
+    let running = AssertUnwindSafe(running).catch_unwind();
     match tokio::time::timeout(limit, running).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(_)) => Err(panicked()),
@@ -37,11 +39,12 @@ pub(crate) async fn mutation(
     limit: Duration,
     place: OwnedSemaphorePermit,
 ) -> Result<Answer, Refusal> {
-    let running = tokio::spawn(async move {
+    let running = async move {
         let answer = executor.execute(request).await;
         drop(place);
         answer
-    });
+    };
+    let running = tokio::spawn(running.instrument(trace::operation()));
     match tokio::time::timeout(limit, running).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(_)) => Err(panicked()),

@@ -17,7 +17,7 @@ use crate::{
     catalog, credit,
     customer::{self, CustomerRef},
     error::{Error, Result},
-    usage,
+    measure, usage,
 };
 
 /// The answer of the gate.
@@ -59,6 +59,7 @@ pub async fn check(app: &App, actor: &Actor, question: Check) -> Result<Entitlem
     if question.units.is_negative() {
         return Err(Rejection::invalid("units", "units must not be negative").into());
     }
+    let begun = std::time::Instant::now();
     let now = app.now();
     let db = app.db().reader();
     let customer = customer::resolve(db, actor.reach(), &question.customer).await?;
@@ -81,6 +82,7 @@ pub async fn check(app: &App, actor: &Actor, question: Check) -> Result<Entitlem
         position,
     };
     let decision = decide(&view, metric, question.units, now);
+    measure::checked(decision.allowed, decision.reason, false, begun);
     Ok(Entitlement {
         allowed: decision.allowed,
         reason: decision.reason,

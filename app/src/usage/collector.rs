@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{Arc, Weak},
+    time::Instant,
 };
 
 use domain::{
@@ -22,7 +23,7 @@ use crate::{
     App, Inner,
     db::Backend,
     error::{Error, Result},
-    job,
+    job, measure,
     op::Op,
 };
 
@@ -72,6 +73,16 @@ impl Collector {
         let (requests, receiver) = mpsc::unbounded_channel();
         let room = Arc::new(Semaphore::new(MAX_WAITING));
         (Self { requests, room }, receiver)
+    }
+
+    /// Events that wait to be written.
+    pub(crate) fn waiting(&self) -> usize {
+        MAX_WAITING.saturating_sub(self.room.available_permits())
+    }
+
+    /// Whether the writing task lives and has room.
+    pub(crate) fn accepts(&self) -> bool {
+        !self.requests.is_closed() && self.room.available_permits() > 0
     }
 
     /// Hands events over and waits for their outcomes.
@@ -166,6 +177,7 @@ async fn write_all(app: &App, mut requests: Vec<Request>) {
 
 /// One transaction for events of any tenants: one statement (two on SQLite), and one more when keys were known.
 async fn write(app: &App, events: &[&Prepared]) -> Result<Vec<Outcome>> {
+    let begun = Instant::now();
     let op = Op::begin(app).await?;
     let ids: Vec<EventId> = events.iter().map(|_| EventId(op.new_id())).collect();
     let refused = store::insert_events(&op, events, &ids).await?;
@@ -177,6 +189,7 @@ async fn write(app: &App, events: &[&Prepared]) -> Result<Vec<Outcome>> {
         store::known_keys(op.tx(), &rest).await?
     };
     op.commit().await?;
+    measure::committed(events.len(), begun);
     let outcome = |(event, id): (&&Prepared, &EventId)| {
         if !refused.contains(id) {
             return Ok(Outcome::Accepted(*id));

@@ -23,6 +23,7 @@ use crate::{
     db::Backend,
     error::{Error, Result},
     job::work::{self, Duty, RUN_BUDGET},
+    measure,
     op::Op,
 };
 use domain::{
@@ -135,6 +136,7 @@ async fn round(app: &App, chosen: Chosen) -> Result<usize> {
         Backend::Postgres => MOST,
         Backend::Sqlite => MOST_SQLITE,
     };
+    let begun = Instant::now();
     let mut op = Op::begin(app).await?;
     let locked = store::lock_waiting(&mut op, &chosen, most).await?;
     let events = store::take_pending(&op, &chosen, &locked, most.events).await?;
@@ -142,7 +144,7 @@ async fn round(app: &App, chosen: Chosen) -> Result<usize> {
         // Another worker was first; there may be more behind what it took.
         return Ok(usize::from(matches!(chosen, Chosen::Shard { .. })));
     }
-    let total = events.iter().map(|(_, events)| events.len()).sum();
+    let total: usize = events.iter().map(|(_, events)| events.len()).sum();
     let folded = read(&op, &locked, events).await?.fold();
     if !folded.failed.is_empty() {
         // Their events stay in the queue: all of it is taken back, and without them the next round comes through.
@@ -151,6 +153,7 @@ async fn round(app: &App, chosen: Chosen) -> Result<usize> {
     }
     write(&mut op, folded.done).await?;
     op.commit().await?;
+    measure::drained(total, begun);
     Ok(total)
 }
 

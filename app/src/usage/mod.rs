@@ -48,6 +48,7 @@ use crate::{
     catalog,
     customer::CustomerRef,
     error::Result,
+    measure,
     page::{Page, Slice},
 };
 
@@ -126,7 +127,9 @@ pub async fn record(app: &App, actor: &Actor, events: Vec<NewEvent>, age: Age) -
             outcomes[index] = Some(outcome);
         }
     }
-    Ok(outcomes.into_iter().flatten().collect())
+    let outcomes: Vec<Outcome> = outcomes.into_iter().flatten().collect();
+    measure::outcomes(&outcomes);
+    Ok(outcomes)
 }
 
 /// Checks one event.
