@@ -28,6 +28,7 @@ enum Column {
     /// An empty text counts as none.
     OptText(Vec<Option<String>>),
     Id(Vec<Uuid>),
+    Bytes(Vec<Vec<u8>>),
     /// The id of all zeros counts as none.
     OptId(Vec<Option<Uuid>>),
 }
@@ -55,6 +56,7 @@ impl Rows {
     column!(text, Text, String);
     column!(opt_text, OptText, Option<String>);
     column!(id, Id, Uuid);
+    column!(bytes, Bytes, Vec<u8>);
     column!(opt_id, OptId, Option<Uuid>);
 
     /// Completes a statement that names the rows as `{rows}` and further values as `$1`, `$2`, ….
@@ -109,6 +111,7 @@ impl Rows {
                 Column::Int(all) => ("bigint[]", name.to_owned(), Value::from(all)),
                 Column::Text(all) => ("text[]", name.to_owned(), Value::from(all)),
                 Column::Id(all) => ("uuid[]", name.to_owned(), Value::from(all)),
+                Column::Bytes(all) => ("bytea[]", name.to_owned(), Value::from(all)),
                 Column::OptInt(all) => {
                     let all: Vec<i64> = all.into_iter().map(|value| value.unwrap_or(NO_INT)).collect();
                     (
@@ -145,11 +148,11 @@ impl Rows {
 
     fn sqlite(self, first: usize, values: &mut Vec<Value>) -> String {
         use serde_json::Value as Json;
-        let hex = |id: &Uuid| Json::from(id.simple().to_string());
+        let of_id = |id: &Uuid| Json::from(id.simple().to_string());
         let mut select = Vec::new();
         let mut lines: Vec<Vec<Json>> = Vec::new();
         for (index, (name, column)) in self.columns.into_iter().enumerate() {
-            let is_id = matches!(column, Column::Id(_) | Column::OptId(_));
+            let is_hex = matches!(column, Column::Id(_) | Column::OptId(_) | Column::Bytes(_));
             let cells: Vec<Json> = match column {
                 Column::Int(all) => all.into_iter().map(Json::from).collect(),
                 Column::OptInt(all) => all.into_iter().map(Json::from).collect(),
@@ -158,17 +161,18 @@ impl Rows {
                     .into_iter()
                     .map(|text| Json::from(text.filter(|text| !text.is_empty())))
                     .collect(),
-                Column::Id(all) => all.iter().map(hex).collect(),
+                Column::Id(all) => all.iter().map(of_id).collect(),
+                Column::Bytes(all) => all.iter().map(|bytes| Json::from(hex::encode(bytes))).collect(),
                 Column::OptId(all) => all
                     .iter()
-                    .map(|id| id.as_ref().filter(|id| !id.is_nil()).map_or(Json::Null, hex))
+                    .map(|id| id.as_ref().filter(|id| !id.is_nil()).map_or(Json::Null, of_id))
                     .collect(),
             };
             lines.resize_with(cells.len().max(lines.len()), Vec::new);
             for (line, cell) in lines.iter_mut().zip(cells) {
                 line.push(cell);
             }
-            select.push(if is_id {
+            select.push(if is_hex {
                 format!("unhex(value ->> {index}) AS {name}")
             } else {
                 format!("value ->> {index} AS {name}")

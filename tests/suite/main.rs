@@ -17,6 +17,7 @@
 //! | [`live`] | balances as they change |
 //! | [`schema`] | migrations, forward and back |
 //! | [`audit`] | the auditor itself finds damage |
+//! | [`audit_guards`] | ledger entries are final and chained, rows stay with their owners |
 //! | [`simulation`] | random weeks against a model in memory |
 //! | [`e2e`] | the real command over HTTP, WebSocket and server-sent events, killed and stopped |
 
@@ -49,6 +50,7 @@ macro_rules! on_both {
 mod access;
 mod access_ending;
 mod audit;
+mod audit_guards;
 mod catalog;
 mod credit;
 mod customer;

@@ -4,6 +4,7 @@ pub mod auditor;
 pub mod backend;
 pub mod naive;
 pub mod post;
+pub mod sabotage;
 pub mod world;
 
 use domain::{
