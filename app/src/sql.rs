@@ -32,6 +32,7 @@ enum Column {
     /// An empty text counts as none.
     OptText(Vec<Option<String>>),
     Id(Vec<Uuid>),
+    Bytes(Vec<Vec<u8>>),
     /// The id of all zeros counts as none.
     OptId(Vec<Option<Uuid>>),
 }
@@ -59,6 +60,7 @@ impl Rows {
     column!(text, Text, String);
     column!(opt_text, OptText, Option<String>);
     column!(id, Id, Uuid);
+    column!(bytes, Bytes, Vec<u8>);
     column!(opt_id, OptId, Option<Uuid>);
 
     /// Completes a statement that names the rows as `{rows}` and further values as `$1`, `$2`, ….
@@ -123,6 +125,7 @@ impl Rows {
                 Column::Int(all) => ("bigint[]", name.to_owned(), Value::from(all)),
                 Column::Text(all) => ("text[]", name.to_owned(), Value::from(all)),
                 Column::Id(all) => ("uuid[]", name.to_owned(), Value::from(all)),
+                Column::Bytes(all) => ("bytea[]", name.to_owned(), Value::from(all)),
                 Column::OptInt(all) => {
                     let all: Vec<i64> = all.into_iter().map(|value| value.unwrap_or(NO_INT)).collect();
                     (
@@ -178,7 +181,7 @@ impl Rows {
             .iter()
             .enumerate()
             .map(|(index, (name, column))| match column {
-                Column::Id(_) | Column::OptId(_) => format!("unhex(value ->> {index}) AS {name}"),
+                Column::Id(_) | Column::OptId(_) | Column::Bytes(_) => format!("unhex(value ->> {index}) AS {name}"),
                 _ => format!("value ->> {index} AS {name}"),
             });
         let select = select.collect::<Vec<_>>().join(", ");
@@ -195,6 +198,7 @@ impl Column {
             Self::OptText(all) => all.len(),
             Self::Id(all) => all.len(),
             Self::OptId(all) => all.len(),
+            Self::Bytes(all) => all.len(),
         }
     }
 
@@ -225,6 +229,11 @@ impl Column {
                 Some(value) if !value.is_nil() => id(value, text),
                 _ => text.push_str(NULL),
             },
+            Self::Bytes(all) => {
+                text.push('"');
+                text.push_str(&hex::encode(&all[line]));
+                text.push('"');
+            }
         }
     }
 }

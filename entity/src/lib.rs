@@ -2,6 +2,9 @@
 
 pub mod account;
 pub mod api_key;
+pub mod audit_mark;
+pub mod audit_run;
+pub mod audit_violation;
 pub mod block;
 mod convert;
 pub mod customer;

@@ -19,6 +19,7 @@
 //! | [`live`] | balances as they change |
 //! | [`schema`] | migrations, forward and back |
 //! | [`audit`] | the auditor itself finds damage |
+//! | [`audit_guards`] | ledger entries are final and chained, rows stay with their owners |
 //! | [`simulation`] | random weeks against a model in memory |
 //! | [`door`] | how often, how many, how long |
 //! | [`lane`] | the typed lane answers as the general way does |
@@ -55,6 +56,7 @@ mod access_ending;
 mod access_tokens;
 mod audit;
 mod authorisation;
+mod audit_guards;
 mod catalog;
 mod credit;
 mod customer;

@@ -96,7 +96,6 @@ async fn overflow_is_refused_by_the_database(world: World) {
         "UPDATE block SET remaining = credits + 1",
         "UPDATE block SET remaining = -1",
         "UPDATE block SET state = 'EXPIRED'",
-        "UPDATE ledger_entry SET sequence = 0",
         "INSERT INTO ledger_entry SELECT * FROM ledger_entry",
     ] {
         assert!(db.execute_unprepared(sql).await.is_err(), "{sql}");

@@ -21,8 +21,9 @@ use domain::{
     },
     customer::{Settlement, Terms},
     id::{BlockId, CustomerId, EntryId, TenantId},
-    ledger::{Account, Cause, Entry},
+    ledger::{Account, Cause, Entry, chain::EntryHash},
     rejection::Rejection,
+    time::Timestamp,
 };
 use sea_orm::ConnectionTrait;
 
@@ -57,6 +58,15 @@ pub(crate) struct Posting {
     pub(crate) account: Account,
     pub(crate) entries: Vec<Entry>,
     pub(crate) blocks: Vec<BlockChange>,
+}
+
+impl Posting {
+    /// The hashes of the new lines when they are written at an instant.
+    pub(crate) fn hashes(&self, at: Timestamp) -> Vec<EntryHash> {
+        self.account
+            .head
+            .chain(self.tenant, self.customer, &self.entries, at)
+    }
 }
 
 /// What a block has left, and what has become of it.

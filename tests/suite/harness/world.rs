@@ -29,11 +29,11 @@ use domain::{
 };
 use entity::{usage_pending, work};
 use migration::MigratorTrait;
-use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait};
+use sea_orm::{EntityTrait, PaginatorTrait};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
-use super::{at, backend::Place, credits, post::Post};
+use super::{at, backend::Place, credits, post::Post, sabotage};
 
 /// When every world begins: in the middle of a month.
 pub const BEGINNING: &str = "2026-03-10T12:00:00Z";
@@ -359,8 +359,8 @@ impl World {
             .unwrap()
     }
 
-    /// Runs SQL behind the application's back.
+    /// Runs SQL behind the application's back, with every guard of the database switched off meanwhile.
     pub async fn sabotage(&self, sql: &str) {
-        self.app.db().writer().execute_unprepared(sql).await.unwrap();
+        sabotage::run(self.app.db(), sql).await;
     }
 }
