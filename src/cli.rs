@@ -26,7 +26,12 @@ Configuration:
   A setting is taken from its flag, else from its environment variable, else from the
   configuration file, else it has its default. An empty variable counts as absent.
   The file is TOML with the keys database_url, listen, bootstrap_key, data_dir, log,
-  postgres_connections, back_date_days and database_wait_seconds; other keys are errors.
+  postgres_connections, back_date_days, database_wait_seconds, gate_unknown_customer and
+  gate_outage; other keys are errors.
+
+  TALLYGATE_GATE_UNKNOWN_CUSTOMER and TALLYGATE_GATE_OUTAGE (`refuse` or `allow`; `refuse` by
+  default) say what a check answers for a customer that does not exist, and while the database
+  is out of reach.
 
   TALLYGATE_BOOTSTRAP_KEY (or bootstrap_key in the file; there is no flag, because other users
   of the machine can see flags) is a fixed first key with every scope for the tenant `default`,

@@ -54,12 +54,15 @@ use crate::{
 pub struct Limits {
     /// How long ago an event may have happened, in days. Must stay below the time that idempotency keys are kept.
     pub back_date_days: i64,
+    /// What the gate says when it does not know.
+    pub gate: gate::Policy,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             back_date_days: DEFAULT_BACK_DATE_DAYS,
+            gate: gate::Policy::default(),
         }
     }
 }
@@ -79,6 +82,7 @@ struct Inner {
     sentry: Arc<access::Sentry>,
     directory: Directory,
     collector: Collector,
+    gate: gate::Memory,
 }
 
 impl App {
@@ -92,6 +96,7 @@ impl App {
     #[must_use]
     pub fn with_clock(db: Db, queue: Arc<dyn Queue>, limits: Limits, clock: Arc<dyn Clock>) -> Self {
         let (collector, requests) = Collector::new();
+        let (gate, wanted) = gate::Memory::new();
         let inner = Arc::new(Inner {
             db,
             queue,
@@ -103,9 +108,11 @@ impl App {
             sentry: Arc::default(),
             directory: Directory::default(),
             collector,
+            gate,
         });
         tokio::spawn(collector::run(Arc::downgrade(&inner), requests));
         tokio::spawn(inner.sentry.clone().run(Arc::downgrade(&inner)));
+        tokio::spawn(gate::run(Arc::downgrade(&inner), wanted));
         Self(inner)
     }
 
@@ -153,5 +160,9 @@ impl App {
 
     pub(crate) fn collector(&self) -> &Collector {
         &self.0.collector
+    }
+
+    pub(crate) fn gate(&self) -> &gate::Memory {
+        &self.0.gate
     }
 }

@@ -9,12 +9,26 @@ use domain::{
 };
 use entity::account;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    AccessMode, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IsolationLevel, QueryFilter,
+    QueryOrder, QuerySelect, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 use uuid::Uuid;
 
 use crate::{App, db::Backend, error::Result, feed, job::Wakeup};
+
+/// Opens a transaction that only reads, and sees one moment however many statements it has. Dropping it ends it.
+pub(crate) async fn snapshot(app: &App) -> Result<DatabaseTransaction> {
+    // SQLite has no other isolation than this one, and a transaction that begins by reading is all it needs.
+    let options = match app.db().backend() {
+        Backend::Postgres => TransactionOptions {
+            isolation_level: Some(IsolationLevel::RepeatableRead),
+            access_mode: Some(AccessMode::ReadOnly),
+            ..TransactionOptions::default()
+        },
+        Backend::Sqlite => TransactionOptions::default(),
+    };
+    Ok(app.db().reader().begin_with_options(options).await?)
+}
 
 /// An open transaction. Dropping it takes everything back.
 pub(crate) struct Op {
@@ -113,6 +127,8 @@ impl Op {
             }
         }
         self.tx.commit().await?;
+        // The gate first: whoever is told by the feed may ask at once.
+        self.app.gate().changed_here(&self.changed);
         self.app.feed().changed(&self.changed);
         Ok(())
     }

@@ -38,6 +38,8 @@ keys! {
     PostgresConnections "postgres_connections" "TALLYGATE_POSTGRES_CONNECTIONS" Number;
     BackDateDays "back_date_days" "TALLYGATE_BACK_DATE_DAYS" Number;
     DatabaseWaitSeconds "database_wait_seconds" "TALLYGATE_DATABASE_WAIT_SECONDS" Number;
+    GateUnknownCustomer "gate_unknown_customer" "TALLYGATE_GATE_UNKNOWN_CUSTOMER" Text;
+    GateOutage "gate_outage" "TALLYGATE_GATE_OUTAGE" Text;
 }
 
 /// What a value is in files.

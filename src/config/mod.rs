@@ -10,6 +10,7 @@ use std::{path::PathBuf, time::Duration};
 use app::{
     access::MIN_BOOTSTRAP_KEY,
     db::{DEFAULT_POSTGRES_CONNECTIONS, redacted},
+    gate::{Policy, Unsure},
 };
 use domain::usage::limits::DEFAULT_BACK_DATE_DAYS;
 
@@ -54,6 +55,8 @@ pub(crate) struct Config {
     pub(crate) back_date_days: i64,
     /// How long to wait for a database that is down.
     pub(crate) database_wait: Duration,
+    /// What the gate says when it does not know.
+    pub(crate) gate: Policy,
 }
 
 impl Config {
@@ -106,6 +109,10 @@ impl Config {
                 DEFAULT_BACK_DATE_DAYS,
             )?,
             database_wait: Duration::from_secs(wait),
+            gate: Policy {
+                unknown_customer: unsure(text(Setting::GateUnknownCustomer))?,
+                outage: unsure(text(Setting::GateOutage))?,
+            },
         })
     }
 
@@ -128,6 +135,20 @@ fn check_bootstrap_key(key: &str) -> Result<(), String> {
         Err(format!(
             "the bootstrap key must have {MIN_BOOTSTRAP_KEY} or more visible ASCII characters"
         ))
+    }
+}
+
+fn unsure(given: Option<&layer::Given>) -> Outcome<Unsure> {
+    match given.map(|given| given.value.as_str()) {
+        None => Ok(Unsure::default()),
+        Some("refuse") => Ok(Unsure::Refuse),
+        Some("allow") => Ok(Unsure::Allow),
+        Some(other) => {
+            let source = given.map_or("", |given| given.source.as_str());
+            Err(Failure::new(format!(
+                "{source}: `{other}` is neither `refuse` nor `allow`"
+            )))
+        }
     }
 }
 
@@ -214,6 +235,11 @@ mod tests {
                 &[],
                 "\nlisten = 4000",
                 "`listen` in tallygate.toml must be a text",
+            ),
+            (
+                &[("TALLYGATE_GATE_OUTAGE", "maybe")],
+                "",
+                "neither `refuse` nor `allow`",
             ),
             (&[], "listen = 'x'\nlisten = 'y'", "line 2"),
             (

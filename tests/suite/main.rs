@@ -12,6 +12,7 @@
 //! | [`catalog`] | metrics, versions of prices, previews |
 //! | [`customer`] | customers and their terms |
 //! | [`credit`] | grants, burn order, expiry, revocation, adjustments, the ledger |
+//! | [`gate`] | may this customer go on, from memory |
 //! | [`usage`] | recording, exact debits, voids, summaries |
 //! | [`jobs`] | lost, doubled, reordered and poisonous work |
 //! | [`live`] | balances as they change |
@@ -53,6 +54,7 @@ mod catalog;
 mod credit;
 mod customer;
 mod e2e;
+mod gate;
 mod harness;
 mod jobs;
 mod live;

@@ -14,6 +14,7 @@ use domain::{
     id::{CustomerId, EventId, MetricId, TenantId},
     metering::rule::Properties,
     time::Timestamp,
+    usage::event::PendingEvent,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use uuid::Uuid;
@@ -43,6 +44,20 @@ pub(super) struct Prepared {
     pub(super) units: Quantity,
     pub(super) occurred_at: Option<Timestamp>,
     pub(super) properties: Properties,
+}
+
+impl Prepared {
+    /// The event as it waits to be debited.
+    fn pending(&self, id: EventId, received_at: Timestamp) -> PendingEvent {
+        PendingEvent {
+            id,
+            metric: self.metric,
+            units: self.units,
+            occurred_at: self.occurred_at.unwrap_or(received_at),
+            received_at,
+            properties: self.properties.clone(),
+        }
+    }
 }
 
 /// The way into the writing task.
@@ -159,7 +174,12 @@ async fn write(app: &App, events: &[&Prepared]) -> Result<Vec<Outcome>> {
         store::known_keys(op.tx(), &rest).await?
     };
     store::insert_pending(&op, events, &ids, &written).await?;
+    let received_at = op.now();
     op.commit().await?;
+    for (event, id) in events.iter().zip(&ids).filter(|(_, id)| written.contains(id)) {
+        app.gate()
+            .accepted(event.customer, || event.pending(*id, received_at));
+    }
     let outcome = |(event, id): (&&Prepared, &EventId)| {
         if written.contains(id) {
             return Ok(Outcome::Accepted(*id));

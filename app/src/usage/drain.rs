@@ -209,7 +209,7 @@ async fn read(
 }
 
 /// Spent blocks that a falling volume price could return credits to. Other prices only rise.
-fn refundable(
+pub(crate) fn refundable(
     rules: &RuleBook,
     counters: &HashMap<CustomerId, HashMap<CounterKey, Counter>>,
 ) -> BTreeSet<BlockId> {

@@ -96,6 +96,15 @@ pub async fn void(app: &App, actor: &Actor, input: VoidUsage, key: &str) -> Resu
         }
         (EventState::Pending, _) => {
             store::forget_pending(&op, shard_of(event.customer), event.id).await?;
+            // Nothing moves, but gates that count the event as waiting must look again.
+            let posting = Posting {
+                tenant: actor.tenant,
+                customer,
+                account: Account::from(&account),
+                entries: Vec::new(),
+                blocks: Vec::new(),
+            };
+            credit::post_in(&mut op, &[&posting]).await?;
             Voided {
                 event_key: input.event_key,
                 credits: Credits::ZERO,
