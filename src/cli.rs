@@ -35,6 +35,9 @@ Configuration:
   for no limit), failed_authentications_per_minute and trusted_proxies (addresses or networks,
   separated by commas, whose X-Forwarded-For is believed).
 
+  Nor have gate_unknown_customer and gate_outage (`refuse` or `allow`; `refuse` by default): what a
+  check answers for a customer that does not exist, and while the database is out of reach.
+
   TALLYGATE_BOOTSTRAP_KEY (or bootstrap_key in the file; there is no flag, because other users
   of the machine can see flags) is a fixed first key with every scope for the tenant `default`,
   for automation that must know the key beforehand: 32 or more visible ASCII characters.

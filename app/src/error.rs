@@ -32,6 +32,17 @@ pub enum Error {
     Internal(String),
 }
 
+impl Error {
+    /// The same error, seen from one level further out.
+    #[must_use]
+    pub fn under(self, field: &str) -> Self {
+        match self {
+            Self::Rejected(no) => Self::Rejected(no.under(field)),
+            other => other,
+        }
+    }
+}
+
 impl From<Overflow> for Error {
     fn from(_: Overflow) -> Self {
         Self::Rejected(Rejection::too_large(""))

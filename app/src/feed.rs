@@ -172,7 +172,11 @@ async fn listen_postgres(app: &App) -> Result<(), sqlx::Error> {
     let mut fallback = tokio::time::interval(FALLBACK);
     loop {
         tokio::select! {
-            notice = listener.recv() => app.feed().changed(&customers(notice?.payload())),
+            notice = listener.recv() => {
+                let changed = customers(notice?.payload());
+                app.gate().changed_elsewhere(&changed);
+                app.feed().changed(&changed);
+            }
             _ = fallback.tick() => look(app).await,
         }
     }
@@ -191,6 +195,9 @@ async fn listen_sqlite(app: &App) -> Result<(), sqlx::Error> {
             .fetch_one(&mut *connection)
             .await?;
         if version != known || looked.elapsed() > FALLBACK {
+            if version != known {
+                app.gate().changed_somewhere();
+            }
             known = version;
             looked = tokio::time::Instant::now();
             look(app).await;

@@ -56,6 +56,10 @@ pub(crate) fn checked(allowed: bool, reason: Option<Reason>, hit: bool, begun: I
         "insufficient_credits"
     } else if because(Reason::OverageLimitReached) {
         "overage_limit_reached"
+    } else if because(Reason::UnknownCustomer) {
+        "unknown_customer"
+    } else if because(Reason::Outage) {
+        "outage"
     } else {
         "other"
     };

@@ -12,8 +12,8 @@ use domain::{
 use entity::account;
 use metrics::{counter, histogram};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    AccessMode, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IsolationLevel, QueryFilter,
+    QueryOrder, QuerySelect, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 use tracing::Span;
 use uuid::Uuid;
@@ -44,6 +44,20 @@ impl Drop for Watch {
         counter!(t::TRANSACTIONS, "outcome" => outcome).increment(1);
         histogram!(t::TRANSACTION_SECONDS).record(self.begun.elapsed().as_secs_f64());
     }
+}
+
+/// Opens a transaction that only reads, and sees one moment however many statements it has. Dropping it ends it.
+pub(crate) async fn snapshot(app: &App) -> Result<DatabaseTransaction> {
+    // SQLite has no other isolation than this one, and a transaction that begins by reading is all it needs.
+    let options = match app.db().backend() {
+        Backend::Postgres => TransactionOptions {
+            isolation_level: Some(IsolationLevel::RepeatableRead),
+            access_mode: Some(AccessMode::ReadOnly),
+            ..TransactionOptions::default()
+        },
+        Backend::Sqlite => TransactionOptions::default(),
+    };
+    Ok(app.db().reader().begin_with_options(options).await?)
 }
 
 /// An open transaction. Dropping it takes everything back.
@@ -148,6 +162,8 @@ impl Op {
         }
         self.tx.commit().await?;
         self.watch.committed = true;
+        // The gate first: whoever is told by the feed may ask at once.
+        self.app.gate().changed_here(&self.changed);
         self.app.feed().changed(&self.changed);
         Ok(())
     }

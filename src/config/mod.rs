@@ -12,6 +12,7 @@ use std::{path::PathBuf, time::Duration};
 use app::{
     access::MIN_BOOTSTRAP_KEY,
     db::{DEFAULT_POSTGRES_CONNECTIONS, redacted},
+    gate::{Policy, Unsure},
 };
 use domain::usage::limits::DEFAULT_BACK_DATE_DAYS;
 
@@ -64,6 +65,8 @@ pub(crate) struct Config {
     pub(crate) back_date_days: i64,
     /// How long to wait for a database that is down.
     pub(crate) database_wait: Duration,
+    /// What the gate says when it does not know.
+    pub(crate) gate: Policy,
     /// How long, how many, how often.
     pub(crate) limits: api::Limits,
     /// Where traces are sent.
@@ -155,6 +158,10 @@ impl Config {
                 DEFAULT_BACK_DATE_DAYS,
             )?,
             database_wait: Duration::from_secs(wait),
+            gate: Policy {
+                unknown_customer: unsure(text(Setting::GateUnknownCustomer))?,
+                outage: unsure(text(Setting::GateOutage))?,
+            },
             limits: door::limits(text)?,
             otlp_endpoint: text(Setting::OtlpEndpoint).map(|given| given.value.clone()),
             trace_sample_ratio: text(Setting::TraceSampleRatio).map_or(Ok(1.0), ratio)?,
@@ -191,6 +198,20 @@ fn ratio(given: &layer::Given) -> Outcome<f64> {
             "{}: `{}` is not a number from 0 to 1",
             given.source, given.value
         ))),
+    }
+}
+
+fn unsure(given: Option<&layer::Given>) -> Outcome<Unsure> {
+    match given.map(|given| given.value.as_str()) {
+        None => Ok(Unsure::default()),
+        Some("refuse") => Ok(Unsure::Refuse),
+        Some("allow") => Ok(Unsure::Allow),
+        Some(other) => {
+            let source = given.map_or("", |given| given.source.as_str());
+            Err(Failure::new(format!(
+                "{source}: `{other}` is neither `refuse` nor `allow`"
+            )))
+        }
     }
 }
 
@@ -318,6 +339,11 @@ mod tests {
                 &[],
                 "\nlisten = 4000",
                 "`listen` in tallygate.toml must be a text",
+            ),
+            (
+                &[("TALLYGATE_GATE_OUTAGE", "maybe")],
+                "",
+                "neither `refuse` nor `allow`",
             ),
             (&[], "listen = 'x'\nlisten = 'y'", "line 2"),
             (

@@ -179,7 +179,7 @@ async fn every_function_asks_for_its_scope(world: World) {
         "event_by_id" => |actor| usage::event_by_id(app, actor, domain::id::EventId(nothing()));
         "events" => |actor| usage::events(app, actor, id, page!());
         "summary" => |actor| usage::summary(app, actor, id, SummaryRequest::default()););
-    needs!(EntitlementRead: "check" => |actor| gate::check(app, actor, check()););
+    needs!(EntitlementRead: "check" => |actor| gate::check(app, actor, &check()););
     needs!(CatalogRead:
         "metric" => |actor| catalog::metric(app, actor, "call");
         "metric_by_id" => |actor| catalog::metric_by_id(app, actor, domain::id::MetricId(nothing()));

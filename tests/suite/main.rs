@@ -14,6 +14,7 @@
 //! | [`catalog`] | metrics, versions of prices, previews |
 //! | [`customer`] | customers and their terms |
 //! | [`credit`] | grants, burn order, expiry, revocation, adjustments, the ledger |
+//! | [`gate`] | may this customer go on, from memory |
 //! | [`usage`] | recording, exact debits, voids, summaries |
 //! | [`jobs`] | lost, doubled, reordered and poisonous work |
 //! | [`live`] | balances as they change |
@@ -62,6 +63,7 @@ mod credit;
 mod customer;
 mod door;
 mod e2e;
+mod gate;
 mod harness;
 mod jobs;
 mod lane;

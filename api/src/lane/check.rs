@@ -15,12 +15,12 @@ use serde::{
 
 use super::{Column, MAX_CHECK, Place, columns, is_flat, json, leaf};
 use crate::graphql::{
-    gate::{self, Asked, Entitlement},
+    gate::{self, EntitlementCheckInput, Entitlement},
     scalar::{Decimal, Json},
 };
 
 /// The question of a request.
-pub(crate) type Question = Asked;
+pub(crate) type Question = EntitlementCheckInput;
 
 /// The arguments, and the types that their variables may have.
 const ARGUMENTS: [(&str, [&str; 2]); COUNT] = [
@@ -59,7 +59,11 @@ enum Cell {
     Allowed,
     Reason,
     Cost,
+    Remaining,
+    OverageLine,
+    Undebited,
     Available,
+    Missing,
     AffordableUnits,
     AsOf,
 }
@@ -216,7 +220,11 @@ impl Cell {
             "allowed" => Self::Allowed,
             "reason" => Self::Reason,
             "cost" => Self::Cost,
+            "remaining" => Self::Remaining,
+            "overageLine" => Self::OverageLine,
+            "undebited" => Self::Undebited,
             "available" => Self::Available,
+            "missing" => Self::Missing,
             "affordableUnits" => Self::AffordableUnits,
             "asOf" => Self::AsOf,
             _ => return None,
@@ -233,7 +241,11 @@ impl Cell {
             Self::Allowed => out.extend_from_slice(if answer.allowed { b"true" } else { b"false" }),
             Self::Reason => json::or_null(out, answer.reason, json::name),
             Self::Cost => amount(out, &answer.cost),
+            Self::Remaining => amount(out, &answer.remaining),
+            Self::OverageLine => amount(out, &answer.overage_line),
+            Self::Undebited => amount(out, &answer.undebited),
             Self::Available => amount(out, &answer.available),
+            Self::Missing => amount(out, &answer.missing),
             Self::AffordableUnits => amount(out, &answer.affordable_units),
             Self::AsOf => json::text(out, &answer.as_of.0.to_string()),
         }

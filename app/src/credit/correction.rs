@@ -15,7 +15,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Adjusted, Balance, BlockChange, BlockView, LedgerLine, Posting, adjustment_block, check_description,
-    lock, open_blocks, post_in, store,
+    lock, post_in, store,
 };
 use crate::{
     App,
@@ -133,7 +133,7 @@ async fn take(
     credits: Credits,
     text: &str,
 ) -> Result<Posting> {
-    let mut blocks = open_blocks(op.tx(), customer).await?;
+    let mut blocks = store::open_blocks(op.tx(), customer).await?;
     let adjustment = op.new_id().simple().to_string();
     let mut posting = Posting {
         tenant,

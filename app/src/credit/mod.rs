@@ -25,7 +25,6 @@ use domain::{
     rejection::Rejection,
     time::Timestamp,
 };
-use sea_orm::ConnectionTrait;
 
 pub use self::view::{Adjusted, Balance, BlockView, Explanation, LedgerLine};
 pub use self::{
@@ -34,7 +33,7 @@ pub use self::{
 };
 pub(crate) use self::{
     expiry::{expire, expiry_is_due},
-    store::{blocks_in, open_blocks, post_in},
+    store::{blocks_in, post_in, present_in, revisions},
 };
 use crate::{
     App,
@@ -109,17 +108,6 @@ async fn lock(op: &mut Op, reach: Reach, customer: CustomerId) -> Result<(Accoun
         .await?
         .ok_or_else(|| who.unknown())?;
     Ok((Account::from(&account), Terms::try_from(&row)?))
-}
-
-/// The totals and terms of one customer.
-pub(crate) async fn standing(
-    db: &impl ConnectionTrait,
-    reach: Reach,
-    customer: CustomerId,
-) -> Result<Option<(Account, Terms)>> {
-    Ok(store::present(db, reach, customer)
-        .await?
-        .map(|(account, terms, _)| (account, terms)))
 }
 
 /// Credits that return for an overdraft which has been repaid since go into a block of their own: somebody paid for them.

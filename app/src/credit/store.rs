@@ -215,7 +215,7 @@ pub(crate) async fn blocks_in(
 }
 
 /// The blocks of one customer that hold credits.
-pub(crate) async fn open_blocks(db: &impl ConnectionTrait, customer: CustomerId) -> Result<Vec<Block>> {
+pub(super) async fn open_blocks(db: &impl ConnectionTrait, customer: CustomerId) -> Result<Vec<Block>> {
     Ok(blocks_in(db, &[customer], &BTreeSet::new())
         .await?
         .remove(&customer)
@@ -454,6 +454,73 @@ async fn pending_counts(db: &impl ConnectionTrait, customers: &[CustomerId]) -> 
 }
 
 /// The present totals and terms of one customer, with the number of its latest change.
+/// An account as it stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Present {
+    pub(crate) account: Account,
+    pub(crate) terms: Terms,
+    /// Grows with every change.
+    pub(crate) revision: i64,
+}
+
+/// The accounts and terms of many customers. One statement.
+pub(crate) async fn present_in(
+    db: &impl ConnectionTrait,
+    customers: &[CustomerId],
+) -> Result<HashMap<CustomerId, Present>> {
+    let rows = Rows::default()
+        .id("id", customers.iter().map(|customer| customer.0))
+        .query(
+            db,
+            "SELECT a.customer_id, a.sequence, a.blocks, a.overdraft, a.revision, c.at_zero, c.overage_line, c.settlement
+             FROM {rows} AS v JOIN account a ON a.customer_id = v.id JOIN customer c ON c.id = v.id",
+            Vec::new(),
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let text = |column| -> Result<String> { Ok(row.try_get("", column)?) };
+            let present = Present {
+                account: Account {
+                    sequence: row.try_get("", "sequence")?,
+                    blocks: Credits::from_raw(row.try_get("", "blocks")?),
+                    overdraft: Credits::from_raw(row.try_get("", "overdraft")?),
+                },
+                terms: Terms {
+                    at_zero: from_text("customer", &text("at_zero")?)?,
+                    overage_line: Credits::from_raw(row.try_get("", "overage_line")?),
+                    settlement: from_text("customer", &text("settlement")?)?,
+                },
+                revision: row.try_get("", "revision")?,
+            };
+            Ok((CustomerId(row.try_get("", "customer_id")?), present))
+        })
+        .collect()
+}
+
+/// The numbers of the accounts' last changes. One statement.
+pub(crate) async fn revisions(
+    db: &impl ConnectionTrait,
+    customers: &[CustomerId],
+) -> Result<HashMap<CustomerId, i64>> {
+    let rows = Rows::default()
+        .id("id", customers.iter().map(|customer| customer.0))
+        .query(
+            db,
+            "SELECT a.customer_id, a.revision FROM {rows} AS v JOIN account a ON a.customer_id = v.id",
+            Vec::new(),
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok((
+                CustomerId(row.try_get("", "customer_id")?),
+                row.try_get("", "revision")?,
+            ))
+        })
+        .collect()
+}
+
 pub(super) async fn present(
     db: &impl ConnectionTrait,
     reach: Reach,

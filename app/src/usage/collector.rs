@@ -13,7 +13,9 @@ use std::{
 use domain::{
     amount::Quantity,
     id::{CustomerId, EventId, MetricId, TenantId},
+    metering::rule::Properties,
     time::Timestamp,
+    usage::event::PendingEvent,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use uuid::Uuid;
@@ -50,6 +52,28 @@ pub(super) struct Prepared {
     pub(super) occurred_at: Option<Timestamp>,
     /// As they are stored, written down by the caller's task; none when there are none.
     pub(super) properties: Option<String>,
+}
+
+impl Prepared {
+    /// The event as it waits to be debited.
+    fn pending(&self, id: EventId, received_at: Timestamp) -> PendingEvent {
+        PendingEvent {
+            id,
+            metric: self.metric,
+            units: self.units,
+            occurred_at: self.occurred_at.unwrap_or(received_at),
+            received_at,
+            properties: self.properties(),
+        }
+    }
+}
+
+impl Prepared {
+    fn properties(&self) -> Properties {
+        let json = self.properties.as_deref().map(serde_json::from_str);
+        // We have written it ourselves.
+        json.and_then(std::result::Result::ok).unwrap_or_default()
+    }
 }
 
 /// The way into the writing task.
@@ -188,8 +212,13 @@ async fn write(app: &App, events: &[&Prepared]) -> Result<Vec<Outcome>> {
         let rest: Vec<&Prepared> = of_refused.map(|(event, _)| *event).collect();
         store::known_keys(op.tx(), &rest).await?
     };
+    let received_at = op.now();
     op.commit().await?;
     measure::committed(events.len(), begun);
+    for (event, id) in events.iter().zip(&ids).filter(|(_, id)| !refused.contains(id)) {
+        app.gate()
+            .accepted(event.customer, || event.pending(*id, received_at));
+    }
     let outcome = |(event, id): (&&Prepared, &EventId)| {
         if !refused.contains(id) {
             return Ok(Outcome::Accepted(*id));

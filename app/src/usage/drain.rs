@@ -227,7 +227,7 @@ fn metrics(events: &[(CustomerId, Vec<PendingEvent>)]) -> Vec<MetricId> {
 }
 
 /// Spent blocks that a falling volume price could return credits to. Other prices only rise.
-fn refundable(
+pub(crate) fn refundable(
     rules: &RuleBook,
     counters: &HashMap<CustomerId, HashMap<CounterKey, Counter>>,
 ) -> BTreeSet<BlockId> {

@@ -10,6 +10,7 @@ pub(crate) mod collector;
 pub(crate) mod directory;
 pub(crate) mod drain;
 mod rating;
+pub(crate) mod standing;
 mod store;
 mod view;
 mod void;
@@ -36,7 +37,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-pub(crate) use self::drain::settle_usage;
+pub(crate) use self::drain::{refundable, settle_usage};
 use self::{collector::Prepared, directory::Known};
 pub use self::{
     view::{GroupBy, Summary, SummaryLine, UsageEvent},

@@ -130,6 +130,15 @@ async fn take(op: &mut Op, actor: &Actor, account: account::Model, event_key: &s
                 let problem = format!("{} is neither pending nor rated", event.id);
                 return Err(Error::Internal(problem));
             }
+            // Nothing moves, but gates that count the event as waiting must look again.
+            let posting = Posting {
+                tenant: actor.tenant,
+                customer: event.customer,
+                account: Account::from(&account),
+                entries: Vec::new(),
+                blocks: Vec::new(),
+            };
+            credit::post_in(op, &[&posting]).await?;
             Voided {
                 event_key: event.key.clone(),
                 credits: Credits::ZERO,

@@ -77,8 +77,13 @@ impl World {
 
     /// Another process over the same database, queue and clock.
     pub async fn another(&self) -> Self {
+        self.with_limits(Limits::default()).await
+    }
+
+    /// Another process that is set up differently.
+    pub async fn with_limits(&self, limits: Limits) -> Self {
         let db = self.place.connect().await;
-        let app = App::with_clock(db, self.post.clone(), Limits::default(), self.clock.clone());
+        let app = App::with_clock(db, self.post.clone(), limits, self.clock.clone());
         let other = Self { app, ..self.clone() };
         other.count_tasks().await;
         other
