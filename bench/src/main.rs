@@ -17,7 +17,10 @@ use std::{fs, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 use sqlx::{Connection, PgConnection};
-use tokio::sync::Mutex;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::Mutex,
+};
 
 use crate::{
     figure::Figure,
@@ -68,6 +71,9 @@ struct AllArgs {
     /// Rounds, in which ours and the limit take turns [default: 3, with --quick 1]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=100))]
     rounds: Option<u16>,
+    /// Measure this `tallygate` instead of building one
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
     /// Also write the figures to this file, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -126,7 +132,7 @@ async fn all(args: AllArgs) -> Outcome<()> {
         return Err("no database to measure on: PostgreSQL does not answer".into());
     }
     let bench = Bench {
-        programs: Programs::build(folder.clone()).await?,
+        programs: Programs::ready(args.program, folder.clone()).await?,
         places: Places::new(server, folder.clone()),
         scale,
         bases: Mutex::default(),
@@ -135,7 +141,7 @@ async fn all(args: AllArgs) -> Outcome<()> {
     // Whatever happens, what was made is removed.
     let measured = tokio::select! {
         measured = measure_all(&bench, &backends, &args.only, &mut figures) => measured,
-        _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+        () = interrupted() => Err("interrupted".into()),
     };
     bench.places.remove_all().await;
     if measured.is_ok() {
@@ -151,6 +157,19 @@ async fn all(args: AllArgs) -> Outcome<()> {
         fs::write(file, serde_json::to_string_pretty(&figures)?)?;
     }
     measured
+}
+
+/// Somebody wants an end.
+async fn interrupted() {
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(_) => drop(tokio::signal::ctrl_c().await),
+    }
 }
 
 async fn measure_all(

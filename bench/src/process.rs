@@ -43,11 +43,19 @@ pub struct Process {
 }
 
 impl Programs {
-    /// Builds the command with the profile of this program, beside it.
+    /// The command that is given, or one that is built with the profile of this program, beside it.
     ///
     /// # Errors
     /// It does not compile.
-    pub async fn build(logs: PathBuf) -> Outcome<Self> {
+    pub async fn ready(given: Option<PathBuf>, logs: PathBuf) -> Outcome<Self> {
+        let tallygate = match given {
+            Some(program) => std::path::absolute(program)?,
+            None => Self::build().await?,
+        };
+        Ok(Self { tallygate, logs })
+    }
+
+    async fn build() -> Outcome<PathBuf> {
         let own = std::env::current_exe()?;
         let folder = own.parent().ok_or("no folder")?;
         let target = folder.parent().ok_or("no target folder")?;
@@ -70,13 +78,21 @@ impl Programs {
             .arg("--target-dir")
             .arg(target)
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        // What `cargo run` has told this program must not reach the other build: build scripts that look at it would run anew, every
+        // time, and everything above them.
+        for (variable, _) in std::env::vars_os() {
+            let name = variable.to_string_lossy();
+            if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"]
+                .iter()
+                .any(|it| name.starts_with(it))
+            {
+                build.env_remove(&variable);
+            }
+        }
         if !build.status().await?.success() {
             return Err("tallygate could not be built".into());
         }
-        Ok(Self {
-            tallygate: folder.join("tallygate"),
-            logs,
-        })
+        Ok(folder.join("tallygate"))
     }
 
     /// Brings a database up to date.

@@ -17,8 +17,9 @@ use crate::{
 const KEY_DIGITS: usize = 12;
 /// Digits of the number in a customer's external id.
 const CUSTOMER_DIGITS: usize = 6;
-/// How far from its end an answer is searched; what is asked for last stands there.
-const TAIL: usize = 300;
+/// How far from its beginning and its end an answer is searched: whatever the order of its fields, the counts are beside the
+/// long list.
+const MARGIN: usize = 300;
 /// Steps through the customers, so that neighbours in time are no neighbours in the tables. A prime.
 const STRIDE: u64 = 7_919;
 
@@ -159,10 +160,19 @@ impl Requests for Patched {
     }
 
     fn count(&mut self, body: &[u8]) -> Result<u64, String> {
-        let tail = &body[body.len().saturating_sub(TAIL)..];
+        let head = &body[..body.len().min(MARGIN)];
+        let tail = &body[body.len().saturating_sub(MARGIN)..];
         match &self.expect {
-            Some(text) if find(tail, text.as_bytes()).is_none() => {
-                Err(format!("no {text} in {}", String::from_utf8_lossy(tail)))
+            Some(text)
+                if [head, tail]
+                    .iter()
+                    .all(|part| find(part, text.as_bytes()).is_none()) =>
+            {
+                Err(format!(
+                    "no {text} in {} … {}",
+                    String::from_utf8_lossy(head),
+                    String::from_utf8_lossy(tail)
+                ))
             }
             _ => Ok(self.counts),
         }
