@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, PgPool, Row, SqlitePool};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::Hand;
+use super::{Form, Hand};
 use crate::{
     Outcome,
     world::{EVENT_COSTS, World, now},
@@ -27,11 +27,12 @@ const POSTGRES: &str = "WITH taken AS (
         DELETE FROM usage_pending WHERE shard = $1 AND id > $2 AND id <= (
             SELECT id FROM (SELECT id FROM usage_pending WHERE shard = $1 AND id > $2 ORDER BY id LIMIT $3) AS first
             ORDER BY id DESC LIMIT 1)
-        RETURNING id, customer_id, metric_id, units
+        RETURNING id, customer_id, metric_id, units, occurred_at
     ), placed AS (
         SELECT t.id, t.customer_id, t.metric_id, t.units, t.units * $7 / 1000000 AS credits,
             COALESCE(c.units, 0) + (SUM(t.units) OVER w)::bigint - t.units AS from_units,
-            COALESCE(c.events, 0) + ROW_NUMBER() OVER w - 1 AS from_events
+            COALESCE(c.events, 0) + ROW_NUMBER() OVER w - 1 AS from_events,
+            t.occurred_at / 86400000000 * 86400000000 AS day, (ROW_NUMBER() OVER w - 1) / 250 AS part
         FROM taken t LEFT JOIN usage_counter c ON c.customer_id = t.customer_id AND c.metric_id = t.metric_id
             AND c.line_id = $4 AND c.period_start = $5
         WINDOW w AS (PARTITION BY t.customer_id ORDER BY t.id)
@@ -44,10 +45,8 @@ const POSTGRES: &str = "WITH taken AS (
         UPDATE block b SET remaining = b.remaining - s.credits FROM sums s
         WHERE b.customer_id = s.customer_id AND b.remaining >= s.credits
         RETURNING b.id, b.customer_id, 'blk_' || REPLACE(b.id::text, '-', '') || ':' AS purse
-    ), marked AS (
-        UPDATE usage_event e SET state = 'RATED', settled_at = $6, rule_id = $4, line_id = $4, period_start = $5,
-            from_units = p.from_units, from_events = p.from_events, credits = p.credits, draws = b.purse || p.credits
-        FROM placed p JOIN paid b ON b.customer_id = p.customer_id WHERE e.id = p.id
+    ), kept AS (
+        {keep}
     ), counted AS (
         INSERT INTO usage_counter (customer_id, metric_id, line_id, period_start, tenant_id, units, events, credits, draws)
         SELECT s.customer_id, s.metric_id, $4, $5, a.tenant_id, s.units, s.events, s.credits, b.purse || s.credits
@@ -72,10 +71,26 @@ const POSTGRES: &str = "WITH taken AS (
     )
     SELECT id AS last FROM taken ORDER BY id DESC LIMIT 1";
 
+/// Keeps with each event what it came to: as a mark on the event.
+const POSTGRES_MARK: &str = "UPDATE usage_event e SET state = 'RATED', settled_at = $6, rule_id = $4, line_id = $4, period_start = $5,
+            from_units = p.from_units, from_events = p.from_events, credits = p.credits, draws = b.purse || p.credits
+        FROM placed p JOIN paid b ON b.customer_id = p.customer_id WHERE e.id = p.id";
+/// Or in rows of up to 250 events of a customer and day.
+const POSTGRES_PACK: &str = "INSERT INTO usage_rating (customer_id, day, metric_id, last_event, first_event, tenant_id, line_id,
+            rule_id, period_start, units, events, credits, purses, detail, settled_at)
+        SELECT p.customer_id, p.day, p.metric_id, (ARRAY_AGG(p.id ORDER BY p.id DESC))[1],
+            (ARRAY_AGG(p.id ORDER BY p.id))[1], a.tenant_id, $4, $4, $5, SUM(p.units)::bigint, COUNT(*), SUM(p.credits)::bigint,
+            '[\"' || REPLACE(b.id::text, '-', '') || '\"]',
+            '[' || STRING_AGG('[\"' || REPLACE(p.id::text, '-', '') || '\",' || p.from_units || ',' || p.from_events || ','
+                || p.credits || ',[[0,' || p.credits || ']]]', ',' ORDER BY p.id) || ']', $6
+        FROM placed p JOIN paid b ON b.customer_id = p.customer_id JOIN account a ON a.customer_id = p.customer_id
+        GROUP BY p.customer_id, p.day, p.metric_id, p.part, a.tenant_id, b.id";
+
 /// The same in steps, because SQLite changes one table per statement. Each step reads what the first has gathered.
 const SQLITE_GATHER: &str = "INSERT INTO temp.placed
     SELECT p.id, p.customer_id, p.metric_id, p.units, p.units * ?6 / 1000000,
-        COALESCE(c.units, 0) + SUM(p.units) OVER w - p.units, COALESCE(c.events, 0) + ROW_NUMBER() OVER w - 1
+        COALESCE(c.units, 0) + SUM(p.units) OVER w - p.units, COALESCE(c.events, 0) + ROW_NUMBER() OVER w - 1,
+        p.occurred_at / 86400000000 * 86400000000, (ROW_NUMBER() OVER w - 1) / 250
     FROM (SELECT * FROM usage_pending WHERE shard = ?1 AND id > ?2 ORDER BY id LIMIT ?3) AS p
     LEFT JOIN usage_counter c ON c.customer_id = p.customer_id AND c.metric_id = p.metric_id AND c.line_id = ?4
         AND c.period_start = ?5
@@ -84,11 +99,8 @@ const SQLITE_SUMS: &str = "INSERT INTO temp.sums
     SELECT p.customer_id, p.metric_id, SUM(p.units), COUNT(*), SUM(p.credits), MIN(p.from_units), MIN(p.from_events), MIN(p.id),
         MAX(p.id), b.id, 'blk_' || LOWER(HEX(b.id)) || ':'
     FROM temp.placed p JOIN block b ON b.customer_id = p.customer_id AND b.remaining > 0 GROUP BY p.customer_id, p.metric_id";
-const SQLITE_STEPS: [&str; 6] = [
+const SQLITE_STEPS: [&str; 5] = [
     "DELETE FROM usage_pending WHERE shard = ?1 AND id IN (SELECT id FROM temp.placed)",
-    "UPDATE usage_event SET state = 'RATED', settled_at = ?4, rule_id = ?2, line_id = ?2, period_start = ?3,
-        from_units = p.from_units, from_events = p.from_events, credits = p.credits, draws = s.purse || p.credits
-     FROM temp.placed p JOIN temp.sums s ON s.customer_id = p.customer_id WHERE usage_event.id = p.id AND ?1 >= 0",
     "INSERT INTO usage_counter (customer_id, metric_id, line_id, period_start, tenant_id, units, events, credits, draws)
      SELECT s.customer_id, s.metric_id, ?2, ?3, a.tenant_id, s.units, s.events, s.credits, s.purse || s.credits
      FROM temp.sums s JOIN account a ON a.customer_id = s.customer_id WHERE ?1 >= 0 AND ?4 >= 0
@@ -108,8 +120,19 @@ const SQLITE_STEPS: [&str; 6] = [
         s.from_events, s.from_units + s.units, s.from_events + s.events, s.first, s.last, s.events, ?4
      FROM temp.sums s JOIN account a ON a.customer_id = s.customer_id WHERE ?1 >= 0",
 ];
+const SQLITE_MARK: &str = "UPDATE usage_event SET state = 'RATED', settled_at = ?4, rule_id = ?2, line_id = ?2, period_start = ?3,
+        from_units = p.from_units, from_events = p.from_events, credits = p.credits, draws = s.purse || p.credits
+     FROM temp.placed p JOIN temp.sums s ON s.customer_id = p.customer_id WHERE usage_event.id = p.id AND ?1 >= 0";
+const SQLITE_PACK: &str = "INSERT INTO usage_rating (customer_id, day, metric_id, last_event, first_event, tenant_id, line_id,
+        rule_id, period_start, units, events, credits, purses, detail, settled_at)
+     SELECT p.customer_id, p.day, p.metric_id, MAX(p.id), MIN(p.id), a.tenant_id, ?2, ?2, ?3, SUM(p.units), COUNT(*),
+        SUM(p.credits), '[\"' || LOWER(HEX(s.block_id)) || '\"]',
+        '[' || GROUP_CONCAT('[\"' || LOWER(HEX(p.id)) || '\",' || p.from_units || ',' || p.from_events || ',' || p.credits
+            || ',[[0,' || p.credits || ']]]', ',' ORDER BY p.id) || ']', ?4
+     FROM temp.placed p JOIN temp.sums s ON s.customer_id = p.customer_id JOIN account a ON a.customer_id = p.customer_id
+     WHERE ?1 >= 0 GROUP BY p.customer_id, p.day, p.metric_id, p.part";
 const SQLITE_TABLES: &str = "CREATE TEMP TABLE IF NOT EXISTS placed (id BLOB PRIMARY KEY, customer_id BLOB, metric_id BLOB,
-        units INTEGER, credits INTEGER, from_units INTEGER, from_events INTEGER) WITHOUT ROWID;
+        units INTEGER, credits INTEGER, from_units INTEGER, from_events INTEGER, day INTEGER, part INTEGER) WITHOUT ROWID;
     CREATE TEMP TABLE IF NOT EXISTS sums (customer_id BLOB PRIMARY KEY, metric_id BLOB, units INTEGER, events INTEGER,
         credits INTEGER, from_units INTEGER, from_events INTEGER, first BLOB, last BLOB, block_id BLOB, purse TEXT)
         WITHOUT ROWID";
@@ -202,6 +225,7 @@ impl Shards {
 struct Cycle {
     rule: Uuid,
     start: i64,
+    form: Form,
 }
 
 impl Cycle {
@@ -209,13 +233,19 @@ impl Cycle {
         Self {
             rule: world.rule,
             start: Timestamp::from_micros(now()).month().start.micros(),
+            form: world.form,
         }
     }
 }
 
 /// From where the last batch ended, so that rows that are deleted but not yet vacuumed are not walked over again.
 async fn postgres(pool: &PgPool, cycle: Cycle, shards: Shards, last: Uuid) -> Outcome<Option<Uuid>> {
-    let row = sqlx::query(AssertSqlSafe(shards.of(POSTGRES)))
+    let keep = match cycle.form {
+        Form::Marked => POSTGRES_MARK,
+        Form::Packed => POSTGRES_PACK,
+    };
+    let sql = shards.of(POSTGRES).replace("{keep}", keep);
+    let row = sqlx::query(AssertSqlSafe(sql))
         .bind(shards.first())
         .bind(last)
         .bind(BATCH)
@@ -242,7 +272,11 @@ async fn sqlite(pool: &SqlitePool, cycle: Cycle, shards: Shards, last: Uuid) -> 
         .execute(&mut *tx)
         .await?;
     sqlx::query(SQLITE_SUMS).execute(&mut *tx).await?;
-    for step in SQLITE_STEPS {
+    let keep = match cycle.form {
+        Form::Marked => SQLITE_MARK,
+        Form::Packed => SQLITE_PACK,
+    };
+    for step in [keep].into_iter().chain(SQLITE_STEPS) {
         sqlx::query(AssertSqlSafe(shards.of(step)))
             .bind(shards.first())
             .bind(cycle.rule)

@@ -9,7 +9,7 @@ use app::{
 };
 use domain::id::CustomerId;
 use serde_json::json;
-use sqlx::{PgPool, SqlitePool};
+use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
 use uuid::Uuid;
 
 use super::Hand;
@@ -23,8 +23,8 @@ const POSTGRES: &str = "WITH v AS (
         SELECT * FROM UNNEST($4::uuid[], $5::uuid[], $6::bigint[], $7::text[], $8::uuid[])
             AS v (id, customer_id, shard, key, fingerprint)
     ), written AS (
-        INSERT INTO usage_event (id, tenant_id, customer_id, metric_id, key, fingerprint, units, occurred_at, received_at,
-            state)
+        INSERT INTO usage_event (id, tenant_id, customer_id, metric_id, key, fingerprint, units, occurred_at,
+            received_at, state)
         SELECT id, $1, customer_id, $2, key, fingerprint, 1000000, $3, $3, 'PENDING' FROM v
         ON CONFLICT (tenant_id, key) DO NOTHING RETURNING id
     )
@@ -108,7 +108,7 @@ impl Hand {
 }
 
 async fn postgres(pool: &PgPool, world: &World, rows: &Rows) -> Outcome<()> {
-    sqlx::query(POSTGRES)
+    sqlx::query(AssertSqlSafe(world.form.of(POSTGRES)))
         .bind(world.tenant)
         .bind(world.metric)
         .bind(now())
@@ -125,7 +125,7 @@ async fn postgres(pool: &PgPool, world: &World, rows: &Rows) -> Outcome<()> {
 async fn sqlite(pool: &SqlitePool, world: &World, rows: &Rows) -> Outcome<()> {
     let (json, now) = (rows.json(), now());
     let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
-    let written = sqlx::query(SQLITE_EVENTS)
+    let written = sqlx::query(AssertSqlSafe(world.form.of(SQLITE_EVENTS)))
         .bind(world.tenant)
         .bind(world.metric)
         .bind(now)

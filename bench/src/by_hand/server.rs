@@ -20,6 +20,7 @@ use axum::{
 };
 use clap::Args;
 use serde_json::Value;
+use sqlx::AssertSqlSafe;
 use tokio::{net::TcpListener, sync::broadcast};
 use uuid::Uuid;
 
@@ -51,8 +52,15 @@ pub struct Options {
     ids: Vec<Uuid>,
 }
 
+/// One row in the table of events.
+const INSERT: &str =
+    "INSERT INTO usage_event (id, tenant_id, customer_id, metric_id, key, fingerprint, units,
+        occurred_at, received_at, state)
+    VALUES ($1, $2, $3, $4, $5, $1, 1000000, $6, $6, 'PENDING')";
+
 struct Bare {
     database: Option<(Hand, [Uuid; 3])>,
+    insert: String,
     ids: Ids,
     texts: broadcast::Sender<Arc<str>>,
 }
@@ -74,8 +82,13 @@ pub async fn run(options: Options) -> Outcome<()> {
         }
         None => None,
     };
+    let insert = match &database {
+        Some((hand, _)) => hand.form().await.of(INSERT),
+        None => String::new(),
+    };
     let bare = Arc::new(Bare {
         database,
+        insert,
         ids: Ids::default(),
         texts: broadcast::Sender::new(WAITING),
     });
@@ -126,7 +139,7 @@ impl Bare {
         let id = self.ids.next(SystemClock.now());
         macro_rules! run {
             ($pool:expr) => {
-                sqlx::query(SQL)
+                sqlx::query(AssertSqlSafe(self.insert.clone()))
                     .bind(id)
                     .bind(tenant)
                     .bind(customer)
