@@ -1,0 +1,63 @@
+//! As fast as it goes: each connection sends its next request when the last one was answered.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use tokio::task::JoinSet;
+
+use super::{Requests, http::Connection};
+use crate::Outcome;
+
+/// What goes before the measured time: caches fill and connections settle.
+const WARM_UP: Duration = Duration::from_millis(500);
+
+/// Loads a server with one connection for each of `parties` and answers how much was counted per second.
+///
+/// # Errors
+/// Any answer that is not good: a fast refusal must not look like speed.
+pub async fn rate(
+    address: SocketAddr,
+    path: &'static str,
+    parties: Vec<Box<dyn Requests>>,
+    lasting: Duration,
+) -> Outcome<f64> {
+    let begin = Instant::now() + WARM_UP;
+    let end = begin + lasting;
+    let mut running = JoinSet::new();
+    for party in parties {
+        running.spawn(run(address, path, party, begin, end));
+    }
+    let mut counted = 0;
+    while let Some(ended) = running.join_next().await {
+        counted += ended??;
+    }
+    Ok(counted as f64 / lasting.as_secs_f64())
+}
+
+async fn run(
+    address: SocketAddr,
+    path: &'static str,
+    mut party: Box<dyn Requests>,
+    begin: Instant,
+    end: Instant,
+) -> Outcome<u64> {
+    let mut connection = Connection::open(address).await?;
+    let mut counted = 0;
+    loop {
+        let answer = connection.exchange(party.next()).await?;
+        if answer.status != 200 {
+            let body = String::from_utf8_lossy(answer.body);
+            return Err(format!("{path} answered {}: {body}", answer.status).into());
+        }
+        let good = party.count(answer.body)?;
+        let now = Instant::now();
+        if now >= end {
+            return Ok(counted);
+        }
+        if now >= begin {
+            counted += good;
+        }
+    }
+}

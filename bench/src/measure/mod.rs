@@ -1,0 +1,74 @@
+//! One file per measurement: what is compared, and why that is fair.
+
+mod check;
+mod drain;
+mod jobs;
+mod live;
+mod record;
+mod single;
+mod visible;
+
+use clap::ValueEnum;
+
+use crate::{Bench, Outcome, figure::Figure, place::Backend};
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Measurement {
+    /// Recording in batches.
+    Record,
+    /// Recording one by one.
+    Single,
+    /// Debiting.
+    Drain,
+    /// Checks.
+    Check,
+    /// From accepted to visible.
+    Visible,
+    /// The queue.
+    Jobs,
+    /// Live subscriptions.
+    Live,
+}
+
+impl Measurement {
+    /// Everything, in the order in which it is measured.
+    pub const ALL: [Self; 7] = [
+        Self::Record,
+        Self::Single,
+        Self::Drain,
+        Self::Check,
+        Self::Visible,
+        Self::Jobs,
+        Self::Live,
+    ];
+
+    /// For people.
+    pub fn what(self) -> &'static str {
+        match self {
+            Self::Record => "recording in batches",
+            Self::Single => "recording one event per request",
+            Self::Drain => "debiting what was recorded",
+            Self::Check => "checks",
+            Self::Visible => "from accepted to visible",
+            Self::Jobs => "jobs through the queue",
+            Self::Live => "live subscriptions",
+        }
+    }
+
+    /// Measures.
+    ///
+    /// # Errors
+    /// Something does not work, or works wrongly.
+    pub async fn run(self, bench: &Bench, backend: Backend) -> Outcome<Vec<Figure>> {
+        match self {
+            Self::Record => record::run(bench, backend).await,
+            Self::Single => single::run(bench, backend).await,
+            Self::Drain => drain::run(bench, backend).await,
+            Self::Check => check::run(bench, backend).await,
+            Self::Visible => visible::run(bench, backend).await,
+            Self::Jobs => jobs::run(bench, backend).await,
+            Self::Live => live::run(bench, backend).await,
+        }
+    }
+}
