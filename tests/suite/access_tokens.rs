@@ -5,7 +5,6 @@ use app::{
     access::{self, CreateApiKey, CreateCustomerToken, Ended, NewCustomerToken, NewKey, RotateApiKey},
     credit::{self, Adjust},
     customer::{self, CustomerRef, UpdateCustomer},
-    gate,
     page::Page,
     usage::{self, Age, Outcome, SummaryRequest, VoidUsage},
 };
@@ -18,7 +17,7 @@ use domain::{
 use entity::customer_token;
 use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait};
 
-use crate::harness::{World, credits, per_unit, refusal, units};
+use crate::harness::{World, credits, per_unit, refusal};
 
 on_both!(
     a_token_opens_one_account_for_a_while,
@@ -295,13 +294,6 @@ async fn whatever_its_scopes_a_token_reaches_one_account(world: World) {
         );
         let live = credit::live::watch(app, actor, &foreign, None).await.map(drop);
         assert_eq!(refusal(live).0, NotFound);
-        let check = gate::Check {
-            customer: foreign,
-            metric_key: "call".to_owned(),
-            units: units("1"),
-            properties: Default::default(),
-        };
-        assert_eq!(refusal(gate::check(app, actor, check).await).0, NotFound);
     }
     assert!(matches!(
         customer::customers(app, actor, page()).await,
