@@ -52,6 +52,13 @@ pub const TABLE: &[Line] = &[
     line("Query", "customer", &[CustomerRead], Own, r#"customer(externalId: "EXTERNAL") { id name }"#),
     line("Query", "customers", &[CustomerRead], Never, "customers { nodes { id name } }"),
     line("Query", "entitlement", &[EntitlementRead], Own, r#"entitlement(customerId: "CUSTOMER", metricKey: "METRIC") { reason available }"#),
+    line(
+        "Query",
+        "entitlements",
+        &[EntitlementRead],
+        Own,
+        r#"entitlements(checks: [{customerId: "CUSTOMER", metricKey: "METRIC"}]) { reason available }"#,
+    ),
     line("Query", "explainEntry", &[CreditRead, UsageRead, CatalogRead], Own, r#"explainEntry(id: "ENTRY") { entry { id } block { description } events { id } }"#),
     line("Query", "jobs", &[OperationsRead], Never, "jobs { asOf }"),
     line("Query", "meteringRules", &[CatalogRead], Shared, r#"meteringRules(metricKey: "METRIC") { nodes { id } }"#),
