@@ -44,7 +44,11 @@ async fn start(config: &Config) -> Outcome<(Node, serve::Door)> {
         node,
         serve::Door {
             listener,
-            options: Options { dev: true, dev_key },
+            options: Options {
+                dev: true,
+                dev_key,
+                live: config.live(),
+            },
         },
     ))
 }

@@ -42,6 +42,7 @@ pub(crate) async fn api(config: &Config, stop: &CancellationToken) -> Outcome<Ex
         let options = Options {
             dev: false,
             dev_key: None,
+            live: config.live(),
         };
         Outcome::Ok((node, Door { listener, options }))
     };

@@ -193,7 +193,8 @@ pub(crate) async fn ready_from_query(
 }
 
 impl Wire {
-    fn ready(self) -> Result<Ready, Refusal> {
+    /// Checks and parses a request.
+    pub(crate) fn ready(self) -> Result<Ready, Refusal> {
         let variables = serde_json::Value::Object(self.variables.unwrap_or_default());
         guard::check(&self.query, &variables)
             .map_err(|refused| Refusal::new(StatusCode::BAD_REQUEST, refused.code(), refused.to_string()))?;
@@ -343,6 +344,17 @@ fn reply(media: Media, status: StatusCode, answer: Answer) -> Response {
 fn is_well_formed(body: &serde_json::Value) -> bool {
     let code = body["errors"][0]["extensions"]["code"].as_str();
     code.is_some_and(|code| code != error::BAD_USER_INPUT)
+}
+
+/// An answer whose errors carry a code, whether trying again helps, and an id to find them by.
+pub(crate) fn completed(mut answer: Answer) -> Answer {
+    if !answer.errors.is_empty() {
+        let request_id = request_id();
+        for problem in &mut answer.errors {
+            error::complete(problem, &request_id);
+        }
+    }
+    answer
 }
 
 /// The JSON of an answer. `data` is left out when nothing was executed.

@@ -15,11 +15,14 @@ mod auth;
 mod graphql;
 mod guard;
 mod http;
+mod live;
+mod origin;
 mod server;
 mod sse;
 mod websocket;
 
 pub use self::{
     graphql::schema_text,
+    live::LiveLimits,
     server::{Options, serve},
 };

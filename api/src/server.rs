@@ -16,7 +16,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     graphql::{self, TallygateSchema},
-    http, sse, websocket,
+    http,
+    live::{LiveLimits, Seats},
+    sse, websocket,
 };
 
 /// Largest request body: 1,000 events with properties fit.
@@ -31,6 +33,8 @@ pub struct Options {
     pub dev: bool,
     /// Key that the editor sends, in development mode.
     pub dev_key: Option<String>,
+    /// Limits of live connections.
+    pub live: LiveLimits,
 }
 
 /// What every handler needs.
@@ -39,6 +43,7 @@ pub(crate) struct Service {
     pub(crate) schema: TallygateSchema,
     pub(crate) options: Options,
     pub(crate) stop: CancellationToken,
+    pub(crate) seats: Seats,
 }
 
 /// Serves until stopped; open requests get time to finish, live streams are closed.
@@ -57,6 +62,7 @@ pub async fn serve(
         schema,
         options,
         stop: stop.clone(),
+        seats: Seats::default(),
     });
     let serving =
         axum::serve(listener, routes(service)).with_graceful_shutdown(stop.clone().cancelled_owned());

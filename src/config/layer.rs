@@ -36,6 +36,7 @@ keys! {
     DataDir "data_dir" "TALLYGATE_DATA_DIR" Text;
     Log "log" "TALLYGATE_LOG" Text;
     PostgresConnections "postgres_connections" "TALLYGATE_POSTGRES_CONNECTIONS" Number;
+    AllowedOrigins "allowed_origins" "TALLYGATE_ALLOWED_ORIGINS" Text;
     BackDateDays "back_date_days" "TALLYGATE_BACK_DATE_DAYS" Number;
     DatabaseWaitSeconds "database_wait_seconds" "TALLYGATE_DATABASE_WAIT_SECONDS" Number;
 }

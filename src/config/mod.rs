@@ -50,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) log: String,
     /// Most connections to PostgreSQL.
     pub(crate) postgres_connections: u32,
+    /// Web pages that may hold live connections besides our own; `*`: all.
+    pub(crate) allowed_origins: Vec<String>,
     /// How long ago an event may have happened, in days.
     pub(crate) back_date_days: i64,
     /// How long to wait for a database that is down.
@@ -57,6 +59,14 @@ pub(crate) struct Config {
 }
 
 impl Config {
+    /// Limits of live connections.
+    pub(crate) fn live(&self) -> api::LiveLimits {
+        api::LiveLimits {
+            origins: self.allowed_origins.clone(),
+            ..api::LiveLimits::default()
+        }
+    }
+
     /// Reads all sources.
     ///
     /// # Errors
@@ -99,6 +109,7 @@ impl Config {
                 MAX_POSTGRES_CONNECTIONS,
                 DEFAULT_POSTGRES_CONNECTIONS,
             )?,
+            allowed_origins: origins(text(Setting::AllowedOrigins))?,
             back_date_days: number(
                 text(Setting::BackDateDays),
                 1,
@@ -128,6 +139,28 @@ fn check_bootstrap_key(key: &str) -> Result<(), String> {
         Err(format!(
             "the bootstrap key must have {MIN_BOOTSTRAP_KEY} or more visible ASCII characters"
         ))
+    }
+}
+
+/// A list of origins as browsers send them, separated by commas.
+fn origins(given: Option<&layer::Given>) -> Outcome<Vec<String>> {
+    let Some(given) = given else { return Ok(Vec::new()) };
+    let list: Vec<String> = given
+        .value
+        .split(',')
+        .map(|origin| origin.trim().to_owned())
+        .collect();
+    let bare = |origin: &str| {
+        origin.split_once("://").is_some_and(|(scheme, host)| {
+            !scheme.is_empty() && !host.is_empty() && !host.contains(['/', '?', '#', '@', ' '])
+        })
+    };
+    match list.iter().find(|origin| *origin != "*" && !bare(origin)) {
+        None => Ok(list),
+        Some(bad) => Err(Failure::new(format!(
+            "{}: `{bad}` is no origin; write `https://console.example`, without a path, or `*`",
+            given.source
+        ))),
     }
 }
 
@@ -189,6 +222,31 @@ mod tests {
         )
         .unwrap();
         assert_eq!(config.listen, "file:3");
+    }
+
+    #[test]
+    fn origins_are_bare() {
+        let env = [(
+            "TALLYGATE_ALLOWED_ORIGINS",
+            "https://a.example, http://b.example:81,*",
+        )];
+        let config = resolve(&Flags::default(), &env, "").unwrap();
+        assert_eq!(
+            config.allowed_origins,
+            ["https://a.example", "http://b.example:81", "*"]
+        );
+        for bad in [
+            "a.example",
+            "https://a.example/",
+            "https://",
+            "https://a.example,",
+        ] {
+            let complaint = resolve(&Flags::default(), &[("TALLYGATE_ALLOWED_ORIGINS", bad)], "");
+            assert!(
+                complaint.err().is_some_and(|why| why.contains("is no origin")),
+                "{bad}"
+            );
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`first_path`] | the first path of the documentation, as written, then the same customer under load |
 //! | [`live`] | balances as they change, over both protocols and across processes |
+//! | [`socket`] | how sockets are opened, bounded and closed |
 //! | [`import`] | a usage trace to the last micro-credit, while workers are killed |
 //! | [`manners`] | how HTTP requests are refused |
 //! | [`scopes`] | what a key may not do |
@@ -26,6 +27,7 @@ mod live;
 mod manners;
 mod process;
 mod scopes;
+mod socket;
 mod stage;
 mod strangers;
 mod trace;
