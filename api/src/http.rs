@@ -5,6 +5,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use app::Actor;
 use async_graphql::{
     ErrorExtensionValues, Request, Response as Answer, ServerError, Value, Variables,
     parser::{
@@ -109,7 +110,7 @@ pub(crate) async fn post(
 ) -> Response {
     let media = Media::of(&headers);
     let ready = match ready_from_body(&service, &headers, body).await {
-        Ok(ready) => ready,
+        Ok((ready, _)) => ready,
         Err(refusal) => return reply_refusal(media, refusal),
     };
     execute(&service, media, ready).await
@@ -123,7 +124,7 @@ pub(crate) async fn get(
 ) -> Response {
     let media = Media::of(&headers);
     let ready = match ready_from_query(&service, &headers, query).await {
-        Ok(ready) => ready,
+        Ok((ready, _)) => ready,
         Err(refusal) => return reply_refusal(media, refusal),
     };
     execute(&service, media, ready).await
@@ -134,7 +135,7 @@ pub(crate) async fn ready_from_body(
     service: &Service,
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Ready, Refusal> {
+) -> Result<(Ready, Actor), Refusal> {
     let actor = auth::from_headers(&service.app, headers).await?;
     let content_type = headers
         .get(header::CONTENT_TYPE)
@@ -164,7 +165,7 @@ pub(crate) async fn ready_from_query(
     service: &Service,
     headers: &HeaderMap,
     query: Result<Query<HashMap<String, String>>, QueryRejection>,
-) -> Result<Ready, Refusal> {
+) -> Result<(Ready, Actor), Refusal> {
     let actor = auth::from_headers(&service.app, headers).await?;
     let Query(mut parts) = query.map_err(|error| Refusal::input(error.body_text()))?;
     let object = |text: Option<String>, name: &str| {
@@ -216,9 +217,9 @@ impl Wire {
 }
 
 impl Ready {
-    fn for_caller(mut self, service: &Service, actor: app::Actor) -> Self {
-        self.request = graphql::with_caller(self.request, &service.app, actor);
-        self
+    fn for_caller(mut self, service: &Service, actor: Actor) -> (Self, Actor) {
+        self.request = graphql::with_caller(self.request, &service.app, actor.clone());
+        (self, actor)
     }
 }
 
@@ -243,7 +244,12 @@ fn check_variables(operation: &OperationDefinition, variables: &serde_json::Valu
         let (name, definition) = (definition.node.name.node.as_str(), &definition.node);
         let required = !definition.var_type.node.nullable && definition.default_value.is_none();
         if required && variables.get(name).is_none_or(serde_json::Value::is_null) {
-            return Err(Refusal::input(format!("the variable `${name}` is required")));
+            // The request is well formed, but does not fit its document: plain JSON answers that with 200.
+            return Err(Refusal::new(
+                StatusCode::BAD_REQUEST,
+                error::GRAPHQL_VALIDATION_FAILED,
+                format!("the variable `${name}` is required"),
+            ));
         }
     }
     Ok(())

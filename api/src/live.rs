@@ -6,10 +6,14 @@ use std::{
     time::Duration,
 };
 
-use app::{Actor, App};
+use app::{
+    Actor, App,
+    access::{self, Ended},
+    actor::Credential,
+};
 use async_graphql::parser::types::{OperationType, Selection};
 use axum::http::StatusCode;
-use domain::id::{ApiKeyId, TenantId};
+use domain::id::TenantId;
 
 use crate::{
     graphql::error,
@@ -21,8 +25,10 @@ use crate::{
 pub struct LiveLimits {
     /// Web pages that may connect besides our own, such as `https://console.example`; `*` means all.
     pub origins: Vec<String>,
-    /// Most connections of one credential to one process. A backend may well hold one per customer on screen.
-    pub per_credential: usize,
+    /// Most connections of one key to one process. A backend may well hold one per customer on screen.
+    pub per_key: usize,
+    /// Most connections of one customer token to one process: a person with a few browser tabs.
+    pub per_token: usize,
     /// Most connections to one process: at 16 KiB each they stay well below half a gigabyte.
     pub in_total: usize,
     /// How long a WebSocket may stay anonymous.
@@ -40,7 +46,8 @@ impl Default for LiveLimits {
     fn default() -> Self {
         Self {
             origins: Vec::new(),
-            per_credential: 10_000,
+            per_key: 10_000,
+            per_token: 20,
             in_total: 20_000,
             init_wait: Duration::from_secs(5),
             ping_every: Duration::from_secs(20),
@@ -57,36 +64,40 @@ pub(crate) struct Seats(Arc<Mutex<Taken>>);
 #[derive(Debug, Default)]
 struct Taken {
     total: usize,
-    by_credential: HashMap<Credential, usize>,
+    by_credential: HashMap<Holder, usize>,
 }
 
-/// The key an actor came with.
-type Credential = (TenantId, Option<ApiKeyId>);
+/// Who holds seats: a key or token, or the command line on behalf of a tenant.
+type Holder = (TenantId, Option<Credential>);
 
 /// One live connection of a credential, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Seat {
     taken: Arc<Mutex<Taken>>,
-    credential: Credential,
+    holder: Holder,
 }
 
 impl Seats {
     /// A seat, if there is one left.
     pub(crate) fn take(&self, actor: &Actor, limits: &LiveLimits) -> Option<Seat> {
-        let credential = (actor.tenant, actor.key);
+        let holder = (actor.tenant, actor.credential);
+        let most = match actor.customer {
+            Some(_) => limits.per_token,
+            None => limits.per_key,
+        };
         let mut taken = lock(&self.0);
         if taken.total >= limits.in_total {
             return None;
         }
-        let own = taken.by_credential.entry(credential).or_default();
-        if *own >= limits.per_credential {
+        let own = taken.by_credential.entry(holder).or_default();
+        if *own >= most {
             return None;
         }
         *own += 1;
         taken.total += 1;
         Some(Seat {
             taken: self.0.clone(),
-            credential,
+            holder,
         })
     }
 }
@@ -95,10 +106,10 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut taken = lock(&self.taken);
         taken.total -= 1;
-        if let Some(own) = taken.by_credential.get_mut(&self.credential) {
+        if let Some(own) = taken.by_credential.get_mut(&self.holder) {
             *own -= 1;
             if *own == 0 {
-                taken.by_credential.remove(&self.credential);
+                taken.by_credential.remove(&self.holder);
             }
         }
     }
@@ -108,9 +119,9 @@ fn lock(taken: &Mutex<Taken>) -> MutexGuard<'_, Taken> {
     taken.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits until a credential may no longer be used.
-pub(crate) async fn ended(_app: App, _actor: Actor) {
-    std::future::pending::<()>().await;
+/// Waits until the credential of an open connection is no longer good.
+pub(crate) async fn ended(app: App, actor: Actor) -> Ended {
+    access::ended(&app, &actor).await
 }
 
 /// Insists that a subscription selects one field, as the language demands: answers of two could not be told apart.
@@ -144,7 +155,7 @@ mod tests {
     #[test]
     fn seats_are_counted_by_credential_and_given_back() {
         let limits = LiveLimits {
-            per_credential: 2,
+            per_key: 2,
             in_total: 3,
             ..LiveLimits::default()
         };

@@ -12,6 +12,7 @@ pub(crate) const BAD_USER_INPUT: &str = "BAD_USER_INPUT";
 pub(crate) const GRAPHQL_PARSE_FAILED: &str = "GRAPHQL_PARSE_FAILED";
 pub(crate) const GRAPHQL_VALIDATION_FAILED: &str = "GRAPHQL_VALIDATION_FAILED";
 pub(crate) const QUERY_TOO_COMPLEX: &str = "QUERY_TOO_COMPLEX";
+pub(crate) const RATE_LIMITED: &str = "RATE_LIMITED";
 pub(crate) const SERVICE_UNAVAILABLE: &str = "SERVICE_UNAVAILABLE";
 pub(crate) const INTERNAL: &str = "INTERNAL";
 

@@ -6,7 +6,7 @@
 
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
-use app::Actor;
+use app::{Actor, access};
 use async_graphql::Data;
 use axum::{
     body::Bytes,
@@ -72,7 +72,7 @@ impl From<Closing> for Ended {
 /// What happens next.
 enum Event {
     Stop,
-    CredentialEnded,
+    Ended(access::Ended),
     Tick,
     Heard(Said),
     Told(String, News),
@@ -137,14 +137,15 @@ impl Line {
             let event = tokio::select! {
                 biased;
                 () = stop.as_mut() => Event::Stop,
-                () = credential.as_mut() => Event::CredentialEnded,
+                ended = credential.as_mut() => Event::Ended(ended),
                 () = tick.as_mut() => Event::Tick,
                 said = self.hear() => Event::Heard(said?),
                 (id, news) = operations.next() => Event::Told(id, news),
             };
             match event {
                 Event::Stop => return Err(Closing::GOING_AWAY.into()),
-                Event::CredentialEnded => return Err(Closing::ENDED.into()),
+                Event::Ended(access::Ended::Unverified) => return Err(Closing::UNAVAILABLE.into()),
+                Event::Ended(_) => return Err(Closing::ENDED.into()),
                 Event::Tick => {
                     self.ask_for_life().await?;
                     tick.as_mut().reset(self.next_tick());

@@ -8,7 +8,11 @@ use std::{
 };
 
 use api::{LiveLimits, Options};
-use app::access::{self, CreateApiKey};
+use app::{
+    access::{self, CreateApiKey},
+    clock::{Clock, SystemClock},
+};
+use domain::time::Timestamp;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
@@ -17,6 +21,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{
     client::Client,
     listener::{PROTOCOL, Said, Socket},
+    stage::Stage,
 };
 use crate::harness::World;
 
@@ -31,6 +36,7 @@ on_both!(
     a_reader_that_takes_nothing_is_cut_off,
     both_sides_may_end_a_subscription,
     stopping_says_that_it_goes,
+    streams_of_events_keep_the_same_limits,
 );
 
 /// A server in this process.
@@ -161,7 +167,7 @@ async fn whoever_says_nothing_is_shown_out(world: World) {
 
 async fn connections_and_subscriptions_are_counted(world: World) {
     let limits = LiveLimits {
-        per_credential: 2,
+        per_key: 2,
         ..LiveLimits::default()
     };
     let server = serve(&world, limits).await;
@@ -233,7 +239,7 @@ async fn a_flood_of_messages_ends_the_socket(world: World) {
 /// Ten subscriptions of a thousand long answers each, and a reader that takes none of them.
 async fn a_reader_that_takes_nothing_is_cut_off(world: World) {
     let limits = LiveLimits {
-        per_credential: 1,
+        per_key: 1,
         send_wait: Duration::from_millis(500),
         ..LiveLimits::default()
     };
@@ -318,6 +324,48 @@ async fn stopping_says_that_it_goes(world: World) {
     assert_eq!(anonymous.closed().await.0, 1001);
 }
 
+async fn streams_of_events_keep_the_same_limits(world: World) {
+    let limits = LiveLimits {
+        per_key: 1,
+        ping_every: Duration::from_millis(200),
+        ..LiveLimits::default()
+    };
+    let server = serve(&world, limits).await;
+    world.customer("a").await;
+    let ask = async |accept: &str, origin: &str| {
+        let request = server
+            .stream(WATCH)
+            .header("accept", accept)
+            .header("origin", origin);
+        request.send().await.unwrap()
+    };
+    assert_eq!(ask("application/json", &server.base).await.status(), 406);
+    assert_eq!(ask("*/*", "https://evil.example").await.status(), 403);
+    let mut open = ask("text/event-stream", &server.base).await;
+    assert_eq!(
+        (open.status().as_u16(), &open.headers()["content-type"]),
+        (200, &"text/event-stream".parse().unwrap())
+    );
+    let refused = ask("text/event-stream", &server.base).await;
+    assert_eq!(refused.status(), 429);
+    // It shows that it lives.
+    let mut text = String::new();
+    while text.matches(":\n").count() < 2 {
+        let chunk = tokio::time::timeout(Duration::from_secs(10), open.chunk()).await;
+        text.push_str(std::str::from_utf8(&chunk.unwrap().unwrap().unwrap()).unwrap());
+    }
+    assert!(text.contains("event: next"), "{text}");
+    drop(open);
+    let begun = Instant::now();
+    while ask("text/event-stream", &server.base).await.status() != 200 {
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "the seat is not given back"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 fn authorization(client: &Client) -> Value {
     json!({ "authorization": format!("Bearer {}", client.key) })
 }
@@ -327,4 +375,87 @@ async fn message(socket: &mut Socket) -> Value {
         Said::Message(message) => message,
         closed => panic!("{closed:?}"),
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_a_key_reaches_open_connections_of_every_process_on_postgres() {
+    Stage::on_postgres(ends_with_its_key).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_a_key_reaches_open_connections_of_every_process_on_sqlite() {
+    Stage::on_sqlite(ends_with_its_key).await;
+}
+
+async fn ends_with_its_key(stage: &Stage) {
+    stage.migrate().await;
+    let (here, mut there) = (stage.api().await, stage.api().await);
+    here.client.customer("a", "5").await;
+    let make = async |name: &str, expires_at: Option<String>| {
+        let expires_at = expires_at.map_or_else(|| "null".to_owned(), |end| format!("\"{end}\""));
+        let made = here
+            .client
+            .change(&format!(
+                r#"mutation {{ createApiKey(input: {{name: "{name}", scopes: ["credit:read"], expiresAt: {expires_at}, idempotencyKey: "{name}"}}) {{ apiKey {{ id }} secret userErrors {{ code message }} }} }}"#
+            ))
+            .await;
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        (text(&made["apiKey"]["id"]), text(&made["secret"]))
+    };
+
+    // Revoked here, it ends here and there within six seconds, over both protocols; nobody else is disturbed.
+    let (id, secret) = make("revoked", None).await;
+    let mut other = Socket::open(&there.client).await;
+    let mut open = Vec::new();
+    let mut streams = Vec::new();
+    for server in [&here, &there] {
+        let client = server.client.with_key(&secret);
+        let mut socket = Socket::open(&client).await;
+        socket.subscribe("1", WATCH).await;
+        assert_eq!(message(&mut socket).await["type"], "next");
+        open.push(socket);
+        let stream = client.stream(WATCH).send().await.unwrap();
+        assert_eq!(stream.status(), 200);
+        streams.push(stream);
+    }
+    let revoke = format!(
+        r#"mutation {{ revokeApiKey(input: {{id: "{id}", idempotencyKey: "r"}}) {{ userErrors {{ code }} }} }}"#
+    );
+    let begun = Instant::now();
+    here.client.change(&revoke).await;
+    for socket in &mut open {
+        let ended = (4403, "The credential has expired or was revoked".to_owned());
+        assert_eq!(socket.closed().await, ended);
+    }
+    for stream in streams {
+        let text = stream.text().await.unwrap();
+        assert!(
+            text.contains("event: next") && !text.contains("complete"),
+            "{text}"
+        );
+    }
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+
+    // A key that expires ends on time.
+    let life = Duration::from_secs(4);
+    let end = SystemClock.now().micros() + i64::try_from(life.as_micros()).unwrap();
+    let begun = Instant::now();
+    let (_, secret) = make("expiring", Some(Timestamp::from_micros(end).to_string())).await;
+    let client = there.client.with_key(&secret);
+    let mut socket = Socket::open(&client).await;
+    let stream = client.stream(WATCH).send().await.unwrap();
+    assert_eq!(socket.closed().await.0, 4403);
+    stream.text().await.unwrap();
+    let lived = begun.elapsed();
+    assert!(
+        lived > life / 2 && lived < life + Duration::from_secs(2),
+        "{lived:?}"
+    );
+
+    // A process that is told to stop says so.
+    other.say(&json!({ "type": "ping" })).await;
+    assert_eq!(message(&mut other).await["type"], "pong");
+    there.process.terminate();
+    assert_eq!(other.closed().await.0, 1001);
+    assert_eq!(there.process.code().await, 0);
 }
