@@ -69,7 +69,7 @@ node "$here/events.mjs"
 
 # A fixed seed, so that a failure can be repeated; another one can be tried with TALLYGATE_SEED.
 (cd "$stage" && PYTHONPATH="$here" PYTHONDONTWRITEBYTECODE=1 SCHEMATHESIS_HOOKS=scalars "$tools/venv/bin/st" run "$root/schema.graphql" --url "$url/graphql" \
-  --header "Authorization: Bearer $key" --checks not_a_server_error --max-examples "${TALLYGATE_EXAMPLES:-5}" \
+  --header "Authorization: Bearer $key" --checks not_a_server_error --max-examples "${TALLYGATE_EXAMPLES:-20}" \
   --seed "${TALLYGATE_SEED:-1}" --generation-database none --request-timeout 10 --workers 2 --warnings off --continue-on-failure)
 
 kill -0 "$server" 2>/dev/null || { echo "the server has died" >&2; exit 1; }
