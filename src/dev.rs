@@ -49,6 +49,7 @@ async fn start(config: &Config) -> Outcome<(Node, serve::Parts)> {
         dev: true,
         dev_key,
         limits: config.limits.clone(),
+        live: config.live(),
         ..Options::default()
     };
     let lanes = Lane::ALL.map(|lane| (lane, usize::from(DEFAULT_CONCURRENCY)));

@@ -58,6 +58,7 @@ pub(crate) async fn api(config: &Config, stop: &CancellationToken) -> Outcome<Ex
             listener,
             options: Options {
                 limits: config.limits.clone(),
+                live: config.live(),
                 ..Options::default()
             },
             delay: config.shutdown_delay,

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The whole proof: formatting, clippy with warnings denied, documentation, and every test on SQLite and PostgreSQL.
+# The whole proof: formatting, clippy with warnings denied, documentation, every test on SQLite and PostgreSQL, and the
+# clients of others (tests/clients/run.sh, which needs Node and Python).
 #
 # PostgreSQL is taken from TALLYGATE_TEST_POSTGRES_URL, else from 127.0.0.1:5432 (user postgres, no password), else a
 # temporary server is started from the programs on this machine and removed afterwards. Tests create and drop their own
@@ -50,3 +51,4 @@ cargo fmt --all --check
 cargo clippy --workspace --all-targets --locked -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
 cargo test --workspace --locked
+tests/clients/run.sh

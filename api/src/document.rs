@@ -9,7 +9,9 @@ use async_graphql::{
     Name,
     parser::{
         parse_query,
-        types::{DocumentOperations, ExecutableDocument, OperationDefinition, OperationType},
+        types::{
+            DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection,
+        },
     },
 };
 use quick_cache::{Weighter, sync::Cache};
@@ -131,6 +133,8 @@ pub(crate) struct Operation {
     pub(crate) kind: OperationType,
     /// What it is about.
     pub(crate) class: Class,
+    /// Whether it selects one field, and not through a fragment: what a subscription must do.
+    pub(crate) single: bool,
     /// Variables that must be given.
     required: Vec<Name>,
 }
@@ -185,6 +189,10 @@ impl Operation {
             label: observe::label(&operation.selection_set.node),
             kind: operation.ty,
             class: Class::of(document, operation),
+            single: matches!(
+                operation.selection_set.node.items.as_slice(),
+                [one] if matches!(one.node, Selection::Field(_))
+            ),
             required,
         }
     }

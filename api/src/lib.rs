@@ -22,6 +22,8 @@ mod limit;
 mod listener;
 mod observe;
 mod patience;
+mod live;
+mod origin;
 mod server;
 mod sse;
 mod trace;
@@ -30,5 +32,6 @@ mod websocket;
 pub use self::{
     graphql::schema_text,
     limit::{Limits, Network, RateLimits},
+    live::LiveLimits,
     server::{Options, serve},
 };

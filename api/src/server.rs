@@ -21,7 +21,9 @@ use crate::{
     graphql::{self, TallygateSchema},
     http,
     limit::{Failures, Limits, Rates},
-    listener, observe, sse, websocket,
+    listener,
+    live::{LiveLimits, Seats},
+    observe, sse, websocket,
 };
 
 /// How long open requests may take to finish after the stop.
@@ -40,6 +42,8 @@ pub struct Options {
     pub limits: Limits,
     /// What `/readyz` shows; without it there is no such path.
     pub health: Option<Health>,
+    /// Limits of live connections.
+    pub live: LiveLimits,
 }
 
 /// What every handler needs.
@@ -53,6 +57,7 @@ pub(crate) struct Service {
     pub(crate) places: Arc<Semaphore>,
     pub(crate) options: Options,
     pub(crate) stop: CancellationToken,
+    pub(crate) seats: Seats,
 }
 
 /// Serves until stopped; open requests get time to finish, live streams are closed.
@@ -75,6 +80,7 @@ pub async fn serve(
         documents: Documents::default(),
         options,
         stop: stop.clone(),
+        seats: Seats::default(),
     });
     let tidying = tokio::spawn(tidy(service.clone()));
     let serving = listener::run(listener, routes(service.clone()), &service.options.limits, &stop);

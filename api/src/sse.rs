@@ -1,12 +1,13 @@
 //! Server-sent events, in the "distinct connections" mode of the GraphQL over SSE protocol: one operation per connection,
-//! `next` events with results, then `complete`.
+//! `next` events with results, then `complete`. The limits are those of WebSockets.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc};
 
+use app::Actor;
 use async_graphql::parser::types::OperationType;
 use axum::{
-    extract::{Request, State},
-    http::StatusCode,
+    extract::{self, State},
+    http::{HeaderMap, StatusCode, header},
     response::{
         IntoResponse, Response, Sse,
         sse::{Event, KeepAlive},
@@ -17,59 +18,133 @@ use futures::{Stream, StreamExt, future, stream};
 use crate::{
     graphql::error,
     http::{self, Ready, Refusal},
+    live::{self, Seat},
     observe::{self, Live},
+    origin,
     server::Service,
 };
 
-/// How often a silent stream shows that it lives; shorter than the idle limit of common proxies.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-
 /// `/graphql/stream`, `POST` or `GET`.
-pub(crate) async fn serve(State(service): State<Arc<Service>>, request: Request) -> Response {
-    let media = http::Media::of(request.headers());
+pub(crate) async fn serve(State(service): State<Arc<Service>>, request: extract::Request) -> Response {
+    let headers = request.headers().clone();
     let ready = http::read(&service, request).await;
-    respond(&service, media, ready)
+    respond(&service, &headers, ready)
 }
 
-fn respond(service: &Arc<Service>, media: http::Media, ready: Result<Ready, Refusal>) -> Response {
-    let ready = ready.and_then(|ready| match ready.kind {
-        OperationType::Mutation => {
-            let message = "mutations are sent to /graphql";
-            Err(Refusal::new(
-                StatusCode::BAD_REQUEST,
-                error::BAD_USER_INPUT,
-                message,
-            ))
-        }
-        OperationType::Query | OperationType::Subscription => Ok(ready),
+fn respond(service: &Arc<Service>, headers: &HeaderMap, ready: Result<(Ready, Actor), Refusal>) -> Response {
+    let seated = ready.and_then(|(ready, actor)| {
+        let seat = seat(service, headers, &ready, &actor)?;
+        Ok((ready, actor, seat))
     });
-    match ready {
-        Ok(ready) => {
+    match seated {
+        Ok((ready, actor, seat)) => {
             observe::known_field("stream");
-            let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
-            Sse::new(events(service.clone(), ready))
-                .keep_alive(keep_alive)
-                .into_response()
+            let keep_alive = KeepAlive::new().interval(service.options.live.ping_every);
+            let events = events(service.clone(), ready, actor, seat);
+            Sse::new(events).keep_alive(keep_alive).into_response()
         }
-        Err(refusal) => http::reply_refusal(media, refusal),
+        Err(refusal) => http::reply_refusal(http::Media::of(headers), refusal),
     }
 }
 
-fn events(service: Arc<Service>, ready: Ready) -> impl Stream<Item = Result<Event, Infallible>> {
+/// Checks what only streams ask, and takes a seat.
+fn seat(service: &Service, headers: &HeaderMap, ready: &Ready, actor: &Actor) -> Result<Seat, Refusal> {
+    let refuse = |status, code, message: &str| Err(Refusal::new(status, code, message));
+    if !origin::is_allowed(headers, &service.options.live.origins) {
+        let message = "pages of this origin may not connect; the operator can allow it";
+        return refuse(StatusCode::FORBIDDEN, error::FORBIDDEN, message);
+    }
+    if ready.kind == OperationType::Mutation {
+        let message = "mutations are sent to /graphql";
+        return refuse(StatusCode::BAD_REQUEST, error::BAD_USER_INPUT, message);
+    }
+    if !takes_events(headers) {
+        let message = "this is a stream of events; send `Accept: text/event-stream`";
+        return refuse(StatusCode::NOT_ACCEPTABLE, error::BAD_USER_INPUT, message);
+    }
+    live::check_subscription(ready)?;
+    match service.seats.take(actor, &service.options.live) {
+        Some(seat) => Ok(seat),
+        None => {
+            let message = "too many live connections with this credential; close some";
+            refuse(StatusCode::TOO_MANY_REQUESTS, error::RATE_LIMITED, message)
+        }
+    }
+}
+
+/// Whether the client takes a stream of events. One that does not say takes anything.
+fn takes_events(headers: &HeaderMap) -> bool {
+    let mut accepted = headers.get_all(header::ACCEPT).iter().peekable();
+    accepted.peek().is_none()
+        || accepted
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .any(|part| {
+                let mut fields = part.split(';').map(str::trim);
+                let named = fields.next().is_some_and(|name| {
+                    ["text/event-stream", "text/*", "*/*"]
+                        .iter()
+                        .any(|known| name.eq_ignore_ascii_case(known))
+                });
+                let refused =
+                    fields.any(|field| field.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0_f32)));
+                named && !refused
+            })
+}
+
+/// The events of an operation. They end without `complete` when the server stops or the credential ends: the client shall
+/// come back, and be told then if it may not.
+fn events(
+    service: Arc<Service>,
+    ready: Ready,
+    actor: Actor,
+    seat: Seat,
+) -> impl Stream<Item = Result<Event, Infallible>> {
     let live = Live::subscription("sse");
-    let (stop, stopped) = (service.stop.clone(), service.stop.clone());
-    let results = service
-        .schema
-        .execute_stream(ready.request)
-        .take_until(stop.cancelled_owned())
-        .map(move |answer| {
-            let _counted = &live;
-            let body = http::body(answer, &http::request_id());
-            Event::default().event("next").data(body.to_string())
-        });
-    // Only an operation that has ended is complete; when the server stops, the client shall come back.
-    let complete = stream::once(async move { stopped.is_cancelled() })
-        .filter(|stopped| future::ready(!stopped))
-        .map(|_| Event::default().event("complete").data(""));
-    results.chain(complete).map(Ok)
+    let stop = service.stop.clone();
+    let ended = live::ended(service.app.clone(), actor);
+    let cut = async move {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            _ = ended => {}
+        }
+    };
+    let results = service.schema.execute_stream(ready.request).map(|answer| {
+        let text = serde_json::to_string(&http::completed(answer)).unwrap_or_default();
+        Event::default().event("next").data(text)
+    });
+    let complete = stream::once(future::ready(Event::default().event("complete").data("")));
+    results
+        .chain(complete)
+        .take_until(Box::pin(cut))
+        .map(move |event| {
+            // Taken and counted as long as the stream is there.
+            let _ = (&seat, &live);
+            Ok(event)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn clients_say_what_they_take() {
+        for (accept, taken) in [
+            ("text/event-stream", true),
+            ("application/json, text/event-stream;q=0.5", true),
+            ("*/*", true),
+            ("text/*", true),
+            ("TEXT/EVENT-STREAM", true),
+            ("application/json", false),
+            ("text/event-stream;q=0", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(accept))]);
+            assert_eq!(takes_events(&headers), taken, "{accept}");
+        }
+        assert!(takes_events(&HeaderMap::new()));
+    }
 }

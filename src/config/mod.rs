@@ -61,6 +61,8 @@ pub(crate) struct Config {
     pub(crate) log_format: Option<Format>,
     /// Most connections to PostgreSQL.
     pub(crate) postgres_connections: u32,
+    /// Web pages that may hold live connections besides our own; `*`: all.
+    pub(crate) allowed_origins: Vec<String>,
     /// How long ago an event may have happened, in days.
     pub(crate) back_date_days: i64,
     /// How long to wait for a database that is down.
@@ -89,6 +91,14 @@ pub(crate) enum AdminListen {
 }
 
 impl Config {
+    /// Limits of live connections.
+    pub(crate) fn live(&self) -> api::LiveLimits {
+        api::LiveLimits {
+            origins: self.allowed_origins.clone(),
+            ..api::LiveLimits::default()
+        }
+    }
+
     /// Reads all sources.
     ///
     /// # Errors
@@ -151,6 +161,7 @@ impl Config {
                 MAX_POSTGRES_CONNECTIONS,
                 DEFAULT_POSTGRES_CONNECTIONS,
             )?,
+            allowed_origins: origins(text(Setting::AllowedOrigins))?,
             back_date_days: number(
                 text(Setting::BackDateDays),
                 1,
@@ -212,6 +223,28 @@ fn unsure(given: Option<&layer::Given>) -> Outcome<Unsure> {
                 "{source}: `{other}` is neither `refuse` nor `allow`"
             )))
         }
+    }
+}
+
+/// A list of origins as browsers send them, separated by commas.
+fn origins(given: Option<&layer::Given>) -> Outcome<Vec<String>> {
+    let Some(given) = given else { return Ok(Vec::new()) };
+    let list: Vec<String> = given
+        .value
+        .split(',')
+        .map(|origin| origin.trim().to_owned())
+        .collect();
+    let bare = |origin: &str| {
+        origin.split_once("://").is_some_and(|(scheme, host)| {
+            !scheme.is_empty() && !host.is_empty() && !host.contains(['/', '?', '#', '@', ' '])
+        })
+    };
+    match list.iter().find(|origin| *origin != "*" && !bare(origin)) {
+        None => Ok(list),
+        Some(bad) => Err(Failure::new(format!(
+            "{}: `{bad}` is no origin; write `https://console.example`, without a path, or `*`",
+            given.source
+        ))),
     }
 }
 
@@ -354,6 +387,31 @@ mod tests {
         ] {
             let complaint = resolve(&Flags::default(), env, file).err().unwrap();
             assert!(complaint.contains(words), "{complaint}");
+        }
+    }
+
+    #[test]
+    fn origins_are_bare() {
+        let env = [(
+            "TALLYGATE_ALLOWED_ORIGINS",
+            "https://a.example, http://b.example:81,*",
+        )];
+        let config = resolve(&Flags::default(), &env, "").unwrap();
+        assert_eq!(
+            config.allowed_origins,
+            ["https://a.example", "http://b.example:81", "*"]
+        );
+        for bad in [
+            "a.example",
+            "https://a.example/",
+            "https://",
+            "https://a.example,",
+        ] {
+            let complaint = resolve(&Flags::default(), &[("TALLYGATE_ALLOWED_ORIGINS", bad)], "");
+            assert!(
+                complaint.err().is_some_and(|why| why.contains("is no origin")),
+                "{bad}"
+            );
         }
     }
 

@@ -120,6 +120,7 @@ settings! {
         FailedAuthenticationsPerMinute failed_authentications_per_minute
             "TALLYGATE_FAILED_AUTHENTICATIONS_PER_MINUTE" Number;
         TrustedProxies trusted_proxies "TALLYGATE_TRUSTED_PROXIES" Text;
+        AllowedOrigins allowed_origins "TALLYGATE_ALLOWED_ORIGINS" Text;
         GateUnknownCustomer gate_unknown_customer "TALLYGATE_GATE_UNKNOWN_CUSTOMER" Text;
         GateOutage gate_outage "TALLYGATE_GATE_OUTAGE" Text;
     }

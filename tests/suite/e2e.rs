@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`first_path`] | the first path of the documentation, as written, then the same customer under load |
 //! | [`live`] | balances as they change, over both protocols and across processes |
+//! | [`socket`] | how sockets are opened, bounded and closed |
 //! | [`import`] | a usage trace to the last micro-credit, while workers are killed |
 //! | [`manners`] | how HTTP requests are refused |
 //! | [`hostile`] | requests that mean harm |
@@ -32,6 +33,7 @@ mod process;
 mod proxy;
 mod scopes;
 mod seeing;
+mod socket;
 mod stage;
 mod strangers;
 mod trace;

@@ -22,7 +22,7 @@ use axum::{
 
 pub(crate) use self::{
     refusal::Refusal,
-    reply::{Media, body, reply_refusal, request_id},
+    reply::{Media, completed, reply_refusal, request_id},
     wire::Wire,
 };
 use self::{reply::reply_answer, wire::Incoming};
@@ -39,6 +39,8 @@ use crate::{
 pub(crate) struct Ready {
     pub(crate) request: Request,
     pub(crate) kind: OperationType,
+    /// Whether it selects one field only.
+    pub(crate) single: bool,
     /// What it costs.
     pub(crate) charge: Charge,
     /// What was paid for it, once it is paid.
@@ -75,10 +77,11 @@ async fn answer(service: &Service, media: Media, request: extract::Request) -> R
 ///
 /// # Errors
 /// It cannot be executed.
-pub(crate) async fn read(service: &Service, request: extract::Request) -> Result<Ready, Refusal> {
+pub(crate) async fn read(service: &Service, request: extract::Request) -> Result<(Ready, Actor), Refusal> {
     let received = receive(service, request).await?;
     let wire = received.incoming.wire()?;
-    prepare(service, &received, &wire)
+    let ready = prepare(service, &received, &wire)?;
+    Ok((ready, received.actor))
 }
 
 async fn receive(service: &Service, request: extract::Request) -> Result<Received, Refusal> {
@@ -146,7 +149,12 @@ pub(crate) fn admit(documents: &Documents, wire: &Wire<'_>) -> Result<Ready, Ref
     let variables = variables.unwrap_or_default();
     guard::check_variables(&variables, json.len(), operation.class.room())?;
     if let Some(name) = operation.missing(&variables) {
-        return Err(Refusal::input(format!("the variable `${name}` is required")));
+        // The request is well formed, but does not fit its document: plain JSON answers that with 200.
+        return Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            error::GRAPHQL_VALIDATION_FAILED,
+            format!("the variable `${name}` is required"),
+        ));
     }
     // The text is not needed any more: the document is parsed.
     let mut request = Request::new("").variables(Variables::from_json(variables.into()));
@@ -155,6 +163,7 @@ pub(crate) fn admit(documents: &Documents, wire: &Wire<'_>) -> Result<Ready, Ref
     Ok(Ready {
         request,
         kind: operation.kind,
+        single: operation.single,
         charge: Charge::new(operation.class, prepared.nodes, wire.bytes()),
         spent: None,
     })

@@ -187,10 +187,12 @@ pub(super) fn respond(
     response
 }
 
-/// The JSON of an answer, as a value. `data` is left out when nothing was executed.
-pub(crate) fn body(mut answer: Answer, request_id: &str) -> serde_json::Value {
-    complete(&mut answer, request_id);
-    serde_json::to_value(Parts::of(&answer)).unwrap_or_default()
+/// An answer whose errors carry a code, whether trying again helps, and an id to find them by.
+pub(crate) fn completed(mut answer: Answer) -> Answer {
+    if !answer.errors.is_empty() {
+        complete(&mut answer, &request_id());
+    }
+    answer
 }
 
 fn json(answer: &Answer) -> Vec<u8> {

@@ -472,7 +472,7 @@ pub(crate) async fn present_in(
         .id("id", customers.iter().map(|customer| customer.0))
         .query(
             db,
-            "SELECT a.customer_id, a.sequence, a.blocks, a.overdraft, a.revision, c.at_zero, c.overage_line, c.settlement
+            "SELECT a.customer_id, a.sequence, a.blocks, a.overdraft, a.head, a.revision, c.at_zero, c.overage_line, c.settlement
              FROM {rows} AS v JOIN account a ON a.customer_id = v.id JOIN customer c ON c.id = v.id",
             Vec::new(),
         )

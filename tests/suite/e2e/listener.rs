@@ -1,18 +1,37 @@
 //! A reader of live balances, over either protocol.
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use futures::{SinkExt, Stream, StreamExt};
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt;
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream,
-    tungstenite::{Message, client::IntoClientRequest, http::HeaderValue},
+    tungstenite::{self, Message, client::IntoClientRequest, handshake::client::Request, http::HeaderValue},
 };
 
 use super::client::Client;
 
 /// How long an update may take to come.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The subprotocol.
+pub const PROTOCOL: &str = "graphql-transport-ws";
+
+fn upgrade(client: &Client, protocol: Option<&str>, origin: Option<&str>) -> Request {
+    let url = format!("{}/graphql/ws", client.base.replacen("http", "ws", 1));
+    let mut request = url.into_client_request().unwrap();
+    let mut set = |name, value: Option<&str>| {
+        if let Some(value) = value {
+            request
+                .headers_mut()
+                .insert(name, HeaderValue::from_str(value).unwrap());
+        }
+    };
+    set("Sec-WebSocket-Protocol", protocol);
+    set("Origin", origin);
+    request
+}
 
 /// What a WebSocket server said.
 #[derive(Debug, PartialEq)]
@@ -29,20 +48,49 @@ pub struct Socket(WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>);
 impl Socket {
     /// Connects, and says nothing yet.
     pub async fn connect(client: &Client) -> Self {
-        let url = format!("{}/graphql/ws", client.base.replacen("http", "ws", 1));
-        let mut request = url.into_client_request().unwrap();
-        let protocol = HeaderValue::from_static("graphql-transport-ws");
-        request
-            .headers_mut()
-            .insert("Sec-WebSocket-Protocol", protocol.clone());
-        let (socket, response) = tokio_tungstenite::connect_async(request).await.unwrap();
-        assert_eq!(response.headers().get("Sec-WebSocket-Protocol"), Some(&protocol));
+        let opened = Self::try_connect(client, Some(PROTOCOL), None).await;
+        opened.unwrap_or_else(|status| panic!("the upgrade was refused with {status}"))
+    }
+
+    /// Connects with a subprotocol from a page of an origin. Answers the status of a refusal.
+    pub async fn try_connect(
+        client: &Client,
+        protocol: Option<&str>,
+        origin: Option<&str>,
+    ) -> Result<Self, u16> {
+        let request = upgrade(client, protocol, origin);
+        match tokio_tungstenite::connect_async(request).await {
+            Ok((socket, response)) => {
+                let chosen = response.headers().get("Sec-WebSocket-Protocol");
+                assert_eq!(chosen.and_then(|it| it.to_str().ok()), Some(PROTOCOL));
+                Ok(Self(socket))
+            }
+            Err(tungstenite::Error::Http(response)) => Err(response.status().as_u16()),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    /// Connects as a reader that has hardly any room for what it does not read.
+    pub async fn connect_narrow(client: &Client) -> Self {
+        let address = client.base.strip_prefix("http://").unwrap().parse().unwrap();
+        let tcp = tokio::net::TcpSocket::new_v4().unwrap();
+        tcp.set_recv_buffer_size(4_096).unwrap();
+        let stream = tcp.connect(address).await.unwrap();
+        let request = upgrade(client, Some(PROTOCOL), None);
+        let (socket, _) = tokio_tungstenite::client_async(request, MaybeTlsStream::Plain(stream))
+            .await
+            .unwrap();
         Self(socket)
     }
 
     /// Connects and authenticates as the protocol says.
     pub async fn open(client: &Client) -> Self {
-        let mut socket = Self::connect(client).await;
+        Self::connect(client).await.let_in(client).await
+    }
+
+    /// Authenticates as the protocol says.
+    pub async fn let_in(self, client: &Client) -> Self {
+        let mut socket = self;
         socket
             .init(json!({ "authorization": format!("Bearer {}", client.key) }))
             .await;
@@ -67,7 +115,44 @@ impl Socket {
 
     /// Sends a message.
     pub async fn say(&mut self, message: &Value) {
-        self.0.send(Message::text(message.to_string())).await.unwrap();
+        self.send(Message::text(message.to_string())).await;
+    }
+
+    /// Sends a message, if the line is still open.
+    pub async fn try_say(&mut self, message: &Value) -> Result<(), tungstenite::Error> {
+        self.0.send(Message::text(message.to_string())).await
+    }
+
+    /// Sends a frame.
+    pub async fn send(&mut self, frame: Message) {
+        self.0.send(frame).await.unwrap();
+    }
+
+    /// Reads to the end without ever answering, and tells the code of the last frame.
+    pub async fn last_code_unanswered(self) -> u16 {
+        let mut raw = self.0.into_inner();
+        let mut bytes = Vec::new();
+        let read = tokio::time::timeout(PATIENCE, raw.read_to_end(&mut bytes)).await;
+        read.expect("the server does not hang up").unwrap();
+        // A close frame: its opcode, a length below 126, the code, the reason.
+        let at = bytes
+            .windows(2)
+            .position(|it| it[0] == 0x88)
+            .expect("no close frame");
+        assert_eq!(at + 2 + usize::from(bytes[at + 1]), bytes.len());
+        u16::from_be_bytes([bytes[at + 2], bytes[at + 3]])
+    }
+
+    /// The code that the server closes with, which is the next thing it says.
+    #[track_caller]
+    pub fn closed(&mut self) -> impl Future<Output = (u16, String)> {
+        let at = std::panic::Location::caller();
+        async move {
+            match self.hear().await {
+                Said::Closed(Some(frame)) => frame,
+                other => panic!("{at}: not closed but {other:?}"),
+            }
+        }
     }
 
     /// The next message of the protocol, or the end.

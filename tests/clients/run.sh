@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Clients and checkers that others wrote, against the real command:
+#   graphql-http        every audit of GraphQL over HTTP
+#   graphql-ws          the usual client of `graphql-transport-ws`
+#   graphql-sse         the usual client of server-sent events
+#   schemathesis        random documents made from the schema: no answer of 5xx, nothing that kills the server
+#   graphql-schema-linter   the conventions of schema.graphql
+#
+# Needs Node 20 or later with npm, and Python 3.10 or later with venv. What they need besides is installed into target/clients,
+# from the registries that npm and pip are set up for. TALLYGATE_BIN names a command that is built already.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+tools="$root/target/clients"
+
+need() {
+  command -v "$1" >/dev/null || { echo "tests/clients needs $1: install $2" >&2; exit 1; }
+}
+need node "Node 20 or later"
+need npm "npm, which comes with Node"
+need python3 "Python 3.10 or later with the module venv"
+node -e 'process.exit(+(parseInt(process.versions.node) < 20))' || { echo "tests/clients needs Node 20 or later; this is $(node --version)" >&2; exit 1; }
+
+# Installs anew only when what is asked for has changed.
+mkdir -p "$tools"
+if ! cmp -s "$here/package-lock.json" "$tools/package-lock.json" || [ ! -d "$here/node_modules" ]; then
+  (cd "$here" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error)
+  cp "$here/package-lock.json" "$tools/"
+fi
+if ! cmp -s "$here/requirements.txt" "$tools/requirements.txt" || [ ! -x "$tools/venv/bin/st" ]; then
+  python3 -m venv "$tools/venv"
+  "$tools/venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt"
+  cp "$here/requirements.txt" "$tools/"
+fi
+
+command=${TALLYGATE_BIN:-}
+if [ -z "$command" ]; then
+  (cd "$root" && cargo build --locked --quiet)
+  command="$root/target/debug/tallygate"
+fi
+
+stage=$(mktemp -d)
+server=
+finish() {
+  local code=$?
+  if [ -n "$server" ]; then kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; fi
+  if [ "$code" != 0 ] && [ -f "$stage/err" ]; then echo "--- the end of the server's log ---" >&2; tail -n 30 "$stage/err" >&2; fi
+  rm -rf "$stage"
+}
+trap finish EXIT
+
+(cd "$stage" && exec env -u TALLYGATE_DATABASE_URL TALLYGATE_LISTEN=127.0.0.1:0 "$command" dev >"$stage/out" 2>"$stage/err") &
+server=$!
+for _ in $(seq 300); do
+  url=$(sed -nE 's#.*(http://127\.0\.0\.1:[0-9]+)/graphql$#\1#p' "$stage/out" 2>/dev/null | head -n 1)
+  [ -n "$url" ] && break
+  kill -0 "$server" 2>/dev/null || { echo "the server did not start" >&2; exit 1; }
+  sleep 0.1
+done
+[ -n "${url:-}" ] || { echo "the server does not say where it listens" >&2; exit 1; }
+key=$(cat "$stage/tallygate-data/dev-key")
+export TALLYGATE_CLIENTS_URL="$url" TALLYGATE_CLIENTS_KEY="$key" NO_PROXY=127.0.0.1 no_proxy=127.0.0.1
+
+echo "graphql-schema-linter:"
+(cd "$here" && node_modules/.bin/graphql-schema-linter "$root/schema.graphql")
+node "$here/audit.mjs"
+node "$here/websocket.mjs"
+node "$here/events.mjs"
+
+# A fixed seed, so that a failure can be repeated; another one can be tried with TALLYGATE_SEED.
+(cd "$stage" && PYTHONPATH="$here" PYTHONDONTWRITEBYTECODE=1 SCHEMATHESIS_HOOKS=scalars "$tools/venv/bin/st" run "$root/schema.graphql" --url "$url/graphql" \
+  --header "Authorization: Bearer $key" --checks not_a_server_error --max-examples "${TALLYGATE_EXAMPLES:-20}" \
+  --seed "${TALLYGATE_SEED:-1}" --generation-database none --request-timeout 10 --workers 2 --warnings off --continue-on-failure)
+
+kill -0 "$server" 2>/dev/null || { echo "the server has died" >&2; exit 1; }
+if grep -E 'panicked|ERROR' "$stage/err"; then echo "the server's log tells of failures" >&2; exit 1; fi
+echo "the clients are content"
