@@ -481,6 +481,8 @@ async fn nothing_that_is_sent_is_seen(stage: &Stage) {
         ("TALLYGATE_BOOTSTRAP_KEY", key.as_str()),
         ("TALLYGATE_LOG", "debug"),
     ];
+    // A file that is named has to have its folder.
+    std::fs::create_dir_all(stage.dir.join("tallygate-data")).unwrap();
     let ended = stage.command_with(&["migrate"], &secret).await;
     assert_eq!(ended.code, 0, "{ended:?}");
     let mut api = stage.start_with(&["api"], &secret);
