@@ -40,6 +40,7 @@ pub use crate::{
 };
 use crate::{
     clock::{Clock, Ids, SystemClock},
+    credit::desk::{self, Desk},
     db::Db,
     feed::Feed,
     job::Queue,
@@ -79,6 +80,7 @@ struct Inner {
     sentry: Arc<access::Sentry>,
     directory: Directory,
     collector: Collector,
+    desk: Desk,
 }
 
 impl App {
@@ -92,6 +94,7 @@ impl App {
     #[must_use]
     pub fn with_clock(db: Db, queue: Arc<dyn Queue>, limits: Limits, clock: Arc<dyn Clock>) -> Self {
         let (collector, requests) = Collector::new();
+        let (desk, questions) = Desk::new();
         let inner = Arc::new(Inner {
             db,
             queue,
@@ -103,8 +106,10 @@ impl App {
             sentry: Arc::default(),
             directory: Directory::default(),
             collector,
+            desk,
         });
         tokio::spawn(collector::run(Arc::downgrade(&inner), requests));
+        tokio::spawn(desk::run(Arc::downgrade(&inner), questions));
         tokio::spawn(inner.sentry.clone().run(Arc::downgrade(&inner)));
         Self(inner)
     }
@@ -153,5 +158,9 @@ impl App {
 
     pub(crate) fn collector(&self) -> &Collector {
         &self.0.collector
+    }
+
+    pub(crate) fn desk(&self) -> &Desk {
+        &self.0.desk
     }
 }
