@@ -9,9 +9,7 @@ use async_graphql::{
     Name,
     parser::{
         parse_query,
-        types::{
-            DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection,
-        },
+        types::{DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection},
     },
 };
 use quick_cache::{Weighter, sync::Cache};

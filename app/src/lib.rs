@@ -43,6 +43,7 @@ pub use crate::{
 };
 use crate::{
     clock::{Clock, Ids, SystemClock},
+    credit::desk::{self, Desk},
     db::Db,
     feed::Feed,
     job::Queue,
@@ -86,6 +87,7 @@ struct Inner {
     directory: Directory,
     collector: Collector,
     gate: gate::Memory,
+    desk: Desk,
 }
 
 impl App {
@@ -100,6 +102,7 @@ impl App {
     pub fn with_clock(db: Db, queue: Arc<dyn Queue>, limits: Limits, clock: Arc<dyn Clock>) -> Self {
         let (collector, requests) = Collector::new();
         let (gate, wanted) = gate::Memory::new();
+        let (desk, questions) = Desk::new();
         let inner = Arc::new(Inner {
             db,
             queue,
@@ -112,8 +115,10 @@ impl App {
             directory: Directory::default(),
             collector,
             gate,
+            desk,
         });
         tokio::spawn(collector::run(Arc::downgrade(&inner), requests));
+        tokio::spawn(desk::run(Arc::downgrade(&inner), questions));
         tokio::spawn(inner.sentry.clone().run(Arc::downgrade(&inner)));
         tokio::spawn(gate::run(Arc::downgrade(&inner), wanted));
         Self(inner)
@@ -173,5 +178,9 @@ impl App {
 
     pub(crate) fn gate(&self) -> &gate::Memory {
         &self.0.gate
+    }
+
+    pub(crate) fn desk(&self) -> &Desk {
+        &self.0.desk
     }
 }

@@ -181,7 +181,9 @@ impl Rows {
             .iter()
             .enumerate()
             .map(|(index, (name, column))| match column {
-                Column::Id(_) | Column::OptId(_) | Column::Bytes(_) => format!("unhex(value ->> {index}) AS {name}"),
+                Column::Id(_) | Column::OptId(_) | Column::Bytes(_) => {
+                    format!("unhex(value ->> {index}) AS {name}")
+                }
                 _ => format!("value ->> {index} AS {name}"),
             });
         let select = select.collect::<Vec<_>>().join(", ");

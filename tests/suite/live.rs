@@ -22,6 +22,7 @@ on_both!(
     a_slow_reader_hears_where_things_stand,
     changes_of_other_processes_arrive,
     many_watchers_each_hear_everything,
+    a_crowd_is_told_together,
 );
 
 type Updates = Pin<Box<dyn Stream<Item = app::Result<BalanceUpdate>> + Send>>;
@@ -240,4 +241,55 @@ async fn fill(world: &World, id: CustomerId, lines: i64) {
         .exec(db)
         .await
         .unwrap();
+}
+
+/// Hundreds of customers change at once, and each is watched from different numbers on.
+async fn a_crowd_is_told_together(world: World) {
+    const CUSTOMERS: usize = 40;
+    const READERS: usize = 25;
+    let stranger = world.stranger().await;
+    let mut ids = Vec::new();
+    for n in 0..CUSTOMERS {
+        let whose = if n % 4 == 0 { &stranger } else { &world };
+        let id = whose.customer(&format!("c{n}")).await;
+        for _ in 0..n % 3 {
+            whose.give(id, "1").await;
+        }
+        ids.push((whose.clone(), id, i64::try_from(n % 3).unwrap()));
+    }
+    let mut readers = Vec::new();
+    for (whose, id, had) in &ids {
+        for reader in 0..READERS {
+            let after = (reader % 2 == 1).then_some(0);
+            let (whose, id, had) = (whose.clone(), *id, *had);
+            readers.push(tokio::spawn(async move {
+                let mut updates = watch(&whose, id, after).await;
+                let mut seen = Vec::new();
+                while seen.last().is_none_or(|(sequence, _)| *sequence < had + 2) {
+                    seen.push(next(&mut updates).await);
+                }
+                let first = if after.is_some() && had > 0 { 1 } else { had };
+                let wanted: Vec<i64> = (seen[0].0..=had + 2).collect();
+                let numbers: Vec<i64> = seen.iter().map(|(sequence, _)| *sequence).collect();
+                assert_eq!(numbers, wanted);
+                assert!(seen[0].0 >= first, "{seen:?}");
+                for (sequence, remaining) in seen {
+                    assert_eq!(remaining, sequence.to_string(), "of {id}");
+                }
+            }));
+        }
+    }
+    let writers = ids.iter().map(|(whose, id, _)| {
+        let (whose, id) = (whose.clone(), *id);
+        tokio::spawn(async move {
+            whose.give(id, "1").await;
+            whose.give(id, "1").await;
+        })
+    });
+    for writer in futures::future::join_all(writers).await {
+        writer.unwrap();
+    }
+    for reader in readers {
+        reader.await.unwrap();
+    }
 }

@@ -15,7 +15,7 @@ use serde::{
 
 use super::{Column, MAX_CHECK, Place, columns, is_flat, json, leaf};
 use crate::graphql::{
-    gate::{self, EntitlementCheckInput, Entitlement},
+    gate::{self, Entitlement, EntitlementCheckInput},
     scalar::{Decimal, Json},
 };
 

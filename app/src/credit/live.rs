@@ -4,22 +4,27 @@
 //! last number it saw. A reader that has fallen more than [`CATCH_UP`] entries behind is given the present state instead of
 //! each of them. A change of terms moves no credits; it is sent with the number of the last entry.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use domain::{amount::Credits, customer::Terms, id::CustomerId, ledger::Account};
+use domain::{
+    amount::Credits,
+    customer::Terms,
+    id::{CustomerId, TenantId},
+    ledger::Account,
+};
 use futures::{Stream, stream};
 
-use super::{store, view::LedgerLine};
+use super::desk::{self, Line, Reading};
 use crate::{
     App,
-    actor::{Actor, Reach, Scope},
+    actor::{Actor, Scope},
     customer::{self, CustomerRef},
-    error::{Error, Result},
+    error::Result,
     feed::Notices,
 };
 
 /// Entries that are sent one by one. A reader further behind wants to know where things stand, not how they got there.
-const CATCH_UP: u64 = 1_000;
+pub(super) const CATCH_UP: u64 = 1_000;
 
 /// Pause after a read that failed.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -55,11 +60,11 @@ pub async fn watch(
         // Before the first read, so that a change in between is noticed.
         notices: app.feed().watch(customer),
         app: app.clone(),
-        reach: actor.reach(),
+        tenant: actor.tenant,
         customer,
         sent: after,
         revision: None,
-        ready: VecDeque::new(),
+        reading: None,
     };
     Ok(stream::unfold(watcher, |mut watcher| async move {
         let item = watcher.next().await;
@@ -69,20 +74,21 @@ pub async fn watch(
 
 struct Watcher {
     app: App,
-    reach: Reach,
+    tenant: TenantId,
     customer: CustomerId,
     notices: Notices,
     /// Number of the last entry the client has; `None` before the first.
     sent: Option<i64>,
     /// Revision of the account at the last read; `None` before the first.
     revision: Option<i64>,
-    ready: VecDeque<BalanceUpdate>,
+    /// What was read last, until all of it is told.
+    reading: Option<Arc<Reading>>,
 }
 
 impl Watcher {
     async fn next(&mut self) -> Result<BalanceUpdate> {
         loop {
-            if let Some(update) = self.ready.pop_front() {
+            if let Some(update) = self.take() {
                 return Ok(update);
             }
             if self.revision.is_some() {
@@ -97,29 +103,33 @@ impl Watcher {
         }
     }
 
-    /// Reads what came after the last item. Two statements.
+    /// Reads what came after the last item, together with everybody who asks at the same time.
     async fn read(&mut self) -> Result<()> {
-        let db = self.app.db().reader();
-        let present = store::present(db, self.reach, self.customer).await?;
-        let (account, terms, revision) =
-            present.ok_or_else(|| Error::Internal(format!("{} has no account", self.customer)))?;
-        let terms_changed = self.revision != Some(revision);
-        self.revision = Some(revision);
-        let behind = self.sent.map_or(0, |sent| account.sequence.saturating_sub(sent));
-        // An unknown future number means another database: start afresh from the present.
-        let known = self
-            .sent
-            .is_some_and(|sent| (0..=account.sequence).contains(&sent));
-        if known && behind > 0 && behind.unsigned_abs() <= CATCH_UP {
-            let after = account.sequence - behind;
-            for line in store::entries_after(db, self.customer, after, behind.unsigned_abs()).await? {
-                self.ready.push_back(self.after_entry(&line, &terms));
-            }
-        } else if behind != 0 || terms_changed {
-            self.ready.push_back(self.at_present(&account, &terms));
-        }
-        self.sent = Some(account.sequence);
+        let whose = (self.tenant, self.customer);
+        let reading = self.app.desk().read(whose, self.sent).await?;
+        self.reading = Some(reading);
         Ok(())
+    }
+
+    /// The next item of what was read.
+    fn take(&mut self) -> Option<BalanceUpdate> {
+        let reading = self.reading.clone()?;
+        let last = reading.account.sequence;
+        let news = self.revision != Some(reading.revision);
+        self.revision = Some(reading.revision);
+        if let Some(sent) = self.sent.filter(|sent| desk::can_catch_up(*sent, last))
+            && let Some(line) = reading.after(sent).first()
+        {
+            self.sent = Some(line.sequence);
+            if line.sequence == last {
+                self.reading = None;
+            }
+            return Some(self.after_entry(line, &reading.terms));
+        }
+        self.reading = None;
+        let moved = self.sent != Some(last);
+        self.sent = Some(last);
+        (moved || news).then(|| self.at_present(&reading.account, &reading.terms))
     }
 
     fn at_present(&self, account: &Account, terms: &Terms) -> BalanceUpdate {
@@ -132,13 +142,13 @@ impl Watcher {
         }
     }
 
-    fn after_entry(&self, line: &LedgerLine, terms: &Terms) -> BalanceUpdate {
+    fn after_entry(&self, line: &Line, terms: &Terms) -> BalanceUpdate {
         BalanceUpdate {
             customer: self.customer,
             sequence: line.sequence,
-            remaining: line.balance_after,
-            available: terms.available(line.balance_after, Credits::ZERO),
-            overdraft: line.overdraft_after,
+            remaining: line.balance,
+            available: terms.available(line.balance, Credits::ZERO),
+            overdraft: line.overdraft,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! because usage that waits is asked for. Ending blocks costs five for any number of customers.
 
 mod correction;
+pub(crate) mod desk;
 mod expiry;
 mod granting;
 pub mod live;

@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 use super::{
     Posting,
+    desk::{Line, Whose},
     view::{Balance, BlockView, LedgerLine},
 };
 use crate::{
@@ -485,6 +486,7 @@ pub(crate) async fn present_in(
                     sequence: row.try_get("", "sequence")?,
                     blocks: Credits::from_raw(row.try_get("", "blocks")?),
                     overdraft: Credits::from_raw(row.try_get("", "overdraft")?),
+                    head: EntryHash::from_bytes(&row.try_get::<Vec<u8>>("", "head")?).unwrap_or_default(),
                 },
                 terms: Terms {
                     at_zero: from_text("customer", &text("at_zero")?)?,
@@ -547,21 +549,73 @@ pub(super) async fn present(
     )))
 }
 
-/// Ledger lines after a number, oldest first.
-pub(super) async fn entries_after(
+/// The present totals and terms of customers, each with the number of its latest change. One statement per tenant.
+pub(super) async fn presents(
     db: &impl ConnectionTrait,
-    customer: CustomerId,
-    after: i64,
-    limit: u64,
-) -> Result<Vec<LedgerLine>> {
-    let rows = ledger_entry::Entity::find()
-        .filter(ledger_entry::Column::CustomerId.eq(customer.0))
-        .filter(ledger_entry::Column::Sequence.gt(after))
-        .order_by_asc(ledger_entry::Column::Sequence)
-        .limit(limit)
-        .all(db)
+    customers: &[Whose],
+) -> Result<HashMap<Whose, (Account, Terms, i64)>> {
+    let mut by_tenant: HashMap<TenantId, Vec<Uuid>> = HashMap::new();
+    for (tenant, customer) in customers {
+        by_tenant.entry(*tenant).or_default().push(customer.0);
+    }
+    let mut found = HashMap::new();
+    for (tenant, ids) in by_tenant {
+        // One statement, so that totals and terms are of the same moment.
+        let account = customer::Entity::belongs_to(account::Entity)
+            .from(customer::Column::Id)
+            .to(account::Column::CustomerId)
+            .into();
+        let rows = customer::Entity::find()
+            .filter(customer::Column::TenantId.eq(tenant.0))
+            .filter(customer::Column::Id.is_in(ids))
+            .join(JoinType::InnerJoin, account)
+            .select_also(account::Entity)
+            .all(db)
+            .await?;
+        for (customer, account) in rows {
+            let Some(account) = account else { continue };
+            let present = (
+                Account::from(&account),
+                Terms::try_from(&customer)?,
+                account.revision,
+            );
+            found.insert((tenant, CustomerId(customer.id)), present);
+        }
+    }
+    Ok(found)
+}
+
+/// Ledger lines after a number up to another one, oldest first, for any number of customers. One statement.
+pub(super) async fn lines_between(
+    db: &impl ConnectionTrait,
+    wanted: &[(Whose, i64, i64)],
+) -> Result<Vec<(Whose, Line)>> {
+    let rows = Rows::default()
+        .id("tenant", wanted.iter().map(|((tenant, _), ..)| tenant.0))
+        .id("customer", wanted.iter().map(|((_, customer), ..)| customer.0))
+        .int("sent", wanted.iter().map(|(_, sent, _)| *sent))
+        .int("last", wanted.iter().map(|(.., last)| *last))
+        .query(
+            db,
+            "SELECT e.tenant_id, e.customer_id, e.sequence, e.balance_after, e.overdraft_after
+             FROM {rows} AS v CROSS JOIN ledger_entry e
+             WHERE e.tenant_id = v.tenant AND e.customer_id = v.customer AND e.sequence > v.sent AND e.sequence <= v.last
+             ORDER BY e.customer_id, e.sequence",
+            Vec::new(),
+        )
         .await?;
-    rows.into_iter().map(line).collect()
+    rows.iter()
+        .map(|row| {
+            let tenant = TenantId(row.try_get("", "tenant_id")?);
+            let customer = CustomerId(row.try_get("", "customer_id")?);
+            let line = Line {
+                sequence: row.try_get("", "sequence")?,
+                balance: Credits::from_raw(row.try_get("", "balance_after")?),
+                overdraft: Credits::from_raw(row.try_get("", "overdraft_after")?),
+            };
+            Ok(((tenant, customer), line))
+        })
+        .collect()
 }
 
 pub(super) async fn ledger(

@@ -3,7 +3,7 @@
 use domain::{
     amount::{Credits, Quantity},
     id::{CustomerId, EventId, MetricId, TenantId},
-    ledger::Account,
+    ledger::{Account, chain::EntryHash},
     time::Timestamp,
     usage::event::PendingEvent,
 };
@@ -104,7 +104,7 @@ pub(in crate::usage) async fn lock_waiting(op: &mut Op, chosen: &Chosen, most: M
     };
     let Most { events, customers } = most;
     let sql = format!(
-        "SELECT a.customer_id, a.tenant_id, a.sequence, a.blocks, a.overdraft FROM account a
+        "SELECT a.customer_id, a.tenant_id, a.sequence, a.blocks, a.overdraft, a.head FROM account a
          WHERE a.customer_id IN (
             SELECT first.customer_id FROM (
                 SELECT p.customer_id, p.received_at FROM usage_pending p WHERE {{chosen}} ORDER BY p.id LIMIT {events}
@@ -122,6 +122,7 @@ pub(in crate::usage) async fn lock_waiting(op: &mut Op, chosen: &Chosen, most: M
                     sequence: row.try_get_by_index(2)?,
                     blocks: Credits::from_raw(row.try_get_by_index(3)?),
                     overdraft: Credits::from_raw(row.try_get_by_index(4)?),
+                    head: EntryHash::from_bytes(&row.try_get_by_index::<Vec<u8>>(5)?).unwrap_or_default(),
                 },
             })
         })
