@@ -22,7 +22,7 @@ use axum::{
 
 pub(crate) use self::{
     refusal::Refusal,
-    reply::{Media, completed, reply_refusal, request_id},
+    reply::{Media, completed, reply_refusal},
     wire::Wire,
 };
 use self::{reply::reply_answer, wire::Incoming};

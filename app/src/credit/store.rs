@@ -523,32 +523,6 @@ pub(crate) async fn revisions(
         .collect()
 }
 
-pub(super) async fn present(
-    db: &impl ConnectionTrait,
-    reach: Reach,
-    id: CustomerId,
-) -> Result<Option<(Account, Terms, i64)>> {
-    // One statement, so that totals and terms are of the same moment.
-    let account = customer::Entity::belongs_to(account::Entity)
-        .from(customer::Column::Id)
-        .to(account::Column::CustomerId)
-        .into();
-    let found = customer::Entity::find_by_id(id.0)
-        .filter(reach.condition(customer::Column::TenantId, customer::Column::Id))
-        .join(JoinType::InnerJoin, account)
-        .select_also(account::Entity)
-        .one(db)
-        .await?;
-    let Some((customer, Some(account))) = found else {
-        return Ok(None);
-    };
-    Ok(Some((
-        Account::from(&account),
-        Terms::try_from(&customer)?,
-        account.revision,
-    )))
-}
-
 /// The present totals and terms of customers, each with the number of its latest change. One statement per tenant.
 pub(super) async fn presents(
     db: &impl ConnectionTrait,
