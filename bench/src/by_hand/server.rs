@@ -60,7 +60,8 @@ const INSERT: &str =
 
 struct Bare {
     database: Option<(Hand, [Uuid; 3])>,
-    insert: String,
+    /// What `/insert` runs.
+    statement: String,
     ids: Ids,
     texts: broadcast::Sender<Arc<str>>,
 }
@@ -82,13 +83,13 @@ pub async fn run(options: Options) -> Outcome<()> {
         }
         None => None,
     };
-    let insert = match &database {
+    let statement = match &database {
         Some((hand, _)) => hand.form().await.of(INSERT),
         None => String::new(),
     };
     let bare = Arc::new(Bare {
         database,
-        insert,
+        statement,
         ids: Ids::default(),
         texts: broadcast::Sender::new(WAITING),
     });
@@ -139,7 +140,7 @@ impl Bare {
         let id = self.ids.next(SystemClock.now());
         macro_rules! run {
             ($pool:expr) => {
-                sqlx::query(AssertSqlSafe(self.insert.clone()))
+                sqlx::query(AssertSqlSafe(self.statement.clone()))
                     .bind(id)
                     .bind(tenant)
                     .bind(customer)
