@@ -1,11 +1,12 @@
 //! What can be typed.
 
-use std::{path::PathBuf, str::FromStr};
+use std::str::FromStr;
 
 use app::{Scope, access::Mode, job::Lane};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use domain::id::WorkId;
 
-use crate::import::ImportArgs;
+use crate::{config::Flags, import::ImportArgs};
 
 /// Usage-credit billing for API vendors: meters usage, debits exact credits, answers live.
 ///
@@ -25,49 +26,28 @@ const CONFIGURATION: &str = "\
 Configuration:
   A setting is taken from its flag, else from its environment variable, else from the
   configuration file, else it has its default. An empty variable counts as absent.
-  The file is TOML with the keys database_url, listen, bootstrap_key, data_dir, log,
-  postgres_connections, back_date_days and database_wait_seconds; other keys are errors.
+  The file is TOML. Its keys are the variables in lower case without TALLYGATE_, such as
+  database_url; other keys are errors.
+
+  The limits of the listener have no flags: max_connections, max_in_flight, header_timeout_seconds,
+  body_timeout_seconds, idle_timeout_seconds, query_timeout_seconds, mutation_timeout_seconds,
+  usage_rate, check_rate, write_rate, read_rate, token_rate (points per second and credential, 0
+  for no limit), failed_authentications_per_minute and trusted_proxies (addresses or networks,
+  separated by commas, whose X-Forwarded-For is believed).
+
+  Nor have gate_unknown_customer and gate_outage (`refuse` or `allow`; `refuse` by default): what a
+  check answers for a customer that does not exist, and while the database is out of reach.
 
   TALLYGATE_BOOTSTRAP_KEY (or bootstrap_key in the file; there is no flag, because other users
   of the machine can see flags) is a fixed first key with every scope for the tenant `default`,
   for automation that must know the key beforehand: 32 or more visible ASCII characters.
   `dev` and `api` honour it.
 
+  The admin listener has no keys and no TLS: let only operators and their monitoring reach it.
+
 Exit codes:
   0 done; 1 failed, with one line that says why; 2 the command line could not be read;
   3 an import had bad rows; 130 interrupted";
-
-/// Settings that every command takes.
-#[derive(Args, Default)]
-#[command(next_help_heading = "Settings")]
-pub(crate) struct Flags {
-    /// Configuration file [env: TALLYGATE_CONFIG] [default: ./tallygate.toml if it is there]
-    #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    /// `sqlite:PATH` or `postgres://USER:PASSWORD@HOST:PORT/NAME` [env: TALLYGATE_DATABASE_URL] [default: tallygate.db in
-    /// the data folder]
-    #[arg(long, global = true, value_name = "URL")]
-    pub(crate) database_url: Option<String>,
-    /// Address and port that `dev` and `api` listen on [env: TALLYGATE_LISTEN] [default: 127.0.0.1:4000]
-    #[arg(long, global = true, value_name = "ADDRESS")]
-    pub(crate) listen: Option<String>,
-    /// Folder for the SQLite file and the key of `dev` [env: TALLYGATE_DATA_DIR] [default: ./tallygate-data]
-    #[arg(long, global = true, value_name = "FOLDER")]
-    pub(crate) data_dir: Option<String>,
-    /// What to log, to standard error, such as `debug` or `warn,app=debug` [env: TALLYGATE_LOG] [default: our own parts
-    /// from `info`, others from `warn`]
-    #[arg(long, global = true, value_name = "FILTER")]
-    pub(crate) log: Option<String>,
-    /// Most connections of this process to PostgreSQL [env: TALLYGATE_POSTGRES_CONNECTIONS] [default: 12]
-    #[arg(long, global = true, value_name = "NUMBER")]
-    pub(crate) postgres_connections: Option<String>,
-    /// How many days ago a usage event may have happened [env: TALLYGATE_BACK_DATE_DAYS] [default: 35]
-    #[arg(long, global = true, value_name = "DAYS")]
-    pub(crate) back_date_days: Option<String>,
-    /// How long to wait for a database that is down, in seconds [env: TALLYGATE_DATABASE_WAIT_SECONDS] [default: 60]
-    #[arg(long, global = true, value_name = "SECONDS")]
-    pub(crate) database_wait_seconds: Option<String>,
-}
 
 /// What to do.
 #[derive(Subcommand)]
@@ -94,6 +74,14 @@ pub(crate) enum Command {
         /// What to do with keys.
         #[command(subcommand)]
         command: KeysCommand,
+    },
+    /// Look at the work of all tenants
+    ///
+    /// Without more words: what waits in each lane, and the oldest work that is parked until somebody looks at it.
+    Jobs {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: Option<JobsCommand>,
     },
     /// Bring data in
     Import {
@@ -122,6 +110,47 @@ pub(crate) const DEFAULT_CONCURRENCY: u16 = 4;
 pub(crate) enum KeysCommand {
     /// Make a key and print its secret, this once, on standard output
     Create(CreateKeyArgs),
+    /// Give a key a new secret and print it, this once, on standard output
+    ///
+    /// The old secret stays good for the overlap, so that whoever uses it can change over without a gap.
+    Rotate(RotateKeyArgs),
+    /// Revoke a key and with it the customer tokens it made
+    Revoke(RevokeKeyArgs),
+}
+
+/// The key to give a new secret.
+#[derive(Args)]
+pub(crate) struct RotateKeyArgs {
+    /// The key, such as `key_01…`: shown when it was made, and by the query `apiKeys`
+    #[arg(value_name = "KEY")]
+    pub(crate) id: String,
+    /// Tenant the key is of
+    #[arg(long, value_name = "NAME", default_value = app::access::DEFAULT_TENANT)]
+    pub(crate) tenant: String,
+    /// How long the old secret stays good, in seconds, at most 7 days
+    #[arg(long, value_name = "SECONDS", default_value_t = app::access::DEFAULT_OVERLAP)]
+    pub(crate) overlap_seconds: i64,
+}
+
+/// The key to revoke.
+#[derive(Args)]
+pub(crate) struct RevokeKeyArgs {
+    /// The key, such as `key_01…`: shown when it was made, and by the query `apiKeys`
+    #[arg(value_name = "KEY")]
+    pub(crate) id: String,
+    /// Tenant the key is of
+    #[arg(long, value_name = "NAME", default_value = app::access::DEFAULT_TENANT)]
+    pub(crate) tenant: String,
+}
+
+/// What to do with work.
+#[derive(Subcommand)]
+pub(crate) enum JobsCommand {
+    /// Make parked work due again
+    Retry {
+        /// Its id, as `tallygate jobs` shows it
+        id: WorkId,
+    },
 }
 
 /// The key to make.

@@ -44,6 +44,7 @@ impl Node {
         let queue = SharedQueue::new(db.clone());
         let limits = Limits {
             back_date_days: config.back_date_days,
+            gate: config.gate,
         };
         Self {
             app: App::new(db, Arc::new(queue.clone()), limits),

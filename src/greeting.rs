@@ -3,15 +3,18 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Where to go, with what key, and a first request that works when it is pasted into a shell.
-pub(crate) fn text(address: SocketAddr, key: &str, database: &str) -> String {
+pub(crate) fn text(address: SocketAddr, admin: Option<SocketAddr>, key: &str, database: &str) -> String {
     let base = format!("http://{}", reachable(address));
+    let metrics = admin.map_or_else(String::new, |admin| {
+        format!("  Metrics   http://{}/metrics\n", reachable(admin))
+    });
     let header = quoted(&format!("Authorization: Bearer {key}"));
     format!(
         "Tallygate is running on {database}.
 
   GraphQL   {base}/graphql
   GraphiQL  {base}/graphiql
-  API key   {key}
+{metrics}  API key   {key}
 
 Try:
 

@@ -1,16 +1,23 @@
-//! `tallygate keys create`: a key for a tenant. The secret goes to standard output, everything else beside it, so that
-//! `KEY=$(tallygate keys create --all-scopes)` does what one hopes.
+//! `tallygate keys`: make, rotate and revoke the keys of a tenant. A secret goes to standard output, everything else beside it,
+//! so that `KEY=$(tallygate keys create --all-scopes)` does what one hopes.
 
 use std::process::ExitCode;
 
 use app::{
     App, Scope,
-    access::{self, CreateApiKey, DEFAULT_TENANT, Mode, NewKey, Tenant},
+    access::{self, CreateApiKey, DEFAULT_TENANT, Mode, NewKey, RotateApiKey, Tenant},
     actor::Actor,
 };
+use domain::id::ApiKeyId;
 use uuid::Uuid;
 
-use crate::{cli::CreateKeyArgs, config::Config, database::Node, failure::Outcome, print, shutdown};
+use crate::{
+    cli::{CreateKeyArgs, RevokeKeyArgs, RotateKeyArgs},
+    config::Config,
+    database::Node,
+    failure::{Failure, Outcome},
+    print, shutdown,
+};
 
 /// Makes a key, and its tenant if there is none.
 ///
@@ -45,6 +52,57 @@ pub(crate) async fn create(config: &Config, args: CreateKeyArgs) -> Outcome<Exit
     Ok(ExitCode::SUCCESS)
 }
 
+/// Gives a key a new secret.
+///
+/// # Errors
+/// The database does not fit or is out of reach, or there is no such key that is still good.
+pub(crate) async fn rotate(config: &Config, args: RotateKeyArgs) -> Outcome<ExitCode> {
+    let input = RotateApiKey {
+        id: key_id(&args.id)?,
+        overlap_seconds: Some(args.overlap_seconds),
+    };
+    let node = Node::ready(config).await?;
+    let tenant = access::tenant(&node.app, &args.tenant).await?;
+    let once = Uuid::now_v7().to_string();
+    let made = access::rotate_key(&node.app, &Actor::operator(tenant.id), input, &once).await?;
+    let NewKey { secret, key } = made.value;
+    let old = match key.former_secret {
+        Some(former) => format!("the old one {} is good until {}", former.hint, former.expires_at),
+        None => "the old one is no longer good".to_owned(),
+    };
+    print::note(format_args!(
+        "gave the key {} `{}` a new secret, shown this once; {old}:",
+        key.id, key.name
+    ));
+    print::result(secret.unwrap_or_default());
+    shutdown::close(node.app.db()).await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Revokes a key.
+///
+/// # Errors
+/// The database does not fit or is out of reach, or there is no such key.
+pub(crate) async fn revoke(config: &Config, args: RevokeKeyArgs) -> Outcome<ExitCode> {
+    let id = key_id(&args.id)?;
+    let node = Node::ready(config).await?;
+    let tenant = access::tenant(&node.app, &args.tenant).await?;
+    let once = Uuid::now_v7().to_string();
+    let key = access::revoke_key(&node.app, &Actor::operator(tenant.id), id, &once).await?;
+    let key = key.value;
+    print::note(format_args!(
+        "revoked the key {} `{}` and the customer tokens it made; running servers refuse them within seconds",
+        key.id, key.name
+    ));
+    shutdown::close(node.app.db()).await;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn key_id(text: &str) -> Outcome<ApiKeyId> {
+    text.parse()
+        .map_err(|_| Failure::new(format!("`{text}` is no id of a key; one looks like key_01…")))
+}
+
 /// Makes a key as the operator of a tenant.
 ///
 /// # Errors
@@ -70,7 +128,9 @@ pub(crate) async fn bootstrap(app: &App, key: &str) -> Outcome<bool> {
     let actor = access::authenticate(app, key).await?;
     let works = actor.is_some_and(|actor| actor.tenant == tenant.id);
     if !works {
-        tracing::warn!("the bootstrap key was revoked, or belongs to another tenant than `{DEFAULT_TENANT}`");
+        tracing::warn!(
+            "the bootstrap key was revoked or rotated away, or belongs to another tenant than `{DEFAULT_TENANT}`"
+        );
     }
     Ok(works)
 }

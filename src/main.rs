@@ -6,30 +6,38 @@
 //! | `config` | flags over environment over file |
 //! | `database` | open it, wait for it, refuse one that does not fit |
 //! | `dev`, `serve` | the long-running processes |
-//! | `migrate`, `keys`, `import` | the short ones |
+//! | `admin`, `readiness`, `recorder`, `figures`, `traces` | what operators see of them |
+//! | `migrate`, `keys`, `jobs`, `import` | the short ones |
 //! | `shutdown`, `logging`, `print`, `failure` | manners |
 
+mod admin;
 mod cli;
 mod config;
 mod database;
 mod dev;
 mod dev_key;
 mod failure;
+mod figures;
 mod greeting;
 mod import;
+mod jobs;
 mod keys;
 mod logging;
 mod migrate;
 mod print;
+mod readiness;
+mod recorder;
 mod serve;
 mod shutdown;
+mod traces;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::{Cli, Command, ImportCommand, KeysCommand},
+    cli::{Cli, Command, ImportCommand, JobsCommand, KeysCommand},
     config::Config,
     failure::Outcome,
 };
@@ -48,18 +56,37 @@ async fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Outcome<ExitCode> {
     let config = Config::load(&cli.flags)?;
-    logging::start(&config.log)?;
+    let command = cli.command.unwrap_or(Command::Dev);
+    let traces = logging::start(&config, &command)?;
     let stop = shutdown::listen()?;
-    match cli.command.unwrap_or(Command::Dev) {
-        Command::Dev => dev::run(&config, &stop).await,
-        Command::Api => serve::api(&config, &stop).await,
-        Command::Worker(args) => serve::worker(&config, &args, &stop).await,
-        Command::Migrate => shutdown::or_interrupted(&stop, migrate::run(&config)).await,
+    let ended = perform(command, &config, stop).await;
+    if let Some(traces) = traces {
+        traces.finish().await;
+    }
+    ended
+}
+
+async fn perform(command: Command, config: &Config, stop: CancellationToken) -> Outcome<ExitCode> {
+    match command {
+        Command::Dev => dev::run(config, &stop).await,
+        Command::Api => serve::api(config, &stop).await,
+        Command::Worker(args) => serve::worker(config, &args, &stop).await,
+        Command::Migrate => shutdown::or_interrupted(&stop, migrate::run(config)).await,
         Command::Keys {
             command: KeysCommand::Create(args),
-        } => shutdown::or_interrupted(&stop, keys::create(&config, args)).await,
+        } => shutdown::or_interrupted(&stop, keys::create(config, args)).await,
+        Command::Keys {
+            command: KeysCommand::Rotate(args),
+        } => shutdown::or_interrupted(&stop, keys::rotate(config, args)).await,
+        Command::Keys {
+            command: KeysCommand::Revoke(args),
+        } => shutdown::or_interrupted(&stop, keys::revoke(config, args)).await,
+        Command::Jobs { command: None } => shutdown::or_interrupted(&stop, jobs::show(config)).await,
+        Command::Jobs {
+            command: Some(JobsCommand::Retry { id }),
+        } => shutdown::or_interrupted(&stop, jobs::retry(config, id)).await,
         Command::Import {
             command: ImportCommand::Usage(args),
-        } => import::run(&config, args, &stop).await,
+        } => import::run(config, args, &stop).await,
     }
 }

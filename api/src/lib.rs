@@ -10,16 +10,25 @@
 //! | `/graphql/stream` | subscriptions and queries as server-sent events, one connection each |
 //! | `/graphiql` | an editor, in development mode |
 //! | `/healthz` | the process answers |
+//! | `/readyz` | it is ready for work: 200, else 503 |
 
 mod auth;
+mod document;
 mod graphql;
 mod guard;
 mod http;
+mod lane;
+mod limit;
+mod listener;
+mod observe;
+mod patience;
 mod server;
 mod sse;
+mod trace;
 mod websocket;
 
 pub use self::{
     graphql::schema_text,
+    limit::{Limits, Network, RateLimits},
     server::{Options, serve},
 };

@@ -1,28 +1,33 @@
 //! The listener: routes, limits, and stopping in good order.
 
-use std::{future::IntoFuture, io, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
-use app::App;
+use app::{App, health::Health};
 use async_graphql::http::GraphiQLSource;
 use axum::{
-    Router,
-    extract::{DefaultBodyLimit, State},
-    response::{Html, IntoResponse},
+    Json, Router,
+    extract::State,
+    http::{HeaderValue, StatusCode, header},
+    middleware::{from_fn, map_response},
+    response::{Html, IntoResponse, Response},
     routing::{any, get, post},
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
+    document::Documents,
     graphql::{self, TallygateSchema},
-    http, sse, websocket,
+    http,
+    limit::{Failures, Limits, Rates},
+    listener, observe, sse, websocket,
 };
 
-/// Largest request body: 1,000 events with properties fit.
-const MAX_BODY: usize = 1024 * 1024;
 /// How long open requests may take to finish after the stop.
 const GRACE: Duration = Duration::from_secs(20);
+/// How often buckets that are full again are forgotten.
+const TIDY: Duration = Duration::from_secs(60);
 
 /// How the listener behaves.
 #[derive(Debug, Clone, Default)]
@@ -31,12 +36,21 @@ pub struct Options {
     pub dev: bool,
     /// Key that the editor sends, in development mode.
     pub dev_key: Option<String>,
+    /// How long, how many, how often.
+    pub limits: Limits,
+    /// What `/readyz` shows; without it there is no such path.
+    pub health: Option<Health>,
 }
 
 /// What every handler needs.
 pub(crate) struct Service {
     pub(crate) app: App,
     pub(crate) schema: TallygateSchema,
+    pub(crate) documents: Documents,
+    pub(crate) rates: Rates,
+    pub(crate) failures: Failures,
+    /// One per request that may be executed at once.
+    pub(crate) places: Arc<Semaphore>,
     pub(crate) options: Options,
     pub(crate) stop: CancellationToken,
 }
@@ -53,35 +67,77 @@ pub async fn serve(
 ) -> io::Result<()> {
     let schema = graphql::schema(options.dev);
     let service = Arc::new(Service {
+        rates: Rates::new(&options.limits.rates),
+        failures: Failures::new(options.limits.failures),
+        places: Arc::new(Semaphore::new(options.limits.in_flight)),
         app,
         schema,
+        documents: Documents::default(),
         options,
         stop: stop.clone(),
     });
-    let serving =
-        axum::serve(listener, routes(service)).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let tidying = tokio::spawn(tidy(service.clone()));
+    let serving = listener::run(listener, routes(service.clone()), &service.options.limits, &stop);
     tokio::select! {
-        ended = serving.into_future() => ended,
+        () = serving => {}
         () = async { stop.cancelled().await; tokio::time::sleep(GRACE).await } => {
             tracing::warn!("some requests did not finish in time");
-            Ok(())
         }
+    }
+    tidying.abort();
+    Ok(())
+}
+
+/// Forgets, now and then, what need not be remembered.
+async fn tidy(service: Arc<Service>) {
+    loop {
+        tokio::time::sleep(TIDY).await;
+        service.rates.tidy();
     }
 }
 
 fn routes(service: Arc<Service>) -> Router {
     let mut router = Router::new()
-        .route("/graphql", post(http::post).get(http::get))
-        .route("/graphql/stream", post(sse::post).get(sse::get))
+        .route("/graphql", post(http::serve).get(http::serve))
+        .route("/graphql/stream", post(sse::serve).get(sse::serve))
         .route("/graphql/ws", any(websocket::upgrade))
         .route("/healthz", get(|| async { "ok" }));
+    if let Some(health) = service.options.health.clone() {
+        router = router.route("/readyz", get(|| async move { readyz(&health) }));
+    }
     if service.options.dev {
         router = router.route("/graphiql", get(graphiql)).route("/", get(graphiql));
     }
     router
-        .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(CatchPanicLayer::custom(|_| http::internal().into_response()))
+        .layer(map_response(guarded))
+        .layer(from_fn(observe::observe))
         .with_state(service)
+}
+
+/// Says to browsers and proxies: keep nothing, guess nothing, frame nothing.
+async fn guarded(mut response: Response) -> Response {
+    for (name, value) in [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONTENT_SECURITY_POLICY, "frame-ancestors 'none'"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ] {
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn readyz(health: &Health) -> Response {
+    let report = health.report();
+    let status = if report.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, Json(report)).into_response()
 }
 
 async fn graphiql(State(service): State<Arc<Service>>) -> Html<String> {

@@ -1,16 +1,12 @@
 //! Server-sent events, in the "distinct connections" mode of the GraphQL over SSE protocol: one operation per connection,
 //! `next` events with results, then `complete`.
 
-use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use async_graphql::parser::types::OperationType;
 use axum::{
-    body::Bytes,
-    extract::{
-        Query, State,
-        rejection::{BytesRejection, QueryRejection},
-    },
-    http::{HeaderMap, StatusCode},
+    extract::{Request, State},
+    http::StatusCode,
     response::{
         IntoResponse, Response, Sse,
         sse::{Event, KeepAlive},
@@ -21,33 +17,21 @@ use futures::{Stream, StreamExt, future, stream};
 use crate::{
     graphql::error,
     http::{self, Ready, Refusal},
+    observe::{self, Live},
     server::Service,
 };
 
 /// How often a silent stream shows that it lives; shorter than the idle limit of common proxies.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// `POST /graphql/stream`.
-pub(crate) async fn post(
-    State(service): State<Arc<Service>>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let ready = http::ready_from_body(&service, &headers, body).await;
-    respond(&service, &headers, ready)
+/// `/graphql/stream`, `POST` or `GET`.
+pub(crate) async fn serve(State(service): State<Arc<Service>>, request: Request) -> Response {
+    let media = http::Media::of(request.headers());
+    let ready = http::read(&service, request).await;
+    respond(&service, media, ready)
 }
 
-/// `GET /graphql/stream`.
-pub(crate) async fn get(
-    State(service): State<Arc<Service>>,
-    headers: HeaderMap,
-    query: Result<Query<HashMap<String, String>>, QueryRejection>,
-) -> Response {
-    let ready = http::ready_from_query(&service, &headers, query).await;
-    respond(&service, &headers, ready)
-}
-
-fn respond(service: &Arc<Service>, headers: &HeaderMap, ready: Result<Ready, Refusal>) -> Response {
+fn respond(service: &Arc<Service>, media: http::Media, ready: Result<Ready, Refusal>) -> Response {
     let ready = ready.and_then(|ready| match ready.kind {
         OperationType::Mutation => {
             let message = "mutations are sent to /graphql";
@@ -61,22 +45,25 @@ fn respond(service: &Arc<Service>, headers: &HeaderMap, ready: Result<Ready, Ref
     });
     match ready {
         Ok(ready) => {
+            observe::known_field("stream");
             let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
             Sse::new(events(service.clone(), ready))
                 .keep_alive(keep_alive)
                 .into_response()
         }
-        Err(refusal) => http::reply_refusal(http::Media::of(headers), refusal),
+        Err(refusal) => http::reply_refusal(media, refusal),
     }
 }
 
 fn events(service: Arc<Service>, ready: Ready) -> impl Stream<Item = Result<Event, Infallible>> {
+    let live = Live::subscription("sse");
     let (stop, stopped) = (service.stop.clone(), service.stop.clone());
     let results = service
         .schema
         .execute_stream(ready.request)
         .take_until(stop.cancelled_owned())
-        .map(|answer| {
+        .map(move |answer| {
+            let _counted = &live;
             let body = http::body(answer, &http::request_id());
             Event::default().event("next").data(body.to_string())
         });

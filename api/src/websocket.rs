@@ -6,9 +6,8 @@
 use std::sync::Arc;
 
 use async_graphql::{
-    Data, Executor, Request, Response as Answer, ServerError,
-    http::ALL_WEBSOCKET_PROTOCOLS,
-    parser::{parse_query, types::OperationType},
+    Data, Executor, Request, Response as Answer, ServerError, http::ALL_WEBSOCKET_PROTOCOLS,
+    parser::types::OperationType,
 };
 use async_graphql_axum::{GraphQLProtocol, GraphQLWebSocket};
 use axum::{
@@ -26,8 +25,9 @@ use futures::{
 
 use crate::{
     auth,
-    graphql::{TallygateSchema, caller_data, error},
-    guard, http,
+    graphql::{caller_data, error},
+    http,
+    observe::Live,
     server::Service,
 };
 
@@ -48,8 +48,9 @@ pub(crate) async fn upgrade(
         .protocols(ALL_WEBSOCKET_PROTOCOLS)
         .max_message_size(MAX_MESSAGE)
         .on_upgrade(move |socket| async move {
+            let _counted = Live::socket();
             let stop = service.stop.clone();
-            let executor = SubscriptionsOnly(service.schema.clone());
+            let executor = SubscriptionsOnly(service.clone());
             let (sink, stream) = socket.split();
             let sink = sink.with(|message| future::ready(Ok::<_, axum::Error>(with_usual_code(message))));
             let serving = GraphQLWebSocket::new_with_pair(sink, stream, executor, protocol)
@@ -87,45 +88,53 @@ fn with_usual_code(message: Message) -> Message {
 
 /// Runs subscriptions and refuses everything else.
 #[derive(Clone)]
-struct SubscriptionsOnly(TallygateSchema);
+struct SubscriptionsOnly(Arc<Service>);
 
 impl SubscriptionsOnly {
-    /// Checks and parses a request.
-    fn admit(mut request: Request) -> Result<Request, Box<Answer>> {
-        let refuse = |code: &'static str, message: String| {
-            Box::new(http::Refusal::new(axum::http::StatusCode::BAD_REQUEST, code, message).answer())
+    /// Checks and prepares a request.
+    fn admit(&self, mut request: Request) -> Result<Request, Box<Answer>> {
+        let variables = serde_json::to_string(&request.variables).unwrap_or_default();
+        let wire = http::Wire {
+            query: request.query.as_str().into(),
+            operation_name: request.operation_name.as_deref().map(Into::into),
+            variables: Some(&variables),
         };
-        let variables = serde_json::to_value(&request.variables).unwrap_or_default();
-        guard::check(&request.query, &variables)
-            .map_err(|refused| refuse(refused.code(), refused.to_string()))?;
-        let document = parse_query(&request.query)
-            .map_err(|problem| refuse(error::GRAPHQL_PARSE_FAILED, problem.to_string()))?;
-        let operation = http::operation(&document, request.operation_name.as_deref())
-            .map_err(|refusal| Box::new(refusal.answer()))?;
-        if operation.ty != OperationType::Subscription {
+        let refuse = |refusal: http::Refusal| Box::new(refusal.answer());
+        let ready = http::admit(&self.0.documents, &wire).map_err(refuse)?;
+        if ready.kind != OperationType::Subscription {
             let message = "only subscriptions run here; send queries and mutations to /graphql";
-            return Err(refuse(error::BAD_USER_INPUT, message.to_owned()));
+            return Err(refuse(http::Refusal::input(message)));
         }
-        request.set_parsed_query(document);
+        let data = std::mem::take(&mut request.data);
+        request = ready.request;
+        request.data = data;
         Ok(request)
     }
 }
 
 impl Executor for SubscriptionsOnly {
     async fn execute(&self, request: Request) -> Answer {
-        match Self::admit(request) {
+        match self.admit(request) {
             Ok(_) => Answer::from_errors(vec![ServerError::new("subscriptions are streams", None)]),
             Err(answer) => completed(*answer),
         }
     }
 
     fn execute_stream(&self, request: Request, session: Option<Arc<Data>>) -> BoxStream<'static, Answer> {
-        match Self::admit(request) {
-            Ok(request) => self
-                .0
-                .execute_stream_with_session_data(request, session.unwrap_or_default())
-                .map(completed)
-                .boxed(),
+        match self.admit(request) {
+            Ok(request) => {
+                let live = Live::subscription("websocket");
+                let answers = self
+                    .0
+                    .schema
+                    .execute_stream_with_session_data(request, session.unwrap_or_default());
+                answers
+                    .map(move |answer| {
+                        let _counted = &live;
+                        completed(answer)
+                    })
+                    .boxed()
+            }
             Err(answer) => stream::once(async { completed(*answer) }).boxed(),
         }
     }

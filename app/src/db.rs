@@ -184,11 +184,45 @@ impl Db {
         &self.reader
     }
 
+    /// How busy the connections are. The pools are `writer` and `reader` on SQLite, and one for both, `all`, on PostgreSQL.
+    #[must_use]
+    pub fn pools(&self) -> Vec<PoolState> {
+        fn state<DB: sqlx::Database>(name: &'static str, pool: &sqlx::Pool<DB>) -> PoolState {
+            let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+            PoolState {
+                name,
+                in_use: pool.size().saturating_sub(idle),
+                idle,
+                max: pool.options().get_max_connections(),
+            }
+        }
+        match self.backend {
+            Backend::Sqlite => vec![
+                state("writer", self.writer.get_sqlite_connection_pool()),
+                state("reader", self.reader.get_sqlite_connection_pool()),
+            ],
+            Backend::Postgres => vec![state("all", self.writer.get_postgres_connection_pool())],
+        }
+    }
+
     /// Closes every connection. Called once, when the process stops.
     pub async fn close(&self) {
         let _ = self.reader.clone().close().await;
         let _ = self.writer.clone().close().await;
     }
+}
+
+/// How busy a pool of connections is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolState {
+    /// What it is for.
+    pub name: &'static str,
+    /// Connections that somebody holds.
+    pub in_use: u32,
+    /// Open connections that nobody holds.
+    pub idle: u32,
+    /// Most connections it may open.
+    pub max: u32,
 }
 
 impl Backend {

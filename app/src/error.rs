@@ -5,9 +5,9 @@ use domain::{
     rejection::{Rejection, RejectionCode},
     usage::UsageError,
 };
-use sea_orm::{DbErr, RuntimeErr};
+use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr};
 
-use crate::actor::Scope;
+use crate::{actor::Scope, telemetry};
 
 /// The outcome of a use-case.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -30,6 +30,17 @@ pub enum Error {
     /// A bug or a damaged row. Details are for the log only.
     #[error("internal error: {0}")]
     Internal(String),
+}
+
+impl Error {
+    /// The same error, seen from one level further out.
+    #[must_use]
+    pub fn under(self, field: &str) -> Self {
+        match self {
+            Self::Rejected(no) => Self::Rejected(no.under(field)),
+            other => other,
+        }
+    }
 }
 
 impl From<Overflow> for Error {
@@ -74,7 +85,13 @@ impl From<DbErr> for Error {
 /// Whether trying again later can help: the database is away, full up, locked, or chose us as a deadlock's victim.
 fn is_passing(error: &DbErr) -> bool {
     match error {
-        DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => true,
+        DbErr::ConnectionAcquire(why) => {
+            if matches!(why, ConnAcquireErr::Timeout) {
+                metrics::counter!(telemetry::POOL_TIMEOUTS).increment(1);
+            }
+            true
+        }
+        DbErr::Conn(_) => true,
         DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
             match error.as_ref() {
                 sqlx::Error::Io(_)

@@ -7,7 +7,11 @@
 //!
 //! Cost: one sender and one number per watched customer; a look is one statement per [`LOOK_BATCH`] of them.
 
-use std::{collections::HashMap, sync::Mutex, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 use domain::id::CustomerId;
 use entity::account;
@@ -39,6 +43,8 @@ const RECONNECT: Duration = Duration::from_millis(500);
 #[derive(Debug, Default)]
 pub struct Feed {
     watched: Mutex<HashMap<CustomerId, Watched>>,
+    /// When the listener last turned; never, before it first has.
+    turned: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug)]
@@ -72,6 +78,23 @@ impl Feed {
             revision: 0,
         });
         Notices(entry.notices.subscribe())
+    }
+
+    /// How long ago it last heard of other processes, or looked in vain.
+    #[must_use]
+    pub fn still_for(&self) -> Duration {
+        let turned = *self
+            .turned
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        turned.map_or(Duration::MAX, |when| when.elapsed())
+    }
+
+    fn turn(&self) {
+        *self
+            .turned
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// Tells the watchers of this process.
@@ -149,7 +172,11 @@ async fn listen_postgres(app: &App) -> Result<(), sqlx::Error> {
     let mut fallback = tokio::time::interval(FALLBACK);
     loop {
         tokio::select! {
-            notice = listener.recv() => app.feed().changed(&customers(notice?.payload())),
+            notice = listener.recv() => {
+                let changed = customers(notice?.payload());
+                app.gate().changed_elsewhere(&changed);
+                app.feed().changed(&changed);
+            }
             _ = fallback.tick() => look(app).await,
         }
     }
@@ -168,6 +195,9 @@ async fn listen_sqlite(app: &App) -> Result<(), sqlx::Error> {
             .fetch_one(&mut *connection)
             .await?;
         if version != known || looked.elapsed() > FALLBACK {
+            if version != known {
+                app.gate().changed_somewhere();
+            }
             known = version;
             looked = tokio::time::Instant::now();
             look(app).await;
@@ -176,8 +206,9 @@ async fn listen_sqlite(app: &App) -> Result<(), sqlx::Error> {
 }
 
 async fn look(app: &App) {
-    if let Err(error) = app.feed().look(app.db()).await {
-        tracing::warn!(%error, "watched accounts could not be read");
+    match app.feed().look(app.db()).await {
+        Ok(()) => app.feed().turn(),
+        Err(error) => tracing::warn!(%error, "watched accounts could not be read"),
     }
 }
 

@@ -23,11 +23,14 @@ pub mod db;
 pub mod error;
 pub mod feed;
 pub mod gate;
+pub mod health;
 pub mod idempotency;
 pub mod job;
+mod measure;
 mod op;
 pub mod page;
 mod sql;
+pub mod telemetry;
 pub mod usage;
 
 use std::sync::Arc;
@@ -54,12 +57,15 @@ use crate::{
 pub struct Limits {
     /// How long ago an event may have happened, in days. Must stay below the time that idempotency keys are kept.
     pub back_date_days: i64,
+    /// What the gate says when it does not know.
+    pub gate: gate::Policy,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             back_date_days: DEFAULT_BACK_DATE_DAYS,
+            gate: gate::Policy::default(),
         }
     }
 }
@@ -79,6 +85,7 @@ struct Inner {
     sentry: Arc<access::Sentry>,
     directory: Directory,
     collector: Collector,
+    gate: gate::Memory,
 }
 
 impl App {
@@ -92,6 +99,7 @@ impl App {
     #[must_use]
     pub fn with_clock(db: Db, queue: Arc<dyn Queue>, limits: Limits, clock: Arc<dyn Clock>) -> Self {
         let (collector, requests) = Collector::new();
+        let (gate, wanted) = gate::Memory::new();
         let inner = Arc::new(Inner {
             db,
             queue,
@@ -103,9 +111,11 @@ impl App {
             sentry: Arc::default(),
             directory: Directory::default(),
             collector,
+            gate,
         });
         tokio::spawn(collector::run(Arc::downgrade(&inner), requests));
         tokio::spawn(inner.sentry.clone().run(Arc::downgrade(&inner)));
+        tokio::spawn(gate::run(Arc::downgrade(&inner), wanted));
         Self(inner)
     }
 
@@ -125,6 +135,12 @@ impl App {
     #[must_use]
     pub fn feed(&self) -> &Feed {
         &self.0.feed
+    }
+
+    /// Accepted events of this process that are not written yet.
+    #[must_use]
+    pub fn waiting_events(&self) -> usize {
+        self.0.collector.waiting()
     }
 
     pub(crate) fn queue(&self) -> &dyn Queue {
@@ -153,5 +169,9 @@ impl App {
 
     pub(crate) fn collector(&self) -> &Collector {
         &self.0.collector
+    }
+
+    pub(crate) fn gate(&self) -> &gate::Memory {
+        &self.0.gate
     }
 }

@@ -3,21 +3,66 @@
 //! Transactions are opened and committed nowhere else. The rhythm of every use-case is: authorize, begin, read, decide (one
 //! pure function of `domain`), write, commit.
 
+use std::time::Instant;
+
 use domain::{
     id::{CustomerId, TenantId},
     time::Timestamp,
 };
 use entity::account;
+use metrics::{counter, histogram};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    AccessMode, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IsolationLevel, QueryFilter,
+    QueryOrder, QuerySelect, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
+use tracing::Span;
 use uuid::Uuid;
 
-use crate::{App, db::Backend, error::Result, feed, job::Wakeup};
+use crate::{App, db::Backend, error::Result, feed, job::Wakeup, telemetry as t};
+
+/// Measures a transaction from asking for its connection to its end.
+struct Watch {
+    begun: Instant,
+    committed: bool,
+    /// Ends with the transaction.
+    _span: Span,
+}
+
+impl Watch {
+    fn begin() -> Self {
+        Self {
+            begun: Instant::now(),
+            committed: false,
+            _span: tracing::debug_span!(target: t::TRACE, "transaction"),
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let outcome = if self.committed { "committed" } else { "taken_back" };
+        counter!(t::TRANSACTIONS, "outcome" => outcome).increment(1);
+        histogram!(t::TRANSACTION_SECONDS).record(self.begun.elapsed().as_secs_f64());
+    }
+}
+
+/// Opens a transaction that only reads, and sees one moment however many statements it has. Dropping it ends it.
+pub(crate) async fn snapshot(app: &App) -> Result<DatabaseTransaction> {
+    // SQLite has no other isolation than this one, and a transaction that begins by reading is all it needs.
+    let options = match app.db().backend() {
+        Backend::Postgres => TransactionOptions {
+            isolation_level: Some(IsolationLevel::RepeatableRead),
+            access_mode: Some(AccessMode::ReadOnly),
+            ..TransactionOptions::default()
+        },
+        Backend::Sqlite => TransactionOptions::default(),
+    };
+    Ok(app.db().reader().begin_with_options(options).await?)
+}
 
 /// An open transaction. Dropping it takes everything back.
 pub(crate) struct Op {
+    watch: Watch,
     tx: DatabaseTransaction,
     app: App,
     now: Timestamp,
@@ -33,8 +78,11 @@ impl Op {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
+        let watch = Watch::begin();
         let tx = app.db().writer().begin_with_options(options).await?;
+        histogram!(t::CONNECTION_WAIT).record(watch.begun.elapsed().as_secs_f64());
         Ok(Self {
+            watch,
             tx,
             app: app.clone(),
             now: app.now(),
@@ -103,7 +151,7 @@ impl Op {
     }
 
     /// Commits, then tells the watchers of this process; those of other processes hear it from the database.
-    pub(crate) async fn commit(self) -> Result<()> {
+    pub(crate) async fn commit(mut self) -> Result<()> {
         if !self.wakeups.is_empty() {
             self.app.queue().push(&self.tx, &self.wakeups).await?;
         }
@@ -113,6 +161,9 @@ impl Op {
             }
         }
         self.tx.commit().await?;
+        self.watch.committed = true;
+        // The gate first: whoever is told by the feed may ask at once.
+        self.app.gate().changed_here(&self.changed);
         self.app.feed().changed(&self.changed);
         Ok(())
     }

@@ -7,6 +7,8 @@
 //! UPDATE block SET remaining = v.remaining FROM {rows} AS v WHERE block.id = v.id
 //! ```
 
+use std::fmt::Write as _;
+
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, EntityTrait, ExecResult, QueryResult, Statement, Value};
 use uuid::Uuid;
 
@@ -16,6 +18,8 @@ pub(crate) fn is_storable(text: &str) -> bool {
     !text.contains('\0')
 }
 
+/// None, in JSON.
+const NULL: &str = "null";
 /// Stands for "none" inside an array, which cannot hold one.
 const NO_INT: i64 = i64::MIN;
 
@@ -28,6 +32,7 @@ enum Column {
     /// An empty text counts as none.
     OptText(Vec<Option<String>>),
     Id(Vec<Uuid>),
+    Bytes(Vec<Vec<u8>>),
     /// The id of all zeros counts as none.
     OptId(Vec<Option<Uuid>>),
 }
@@ -55,6 +60,7 @@ impl Rows {
     column!(text, Text, String);
     column!(opt_text, OptText, Option<String>);
     column!(id, Id, Uuid);
+    column!(bytes, Bytes, Vec<u8>);
     column!(opt_id, OptId, Option<Uuid>);
 
     /// Completes a statement that names the rows as `{rows}` and further values as `$1`, `$2`, ….
@@ -96,7 +102,17 @@ impl Rows {
         db: &impl ConnectionTrait,
         sql: &str,
     ) -> Result<Vec<E::Model>, DbErr> {
-        let statement = self.statement(db.get_database_backend(), sql, Vec::new());
+        self.select_with::<E>(db, sql, Vec::new()).await
+    }
+
+    /// The same with further values.
+    pub(crate) async fn select_with<E: EntityTrait>(
+        self,
+        db: &impl ConnectionTrait,
+        sql: &str,
+        values: Vec<Value>,
+    ) -> Result<Vec<E::Model>, DbErr> {
+        let statement = self.statement(db.get_database_backend(), sql, values);
         E::find().from_raw_sql(statement).all(db).await
     }
 
@@ -109,6 +125,7 @@ impl Rows {
                 Column::Int(all) => ("bigint[]", name.to_owned(), Value::from(all)),
                 Column::Text(all) => ("text[]", name.to_owned(), Value::from(all)),
                 Column::Id(all) => ("uuid[]", name.to_owned(), Value::from(all)),
+                Column::Bytes(all) => ("bytea[]", name.to_owned(), Value::from(all)),
                 Column::OptInt(all) => {
                     let all: Vec<i64> = all.into_iter().map(|value| value.unwrap_or(NO_INT)).collect();
                     (
@@ -143,43 +160,137 @@ impl Rows {
         format!("(SELECT {select} FROM unnest({arrays}) AS u({names}))")
     }
 
+    /// One JSON text, written without a tree of values in between: it is long, and written for every batch.
     fn sqlite(self, first: usize, values: &mut Vec<Value>) -> String {
-        use serde_json::Value as Json;
-        let hex = |id: &Uuid| Json::from(id.simple().to_string());
-        let mut select = Vec::new();
-        let mut lines: Vec<Vec<Json>> = Vec::new();
-        for (index, (name, column)) in self.columns.into_iter().enumerate() {
-            let is_id = matches!(column, Column::Id(_) | Column::OptId(_));
-            let cells: Vec<Json> = match column {
-                Column::Int(all) => all.into_iter().map(Json::from).collect(),
-                Column::OptInt(all) => all.into_iter().map(Json::from).collect(),
-                Column::Text(all) => all.into_iter().map(Json::from).collect(),
-                Column::OptText(all) => all
-                    .into_iter()
-                    .map(|text| Json::from(text.filter(|text| !text.is_empty())))
-                    .collect(),
-                Column::Id(all) => all.iter().map(hex).collect(),
-                Column::OptId(all) => all
-                    .iter()
-                    .map(|id| id.as_ref().filter(|id| !id.is_nil()).map_or(Json::Null, hex))
-                    .collect(),
-            };
-            lines.resize_with(cells.len().max(lines.len()), Vec::new);
-            for (line, cell) in lines.iter_mut().zip(cells) {
-                line.push(cell);
+        let lines = self.columns.first().map_or(0, |(_, column)| column.len());
+        let mut text = String::with_capacity(lines * self.columns.len() * 16);
+        for line in 0..lines {
+            text.push_str(if line == 0 { "[[" } else { ",[" });
+            for (index, (_, column)) in self.columns.iter().enumerate() {
+                if index > 0 {
+                    text.push(',');
+                }
+                column.write(line, &mut text);
             }
-            select.push(if is_id {
-                format!("unhex(value ->> {index}) AS {name}")
-            } else {
-                format!("value ->> {index} AS {name}")
-            });
+            text.push(']');
         }
-        values.push(Value::from(Json::from_iter(lines).to_string()));
-        format!("(SELECT {} FROM json_each(${first}))", select.join(", "))
+        text.push_str(if lines == 0 { "[]" } else { "]" });
+        values.push(Value::from(text));
+        let select = self
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(index, (name, column))| match column {
+                Column::Id(_) | Column::OptId(_) | Column::Bytes(_) => format!("unhex(value ->> {index}) AS {name}"),
+                _ => format!("value ->> {index} AS {name}"),
+            });
+        let select = select.collect::<Vec<_>>().join(", ");
+        format!("(SELECT {select} FROM json_each(${first}))")
+    }
+}
+
+impl Column {
+    fn len(&self) -> usize {
+        match self {
+            Self::Int(all) => all.len(),
+            Self::OptInt(all) => all.len(),
+            Self::Text(all) => all.len(),
+            Self::OptText(all) => all.len(),
+            Self::Id(all) => all.len(),
+            Self::OptId(all) => all.len(),
+            Self::Bytes(all) => all.len(),
+        }
+    }
+
+    /// Appends one value as JSON.
+    fn write(&self, line: usize, text: &mut String) {
+        let number = |number: i64, text: &mut String| {
+            // Writing to a text cannot fail.
+            let _ = write!(text, "{number}");
+        };
+        let id = |id: &Uuid, text: &mut String| {
+            text.push('"');
+            text.push_str(id.simple().encode_lower(&mut Uuid::encode_buffer()));
+            text.push('"');
+        };
+        match self {
+            Self::Int(all) => number(all[line], text),
+            Self::OptInt(all) => match all[line] {
+                Some(value) => number(value, text),
+                None => text.push_str(NULL),
+            },
+            Self::Text(all) => push_text(&all[line], text),
+            Self::OptText(all) => match &all[line] {
+                Some(value) if !value.is_empty() => push_text(value, text),
+                _ => text.push_str(NULL),
+            },
+            Self::Id(all) => id(&all[line], text),
+            Self::OptId(all) => match &all[line] {
+                Some(value) if !value.is_nil() => id(value, text),
+                _ => text.push_str(NULL),
+            },
+            Self::Bytes(all) => {
+                text.push('"');
+                text.push_str(&hex::encode(&all[line]));
+                text.push('"');
+            }
+        }
+    }
+}
+
+/// Appends a text as JSON.
+fn push_text(value: &str, text: &mut String) {
+    if value
+        .bytes()
+        .all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\')
+    {
+        text.push('"');
+        text.push_str(value);
+        text.push('"');
+    } else {
+        text.push_str(&serde_json::Value::from(value).to_string());
     }
 }
 
 /// A statement with values, in the words of the connection's database. `$1` works on both.
 pub(crate) fn statement(db: &impl ConnectionTrait, sql: &str, values: Vec<Value>) -> Statement {
     Statement::from_sql_and_values(db.get_database_backend(), sql, values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_as_json() {
+        let id = Uuid::from_u128(7);
+        let rows = || {
+            Rows::default()
+                .int("a", [1, i64::MIN])
+                .opt_int("b", [None, Some(2)])
+                .text("c", ["x\"\\\n\u{1}ü".to_owned(), String::new()])
+                .opt_text("d", [Some(String::new()), Some("y".to_owned())])
+                .id("e", [id, Uuid::nil()])
+                .opt_id("f", [Some(Uuid::nil()), Some(id)])
+        };
+        let mut values = Vec::new();
+        let sql = rows().sqlite(3, &mut values);
+        assert!(
+            sql.contains("unhex(value ->> 4) AS e") && sql.ends_with("FROM json_each($3))"),
+            "{sql}"
+        );
+        let Some(Value::String(Some(text))) = values.pop() else {
+            panic!("{values:?}")
+        };
+        let hex = id.simple().to_string();
+        let nil = Uuid::nil().simple().to_string();
+        let wanted = serde_json::json!([
+            [1, null, "x\"\\\n\u{1}ü", null, hex, null],
+            [i64::MIN, 2, "", "y", nil, hex]
+        ]);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), wanted);
+        let mut values = Vec::new();
+        Rows::default().int("a", []).sqlite(1, &mut values);
+        assert_eq!(values, [Value::from("[]")]);
+    }
 }

@@ -1,12 +1,19 @@
 //! The gate: may this customer go on?
+//!
+//! A [`Standing`] is a customer as the books say, moved on by the usage that was accepted and is not debited yet. It is moved by
+//! the rules of the drain itself, so the gate and the debit can never disagree about a price or about which block pays.
 
 use crate::{
     amount::{Credits, Quantity},
     credit::block::Block,
     customer::{AtZero, Terms},
     id::MetricId,
-    metering::{Position, Price},
+    metering::{
+        Position, Price,
+        rule::{Properties, RuleBook, select},
+    },
     time::Timestamp,
+    usage::{CounterKey, CustomerState, UsageError, drain::drain, event::PendingEvent},
 };
 
 /// Which limit decided a refusal.
@@ -16,6 +23,10 @@ pub enum Reason {
     InsufficientCredits,
     /// The overage line is reached.
     OverageLimitReached,
+    /// No such customer.
+    UnknownCustomer,
+    /// What is known of the customer is too old or cannot be counted.
+    Outage,
 }
 
 /// What the gate looks at.
@@ -42,6 +53,10 @@ pub struct Decision {
     pub reason: Option<Reason>,
     /// What the asked units would cost; `None` when it cannot be expressed.
     pub cost: Option<Credits>,
+    /// Credits in the blocks that may pay for the metric, minus the overdraft; may be negative.
+    pub remaining: Credits,
+    /// Credits that are missing for the asked units; zero when allowed, `None` when it cannot be expressed.
+    pub missing: Option<Credits>,
     /// Credits left to spend on this metric; `None`: no limit.
     pub available: Option<Credits>,
     /// Units left to spend on; `None`: no limit.
@@ -77,6 +92,11 @@ pub fn decide(view: &View<'_>, metric: MetricId, units: Quantity, now: Timestamp
         (Some(budget), Some(cost)) => cost <= budget,
         (Some(_), None) => false,
     };
+    let missing = match (allowed, available, cost) {
+        (true, ..) => Some(Credits::ZERO),
+        (false, Some(budget), Some(cost)) => cost.minus(budget).ok(),
+        (false, ..) => None,
+    };
     let limit = match view.terms.at_zero {
         AtZero::AllowUpTo => Reason::OverageLimitReached,
         AtZero::Block | AtZero::Allow => Reason::InsufficientCredits,
@@ -85,7 +105,91 @@ pub fn decide(view: &View<'_>, metric: MetricId, units: Quantity, now: Timestamp
         allowed,
         reason: (!allowed).then_some(limit),
         cost,
+        remaining,
+        missing,
         available,
         affordable_units,
+    }
+}
+
+/// One customer as the gate sees it.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    terms: Terms,
+    state: CustomerState,
+    undebited: Credits,
+}
+
+/// A question about one customer.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// What.
+    pub metric: MetricId,
+    /// How much more; zero or more.
+    pub units: Quantity,
+    /// Facts that a rule may match on.
+    pub properties: &'a Properties,
+}
+
+impl Standing {
+    /// A customer as the books say.
+    #[must_use]
+    pub fn new(terms: Terms, state: CustomerState) -> Self {
+        Self {
+            terms,
+            state,
+            undebited: Credits::ZERO,
+        }
+    }
+
+    /// Counts usage that was accepted and is not debited yet, as the drain will.
+    ///
+    /// # Errors
+    /// It cannot be debited. The standing is then half moved and must be dropped.
+    pub fn count(&mut self, rules: &RuleBook, events: &[PendingEvent]) -> Result<(), UsageError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        for event in drain(&mut self.state, rules, events)?.events {
+            self.undebited = self
+                .undebited
+                .plus(event.credits)
+                .map_err(|_| UsageError::TooLarge(event.id))?;
+        }
+        Ok(())
+    }
+
+    /// The cost of the usage that was counted here and is not debited yet.
+    #[must_use]
+    pub fn undebited(&self) -> Credits {
+        self.undebited
+    }
+
+    /// The terms of the account.
+    #[must_use]
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// Decides a question at an instant.
+    #[must_use]
+    pub fn decide(&self, question: Question<'_>, rules: &RuleBook, now: Timestamp) -> Decision {
+        let rule = rules
+            .get(&question.metric)
+            .and_then(|metric| select(&metric.rules, question.properties, now, now));
+        let counter = CounterKey {
+            metric: question.metric,
+            line: rule.map(|rule| rule.line),
+            period_start: now.month().start,
+        };
+        let position = self.state.counters.get(&counter).map(|it| it.position);
+        let view = View {
+            terms: &self.terms,
+            blocks: self.state.funds.blocks(),
+            overdraft: self.state.funds.overdraft(),
+            price: rule.map(|rule| &rule.price),
+            position: position.unwrap_or_default(),
+        };
+        decide(&view, question.metric, question.units, now)
     }
 }

@@ -11,9 +11,14 @@
 //! | overdraft of 3 repaid by a block | 0 | −3 | −3 |
 //!
 //! So `block change = credits + overdraft_change`, and `balance = blocks − overdraft`.
+//!
+//! Entries are never changed and never removed; [`chain`] makes it possible to prove that.
+
+pub mod chain;
 
 use serde::{Deserialize, Serialize};
 
+use self::chain::EntryHash;
 use crate::{
     amount::{Credits, Overflow},
     credit::draws::{Draw, Purse},
@@ -40,6 +45,22 @@ pub enum EntryKind {
     Revocation,
     /// A block repaid overdraft. The balance stays.
     Repayment,
+}
+
+impl EntryKind {
+    /// The name used in rows, in the API and in the hash of an entry.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Grant => "GRANT",
+            Self::Debit => "DEBIT",
+            Self::Void => "VOID",
+            Self::Adjustment => "ADJUSTMENT",
+            Self::Expiry => "EXPIRY",
+            Self::Revocation => "REVOCATION",
+            Self::Repayment => "REPAYMENT",
+        }
+    }
 }
 
 /// What an entry says about the usage behind it, enough to compute it again.
@@ -104,6 +125,8 @@ pub struct Account {
     pub blocks: Credits,
     /// What no block could cover, zero or more.
     pub overdraft: Credits,
+    /// Hash of the last entry that was written; it moves when entries are, because their instant is part of it.
+    pub head: EntryHash,
 }
 
 impl Account {
@@ -201,5 +224,25 @@ impl Account {
             overdraft_after: self.overdraft,
             description: description.to_owned(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::EntryKind;
+
+    #[test]
+    fn kinds_have_one_name() {
+        for kind in [
+            EntryKind::Grant,
+            EntryKind::Debit,
+            EntryKind::Void,
+            EntryKind::Adjustment,
+            EntryKind::Expiry,
+            EntryKind::Revocation,
+            EntryKind::Repayment,
+        ] {
+            assert_eq!(serde_json::to_value(kind).ok(), Some(kind.as_str().into()));
+        }
     }
 }

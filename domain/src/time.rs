@@ -115,6 +115,29 @@ pub struct Period {
     pub end: Timestamp,
 }
 
+impl Period {
+    /// Whether an instant lies inside.
+    #[must_use]
+    pub fn contains(&self, instant: Timestamp) -> bool {
+        self.start <= instant && instant < self.end
+    }
+}
+
+/// Finds the months of many instants. Remembers the last one, since the calendar is dear and neighbours are nearly always of the
+/// same month.
+#[derive(Debug, Clone, Default)]
+pub struct Months(Option<Period>);
+
+impl Months {
+    /// First instant of the UTC calendar month that contains an instant.
+    pub fn start_of(&mut self, instant: Timestamp) -> Timestamp {
+        match self.0 {
+            Some(month) if month.contains(instant) => month.start,
+            _ => self.0.insert(instant.month()).start,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,6 +160,24 @@ mod tests {
                     start: at(start),
                     end: at(end)
                 },
+                "{instant}"
+            );
+        }
+    }
+
+    #[test]
+    fn remembered_months_are_the_right_ones() {
+        let mut months = Months::default();
+        for instant in [
+            "2026-02-28T23:59:59.999999Z",
+            "2026-03-01",
+            "2026-03-31T23:59:59Z",
+            "2026-02-01",
+            "1970-01-01",
+        ] {
+            assert_eq!(
+                months.start_of(at(instant)),
+                at(instant).month().start,
                 "{instant}"
             );
         }

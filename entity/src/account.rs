@@ -21,6 +21,10 @@ pub struct Model {
     pub revision: i64,
     /// When it last changed, in microseconds.
     pub updated_at: i64,
+    /// Hash of the last ledger entry, 32 bytes; all zeros before the first.
+    pub head: Vec<u8>,
+    /// Since when the audit keeps grants, corrections and revocations back, in microseconds.
+    pub frozen_at: Option<i64>,
 }
 
 /// None: reads are joined by hand, in batches.

@@ -5,14 +5,17 @@ use domain::{
     credit::block::Block,
     customer::Terms,
     id::{BlockId, CustomerId, EventId, MeteringRuleId, MetricId},
-    ledger::Account,
+    ledger::{
+        Account,
+        chain::{Content, EntryHash},
+    },
     metering::{Position, rule::MeteringRule},
     time::Timestamp,
     usage::{Counter, CounterKey, event::PendingEvent},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{account, block, customer, metering_rule, usage_counter, usage_pending};
+use crate::{account, block, customer, ledger_entry, metering_rule, usage_counter, usage_pending};
 
 /// A row that does not say what it should.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +116,39 @@ impl From<&account::Model> for Account {
             sequence: row.sequence,
             blocks: Credits::from_raw(row.blocks),
             overdraft: Credits::from_raw(row.overdraft),
+            // The database keeps it at 32 bytes.
+            head: EntryHash::from_bytes(&row.head).unwrap_or_default(),
+        }
+    }
+}
+
+impl ledger_entry::Model {
+    /// Everything that the line says and its hash covers.
+    #[must_use]
+    pub fn content(&self) -> Content<'_> {
+        Content {
+            tenant: self.tenant_id,
+            customer: self.customer_id,
+            sequence: self.sequence,
+            kind: &self.kind,
+            effect_key: &self.effect_key,
+            block: self.block_id,
+            credits: self.credits,
+            overdraft_change: self.overdraft_change,
+            balance_after: self.balance_after,
+            overdraft_after: self.overdraft_after,
+            description: &self.description,
+            metric: self.metric_id,
+            rule: self.rule_id,
+            period_start: self.period_start,
+            from_units: self.from_units,
+            from_events: self.from_events,
+            to_units: self.to_units,
+            to_events: self.to_events,
+            first_event: self.first_event,
+            last_event: self.last_event,
+            event_count: self.event_count,
+            created_at: self.created_at,
         }
     }
 }

@@ -52,6 +52,8 @@ pub struct Model {
     pub event_count: Option<i64>,
     /// When it was made, in microseconds since 1970.
     pub created_at: i64,
+    /// Hash over the line and the hash of the line before, 32 bytes.
+    pub hash: Vec<u8>,
 }
 
 /// None: reads are joined by hand, in batches.

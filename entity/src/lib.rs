@@ -2,6 +2,9 @@
 
 pub mod account;
 pub mod api_key;
+pub mod audit_mark;
+pub mod audit_run;
+pub mod audit_violation;
 pub mod block;
 mod convert;
 pub mod customer;
@@ -15,6 +18,7 @@ pub mod tenant;
 pub mod usage_counter;
 pub mod usage_event;
 pub mod usage_pending;
+pub mod usage_rating;
 pub mod work;
 
 pub use convert::{Corrupt, from_text, to_text};

@@ -1,4 +1,5 @@
-//! An accepted event and, once it is debited, what it came to.
+//! An accepted event, written once; only taking it back marks it. What it came to is in a row of `usage_rating`. It is pending as
+//! long as `usage_pending` has it.
 
 use sea_orm::entity::prelude::*;
 
@@ -27,24 +28,8 @@ pub struct Model {
     pub received_at: i64,
     /// Facts a rule may match on, as JSON.
     pub properties: Option<String>,
-    /// State, in capitals.
-    pub state: String,
-    /// Which version priced it.
-    pub rule_id: Option<Uuid>,
-    /// First version with the same match (all zero: usage without a price).
-    pub line_id: Option<Uuid>,
-    /// First instant of the cycle, in microseconds.
-    pub period_start: Option<i64>,
-    /// Count before, in millionths of a unit.
-    pub from_units: Option<i64>,
-    /// Events before.
-    pub from_events: Option<i64>,
-    /// Micro-credits.
-    pub credits: Option<i64>,
-    /// Where the credits were drawn from.
-    pub draws: Option<String>,
-    /// When it was debited or taken back, in microseconds.
-    pub settled_at: Option<i64>,
+    /// When it was taken back, in microseconds.
+    pub voided_at: Option<i64>,
 }
 
 /// None: reads are joined by hand, in batches.

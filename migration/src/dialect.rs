@@ -8,11 +8,17 @@ use sea_orm_migration::{
 /// `(word, SQLite, PostgreSQL)`.
 ///
 /// SQLite tables are `STRICT`: without it an integer that overflows silently becomes a floating-point number.
-const WORDS: [(&str, &str, &str); 6] = [
+const WORDS: [(&str, &str, &str); 8] = [
     ("{id}", "BLOB", "uuid"),
     ("{big}", "INTEGER", "bigint"),
     ("{int}", "INTEGER", "integer"),
     ("{text}", "TEXT", "text"),
+    ("{bytes}", "BLOB", "bytea"),
+    (
+        "{zero_hash}",
+        "x'0000000000000000000000000000000000000000000000000000000000000000'",
+        "'\\x0000000000000000000000000000000000000000000000000000000000000000'",
+    ),
     ("{table}", "STRICT", ""),
     // Room on the page for the second version of a row that is written once and marked once.
     ("{roomy}", "STRICT", "WITH (fillfactor = 60)"),

@@ -14,6 +14,8 @@ mod m0003_customers_and_credits;
 mod m0004_usage;
 mod m0005_work;
 mod m0006_tokens_and_rotation;
+mod m0007_ratings;
+mod m0008_books;
 
 use sea_orm_migration::MigrationTrait;
 pub use sea_orm_migration::{
@@ -34,6 +36,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_usage::Migration),
             Box::new(m0005_work::Migration),
             Box::new(m0006_tokens_and_rotation::Migration),
+            Box::new(m0007_ratings::Migration),
+            Box::new(m0008_books::Migration),
         ]
     }
 }

@@ -8,44 +8,11 @@ use std::{
 
 use toml::Value;
 
-use crate::{
-    cli::Flags,
-    failure::{Failure, Outcome},
-};
+use super::settings::{ALL, Flags, Kind, Setting};
+use crate::failure::{Failure, Outcome};
 
 /// The file that is read when none is named and it is there.
 const DEFAULT_FILE: &str = "tallygate.toml";
-
-macro_rules! keys {
-    ($($variant:ident $file:literal $env:literal $kind:ident;)*) => {
-        /// One setting.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-        pub(super) enum Setting {
-            $($variant,)*
-        }
-
-        /// Every setting with its key in files, its variable, and what it is in files.
-        const KEYS: &[(Setting, &str, &str, Kind)] = &[$((Setting::$variant, $file, $env, Kind::$kind)),*];
-    };
-}
-
-keys! {
-    DatabaseUrl "database_url" "TALLYGATE_DATABASE_URL" Text;
-    Listen "listen" "TALLYGATE_LISTEN" Text;
-    BootstrapKey "bootstrap_key" "TALLYGATE_BOOTSTRAP_KEY" Text;
-    DataDir "data_dir" "TALLYGATE_DATA_DIR" Text;
-    Log "log" "TALLYGATE_LOG" Text;
-    PostgresConnections "postgres_connections" "TALLYGATE_POSTGRES_CONNECTIONS" Number;
-    BackDateDays "back_date_days" "TALLYGATE_BACK_DATE_DAYS" Number;
-    DatabaseWaitSeconds "database_wait_seconds" "TALLYGATE_DATABASE_WAIT_SECONDS" Number;
-}
-
-/// What a value is in files.
-#[derive(Clone, Copy)]
-enum Kind {
-    Text,
-    Number,
-}
 
 /// A value and where it is written.
 pub(super) struct Given {
@@ -70,25 +37,9 @@ impl Layer {
     /// The settings on the command line.
     pub(super) fn of_flags(flags: &Flags) -> Self {
         let mut layer = Self::default();
-        for (key, name, value) in [
-            (Setting::DatabaseUrl, "--database-url", &flags.database_url),
-            (Setting::Listen, "--listen", &flags.listen),
-            (Setting::DataDir, "--data-dir", &flags.data_dir),
-            (Setting::Log, "--log", &flags.log),
-            (
-                Setting::PostgresConnections,
-                "--postgres-connections",
-                &flags.postgres_connections,
-            ),
-            (Setting::BackDateDays, "--back-date-days", &flags.back_date_days),
-            (
-                Setting::DatabaseWaitSeconds,
-                "--database-wait-seconds",
-                &flags.database_wait_seconds,
-            ),
-        ] {
+        for (setting, key, value) in flags.given() {
             if let Some(value) = value {
-                layer.put(key, value.clone(), name);
+                layer.put(setting, value.clone(), format!("--{}", key.replace('_', "-")));
             }
         }
         layer
@@ -97,9 +48,9 @@ impl Layer {
     /// The settings in the environment. Empty variables count as absent, because container files often pass such.
     pub(super) fn of_env(env: impl Fn(&str) -> Option<String>) -> Self {
         let mut layer = Self::default();
-        for (key, _, name, _) in KEYS {
-            if let Some(value) = env(name).filter(|value| !value.is_empty()) {
-                layer.put(*key, value, *name);
+        for known in ALL {
+            if let Some(value) = env(known.env).filter(|value| !value.is_empty()) {
+                layer.put(known.setting, value, known.env);
             }
         }
         layer
@@ -118,26 +69,23 @@ impl Layer {
         })?;
         let mut layer = Self::default();
         for (name, value) in table {
-            let Some((key, _, _, kind)) = KEYS.iter().find(|(_, known, ..)| *known == name) else {
-                let all: Vec<_> = KEYS.iter().map(|(_, known, ..)| *known).collect();
+            let Some(known) = ALL.iter().find(|known| known.key == name) else {
+                let all: Vec<_> = ALL.iter().map(|known| known.key).collect();
                 let all = all.join(", ");
                 return Err(Failure::new(format!(
                     "{path} has an unknown key `{name}`; the keys are {all}"
                 )));
             };
-            let value = match (kind, value) {
+            let must = |be: &str| Failure::new(format!("`{name}` in {path} must be {be}"));
+            let value = match (known.kind, value) {
                 (Kind::Text, Value::String(text)) => text,
-                (Kind::Number, Value::Integer(number)) => number.to_string(),
-                (Kind::Text, _) => {
-                    return Err(Failure::new(format!(
-                        "`{name}` in {path} must be a text in quotes"
-                    )));
-                }
-                (Kind::Number, _) => {
-                    return Err(Failure::new(format!("`{name}` in {path} must be a whole number")));
-                }
+                (Kind::Number | Kind::Fraction, Value::Integer(number)) => number.to_string(),
+                (Kind::Fraction, Value::Float(number)) => number.to_string(),
+                (Kind::Text, _) => return Err(must("a text in quotes")),
+                (Kind::Number, _) => return Err(must("a whole number")),
+                (Kind::Fraction, _) => return Err(must("a number")),
             };
-            layer.put(*key, value, format!("{name} in {path}"));
+            layer.put(known.setting, value, format!("{name} in {path}"));
         }
         Ok(layer)
     }

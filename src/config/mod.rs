@@ -3,21 +3,24 @@
 //! Every source is first read into a [`Layer`] of plain texts, so that all of them follow the same rules and every complaint
 //! can say where the value came from. A complaint never shows the bootstrap key.
 
+mod door;
 mod layer;
+mod settings;
 
 use std::{path::PathBuf, time::Duration};
 
 use app::{
     access::MIN_BOOTSTRAP_KEY,
     db::{DEFAULT_POSTGRES_CONNECTIONS, redacted},
+    gate::{Policy, Unsure},
 };
 use domain::usage::limits::DEFAULT_BACK_DATE_DAYS;
 
-use self::layer::{Layer, Setting};
+pub(crate) use self::settings::Flags;
+use self::{layer::Layer, settings::Setting};
 use crate::{
-    cli::Flags,
     failure::{Failure, Outcome},
-    logging::DEFAULT_FILTER,
+    logging::{DEFAULT_FILTER, Format},
 };
 
 /// Where `dev` and `api` listen: reachable from this machine only.
@@ -30,6 +33,10 @@ const DEFAULT_DATABASE_WAIT: u64 = 60;
 const MIN_POSTGRES_CONNECTIONS: u32 = 5;
 /// Most connections that a PostgreSQL server could sensibly give to one process.
 const MAX_POSTGRES_CONNECTIONS: u32 = 1_000;
+/// Longest time to go on serving after a signal, in seconds. With the time for open requests it stays within a minute.
+const MAX_SHUTDOWN_DELAY: u64 = 30;
+/// How long `api` goes on serving after a signal, in seconds: load balancers that look every second have left.
+const DEFAULT_SHUTDOWN_DELAY: u64 = 2;
 /// Longest back-date limit, in days.
 const MAX_BACK_DATE_DAYS: i64 = 365;
 /// Longest wait for a database, in seconds: a day.
@@ -42,18 +49,43 @@ pub(crate) struct Config {
     pub(crate) database_url: String,
     /// Where to listen.
     pub(crate) listen: String,
+    /// Where operators look.
+    pub(crate) admin_listen: AdminListen,
     /// Fixed first key.
     pub(crate) bootstrap_key: Option<String>,
     /// Folder for what `dev` keeps.
     pub(crate) data_dir: PathBuf,
     /// What to log.
     pub(crate) log: String,
+    /// How to log; `None`: as suits the command.
+    pub(crate) log_format: Option<Format>,
     /// Most connections to PostgreSQL.
     pub(crate) postgres_connections: u32,
     /// How long ago an event may have happened, in days.
     pub(crate) back_date_days: i64,
     /// How long to wait for a database that is down.
     pub(crate) database_wait: Duration,
+    /// What the gate says when it does not know.
+    pub(crate) gate: Policy,
+    /// How long, how many, how often.
+    pub(crate) limits: api::Limits,
+    /// Where traces are sent.
+    pub(crate) otlp_endpoint: Option<String>,
+    /// Share of what is traced.
+    pub(crate) trace_sample_ratio: f64,
+    /// How long `api` goes on serving after a signal.
+    pub(crate) shutdown_delay: Duration,
+}
+
+/// Where the admin listener is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum AdminListen {
+    /// Nowhere.
+    Off,
+    /// At the usual port of the command, or at another one when that is taken.
+    Usual,
+    /// Exactly here.
+    At(String),
 }
 
 impl Config {
@@ -87,12 +119,32 @@ impl Config {
             MAX_DATABASE_WAIT,
             DEFAULT_DATABASE_WAIT,
         )?;
+        let log_format = text(Setting::LogFormat)
+            .map(|given| {
+                given
+                    .value
+                    .parse::<Format>()
+                    .map_err(|why| Failure::of(&given.source, why))
+            })
+            .transpose()?;
+        let delay = number(
+            text(Setting::ShutdownDelaySeconds),
+            0,
+            MAX_SHUTDOWN_DELAY,
+            DEFAULT_SHUTDOWN_DELAY,
+        )?;
         Ok(Self {
             database_url,
             listen: or(Setting::Listen, DEFAULT_LISTEN),
+            admin_listen: match text(Setting::AdminListen).map(|given| given.value.as_str()) {
+                None => AdminListen::Usual,
+                Some("off") => AdminListen::Off,
+                Some(address) => AdminListen::At(address.to_owned()),
+            },
             bootstrap_key: bootstrap_key.map(|given| given.value.clone()),
             data_dir,
             log: or(Setting::Log, DEFAULT_FILTER),
+            log_format,
             postgres_connections: number(
                 text(Setting::PostgresConnections),
                 MIN_POSTGRES_CONNECTIONS,
@@ -106,6 +158,14 @@ impl Config {
                 DEFAULT_BACK_DATE_DAYS,
             )?,
             database_wait: Duration::from_secs(wait),
+            gate: Policy {
+                unknown_customer: unsure(text(Setting::GateUnknownCustomer))?,
+                outage: unsure(text(Setting::GateOutage))?,
+            },
+            limits: door::limits(text)?,
+            otlp_endpoint: text(Setting::OtlpEndpoint).map(|given| given.value.clone()),
+            trace_sample_ratio: text(Setting::TraceSampleRatio).map_or(Ok(1.0), ratio)?,
+            shutdown_delay: Duration::from_secs(delay),
         })
     }
 
@@ -128,6 +188,30 @@ fn check_bootstrap_key(key: &str) -> Result<(), String> {
         Err(format!(
             "the bootstrap key must have {MIN_BOOTSTRAP_KEY} or more visible ASCII characters"
         ))
+    }
+}
+
+fn ratio(given: &layer::Given) -> Outcome<f64> {
+    match given.value.parse::<f64>() {
+        Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(ratio),
+        _ => Err(Failure::new(format!(
+            "{}: `{}` is not a number from 0 to 1",
+            given.source, given.value
+        ))),
+    }
+}
+
+fn unsure(given: Option<&layer::Given>) -> Outcome<Unsure> {
+    match given.map(|given| given.value.as_str()) {
+        None => Ok(Unsure::default()),
+        Some("refuse") => Ok(Unsure::Refuse),
+        Some("allow") => Ok(Unsure::Allow),
+        Some(other) => {
+            let source = given.map_or("", |given| given.source.as_str());
+            Err(Failure::new(format!(
+                "{source}: `{other}` is neither `refuse` nor `allow`"
+            )))
+        }
     }
 }
 
@@ -181,6 +265,25 @@ mod tests {
     }
 
     #[test]
+    fn a_ratio_may_have_a_decimal_point() {
+        for (file, ratio) in [
+            ("", 1.0),
+            ("trace_sample_ratio = 0.25", 0.25),
+            ("trace_sample_ratio = 0", 0.0),
+        ] {
+            let config = resolve(&Flags::default(), &[], file).unwrap();
+            assert!((config.trace_sample_ratio - ratio).abs() < 1e-9, "{file}");
+        }
+        for bad in ["1.5", "-1", "NaN", "half"] {
+            let complaint = resolve(&Flags::default(), &[("TALLYGATE_TRACE_SAMPLE_RATIO", bad)], "");
+            assert!(
+                complaint.err().is_some_and(|why| why.contains("from 0 to 1")),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
     fn an_empty_variable_counts_as_absent() {
         let config = resolve(
             &Flags::default(),
@@ -189,6 +292,28 @@ mod tests {
         )
         .unwrap();
         assert_eq!(config.listen, "file:3");
+    }
+
+    #[test]
+    fn limits_of_the_listener_are_settings() {
+        let env = [
+            ("TALLYGATE_QUERY_TIMEOUT_SECONDS", "3"),
+            ("TALLYGATE_USAGE_RATE", "0"),
+            ("TALLYGATE_TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
+        ];
+        let limits = resolve(&Flags::default(), &env, "max_in_flight = 7")
+            .unwrap()
+            .limits;
+        assert_eq!((limits.query, limits.in_flight), (Duration::from_secs(3), 7));
+        assert_eq!((limits.rates.usage, limits.proxies.len()), (0, 2));
+        for (name, bad) in [
+            ("TALLYGATE_MAX_IN_FLIGHT", "0"),
+            ("TALLYGATE_TRUSTED_PROXIES", "proxy.example"),
+            ("TALLYGATE_READ_RATE", "-1"),
+        ] {
+            let complaint = resolve(&Flags::default(), &[(name, bad)], "").err().unwrap();
+            assert!(complaint.contains(name) && complaint.contains(bad), "{complaint}");
+        }
     }
 
     #[test]
@@ -214,6 +339,11 @@ mod tests {
                 &[],
                 "\nlisten = 4000",
                 "`listen` in tallygate.toml must be a text",
+            ),
+            (
+                &[("TALLYGATE_GATE_OUTAGE", "maybe")],
+                "",
+                "neither `refuse` nor `allow`",
             ),
             (&[], "listen = 'x'\nlisten = 'y'", "line 2"),
             (

@@ -161,6 +161,15 @@ async fn every_function_asks_for_its_scope(world: World) {
         credits: credits("1"),
         description: None,
     };
+    let token = || access::CreateCustomerToken {
+        customer: who.clone(),
+        scopes: None,
+        lifetime_seconds: None,
+    };
+    let rotation = || access::RotateApiKey {
+        id: domain::id::ApiKeyId(nothing()),
+        overlap_seconds: None,
+    };
     let key = || world.key();
     needs!(UsageWrite:
         "record" => |actor| usage::record(app, actor, vec![world.event(id, "call", "1")], Age::Limited);
@@ -170,7 +179,7 @@ async fn every_function_asks_for_its_scope(world: World) {
         "event_by_id" => |actor| usage::event_by_id(app, actor, domain::id::EventId(nothing()));
         "events" => |actor| usage::events(app, actor, id, page!());
         "summary" => |actor| usage::summary(app, actor, id, SummaryRequest::default()););
-    needs!(EntitlementRead: "check" => |actor| gate::check(app, actor, check()););
+    needs!(EntitlementRead: "check" => |actor| gate::check(app, actor, &check()););
     needs!(CatalogRead:
         "metric" => |actor| catalog::metric(app, actor, "call");
         "metric_by_id" => |actor| catalog::metric_by_id(app, actor, domain::id::MetricId(nothing()));
@@ -208,7 +217,9 @@ async fn every_function_asks_for_its_scope(world: World) {
         "keys" => |actor| access::keys(app, actor, page!()););
     needs!(AccessWrite:
         "create_key" => |actor| access::create_key(app, actor, wish(&["access:write"]), &key());
+        "rotate_key" => |actor| access::rotate_key(app, actor, rotation(), &key());
         "revoke_key" => |actor| access::revoke_key(app, actor, domain::id::ApiKeyId(nothing()), &key()););
+    needs!(TokenCreate: "create_token" => |actor| access::create_token(app, actor, token(), &key()););
     // An explanation shows usage and prices as well, but a key for credits must not read more than credits.
     let entry = EntryId {
         customer: id,

@@ -63,12 +63,28 @@ async fn finds_damage(world: World) {
             "UPDATE usage_counter SET credits = credits - 1",
         ),
         (
-            "UPDATE usage_event SET state = 'RATED' WHERE state = 'PENDING'",
-            "UPDATE usage_event SET state = 'PENDING' WHERE credits IS NULL",
+            "UPDATE usage_event SET voided_at = -1 WHERE voided_at IS NULL",
+            "UPDATE usage_event SET voided_at = NULL WHERE voided_at = -1",
         ),
         (
-            "UPDATE usage_event SET credits = credits + 1 WHERE state = 'RATED'",
-            "UPDATE usage_event SET credits = credits - 1 WHERE state = 'RATED'",
+            "UPDATE usage_rating SET credits = credits + 1",
+            "UPDATE usage_rating SET credits = credits - 1",
+        ),
+        (
+            "UPDATE usage_rating SET units = units + 1",
+            "UPDATE usage_rating SET units = units - 1",
+        ),
+        (
+            "UPDATE usage_rating SET events = events + 1",
+            "UPDATE usage_rating SET events = events - 1",
+        ),
+        (
+            "UPDATE usage_rating SET day = day + 1",
+            "UPDATE usage_rating SET day = day - 1",
+        ),
+        (
+            "UPDATE usage_rating SET detail = replace(detail, '[[0,', '[[0,9')",
+            "UPDATE usage_rating SET detail = replace(detail, '[[0,9', '[[0,')",
         ),
         (
             "UPDATE usage_pending SET units = units + 1",

@@ -227,7 +227,7 @@ async fn terms_steer_the_gate(world: World) {
             units: units(amount),
             properties: Default::default(),
         };
-        gate::check(&world.app, &world.actor, question).await.unwrap()
+        gate::check(&world.app, &world.actor, &question).await.unwrap()
     };
     let policy = async |at_zero, line: Option<&str>| {
         let input = UpdateCustomer {

@@ -10,22 +10,28 @@
 //! | [`live`] | balances as they change, over both protocols and across processes |
 //! | [`import`] | a usage trace to the last micro-credit, while workers are killed |
 //! | [`manners`] | how HTTP requests are refused |
+//! | [`hostile`] | requests that mean harm |
 //! | [`scopes`] | what a key may not do |
 //! | [`strangers`] | other tenants do not exist |
 //! | [`command`] | greetings, complaints, exit codes |
 //! | [`crash`] | SIGTERM and SIGKILL under load |
+//! | [`seeing`] | figures, readiness, logs and traces, and what must not be in them |
 
 mod client;
+mod collector;
 mod command;
-mod contract;
+pub mod contract;
 mod crash;
 mod first_path;
+mod hostile;
 mod import;
 mod listener;
 mod live;
 mod manners;
 mod process;
+mod proxy;
 mod scopes;
+mod seeing;
 mod stage;
 mod strangers;
 mod trace;

@@ -66,6 +66,14 @@ impl<F: Future> Future for Mortal<F> {
     }
 }
 
+/// Parked work of all tenants and of none.
+async fn anywhere(world: &World) -> Vec<ParkedWork> {
+    job::parked_anywhere(&world.app, Page::first(50))
+        .await
+        .unwrap()
+        .items
+}
+
 async fn parked(world: &World) -> Vec<ParkedWork> {
     job::parked(&world.app, &world.actor, Page::first(50))
         .await
@@ -345,13 +353,22 @@ async fn what_nobody_understands_is_parked(world: World) {
     for _ in 0..2 {
         job::run(&world.app, strange.clone()).await;
     }
-    let work = parked(&world).await;
+    let work = anywhere(&world).await;
     assert_eq!((work.len(), work[0].kind.as_str()), (1, "unknown"));
     assert_eq!(serde_json::from_str::<Value>(&work[0].subject).unwrap(), strange);
-    job::retry(&world.app, &world.actor, work[0].id, "r")
-        .await
-        .unwrap();
+    // It belongs to no tenant and may speak of anybody, so no tenant sees it.
     assert!(parked(&world).await.is_empty());
+    let id = work[0].id;
+    assert_eq!(
+        job::parked_by_id(&world.app, &world.actor, id).await.unwrap(),
+        None
+    );
+    assert_eq!(
+        refusal(job::retry(&world.app, &world.actor, id, "r").await).0,
+        NotFound
+    );
+    job::retry_anywhere(&world.app, id).await.unwrap();
+    assert!(anywhere(&world).await.is_empty());
 }
 
 async fn garbage_survives(world: World) {
@@ -377,7 +394,7 @@ async fn garbage_survives(world: World) {
     }
     world.run_to_rest().await;
     assert_eq!(world.stands(id).await.0, "-1");
-    assert!(parked(&world).await.len() >= 6);
+    assert!(anywhere(&world).await.len() >= 6);
 }
 
 async fn parked_work_belongs_to_its_tenant(world: World) {
@@ -388,6 +405,7 @@ async fn parked_work_belongs_to_its_tenant(world: World) {
     let work = parked(&world).await.remove(0);
     let them = world.stranger().await;
     assert!(parked(&them).await.is_empty());
+    assert_eq!(anywhere(&them).await.len(), 1);
     assert_eq!(
         refusal(job::retry(&them.app, &them.actor, work.id, "r").await).0,
         NotFound
@@ -468,6 +486,13 @@ async fn the_backlog_is_shown(world: World) {
         (lane(Lane::Upkeep).backlog, lane(Lane::Upkeep).oldest),
         (1, Some(world.now()))
     );
+    // Another tenant sees its own lanes, which are empty; who runs the process sees all.
+    let them = world.stranger().await;
+    let theirs = job::status(&them.app, &them.actor).await.unwrap();
+    assert!(theirs.lanes.iter().all(|it| (it.backlog, it.oldest) == (0, None)));
+    let overview = job::overview(&world.app).await.unwrap();
+    assert_eq!((overview.lanes, overview.shards_waiting), (status.lanes, 1));
+    assert!(overview.parked.iter().all(|(_, rows)| *rows == 0));
     world.run_to_rest().await;
     let status = job::status(&world.app, &world.actor).await.unwrap();
     assert!(

@@ -8,16 +8,22 @@
 //! | module | what is promised |
 //! |---|---|
 //! | [`access`] | keys, scopes, tenants that do not exist for each other |
+//! | [`access_tokens`] | tokens of single customers, new secrets for old keys |
 //! | [`access_ending`] | open streams end with the credential they were opened with |
+//! | [`authorisation`] | every field, by every kind of credential, about own and foreign things |
 //! | [`catalog`] | metrics, versions of prices, previews |
 //! | [`customer`] | customers and their terms |
 //! | [`credit`] | grants, burn order, expiry, revocation, adjustments, the ledger |
+//! | [`gate`] | may this customer go on, from memory |
 //! | [`usage`] | recording, exact debits, voids, summaries |
 //! | [`jobs`] | lost, doubled, reordered and poisonous work |
 //! | [`live`] | balances as they change |
 //! | [`schema`] | migrations, forward and back |
 //! | [`audit`] | the auditor itself finds damage |
+//! | [`audit_guards`] | ledger entries are final and chained, rows stay with their owners |
 //! | [`simulation`] | random weeks against a model in memory |
+//! | [`door`] | how often, how many, how long |
+//! | [`lane`] | the typed lane answers as the general way does |
 //! | [`e2e`] | the real command over HTTP, WebSocket and server-sent events, killed and stopped |
 
 // A table of cases is as long as the cases are many.
@@ -48,13 +54,19 @@ macro_rules! on_both {
 
 mod access;
 mod access_ending;
+mod access_tokens;
 mod audit;
+mod authorisation;
+mod audit_guards;
 mod catalog;
 mod credit;
 mod customer;
+mod door;
 mod e2e;
+mod gate;
 mod harness;
 mod jobs;
+mod lane;
 mod live;
 mod schema;
 mod simulation;

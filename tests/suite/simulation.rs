@@ -22,7 +22,7 @@ use domain::{
     id::{BlockId, CustomerId},
     time::Timestamp,
 };
-use entity::{account, block, usage_counter, usage_event};
+use entity::{account, block, usage_counter, usage_rating};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::json;
@@ -409,8 +409,8 @@ async fn stands(world: &World, id: CustomerId) -> String {
         .unwrap();
     let counters = usage_counter::Entity::find().filter(usage_counter::Column::CustomerId.eq(id.0));
     let counters = counters.all(db).await.unwrap();
-    let events = usage_event::Entity::find().filter(usage_event::Column::CustomerId.eq(id.0));
-    let events = events.all(db).await.unwrap();
+    let ratings = usage_rating::Entity::find().filter(usage_rating::Column::CustomerId.eq(id.0));
+    let ratings = ratings.all(db).await.unwrap();
     let mut lines = vec![format!("overdraft {}", account.overdraft)];
     lines.extend(
         blocks
@@ -431,7 +431,7 @@ async fn stands(world: &World, id: CustomerId) -> String {
     }
     counts.sort();
     lines.extend(counts);
-    let rated = events.iter().filter(|it| it.state == "RATED").count();
+    let rated: i64 = ratings.iter().map(|it| it.events).sum();
     lines.push(format!("rated {rated}"));
     lines.join("\n")
 }

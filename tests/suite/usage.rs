@@ -16,9 +16,12 @@ use domain::{
     usage::event::{EventState, Refusal},
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
+use sea_orm::{ConnectionTrait, DbBackend, Statement, TransactionOptions, TransactionTrait};
 use serde_json::json;
 
-use crate::harness::{World, at, credits, flat, graduated, p4, per_unit, refusal, volume};
+use crate::harness::{
+    World, at, backend::on_postgres, credits, flat, graduated, p4, per_unit, refusal, volume,
+};
 
 on_both!(
     known_answers_however_the_usage_is_split,
@@ -39,8 +42,85 @@ on_both!(
     voids_of_events_that_returned_credits_name_no_owner,
     summaries_add_up,
     summaries_say_what_cycles_cost,
+    summaries_cut_through_days,
+    ratings_are_found_again,
     events_come_in_pages,
 );
+
+/// Usage accepted before a request that commits only after the request has settled what it saw, while the request waits for the
+/// account: it still comes first. PostgreSQL alone has such a moment: on SQLite whoever waits for the account keeps all others
+/// from writing, and so from being accepted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stragglers_come_before_the_request() {
+    for what in ["void", "adjust"] {
+        on_postgres(async |world| {
+            world.priced("call", graduated(&[("10", "1"), ("", "0.5")])).await;
+            let id = world.customer("a").await;
+            world.give(id, "100").await;
+            world.advance(1);
+            let key = world.consume(id, "call", "10").await;
+            world.run_to_rest().await;
+            world.advance(1);
+            let other = world.another().await;
+            let holder = other
+                .app
+                .db()
+                .writer()
+                .begin_with_options(TransactionOptions::default())
+                .await
+                .unwrap();
+            holder
+                .execute_unprepared("SELECT 1 FROM account FOR UPDATE")
+                .await
+                .unwrap();
+            let request = tokio::spawn({
+                let (world, key) = (world.clone(), key.clone());
+                async move {
+                    if what == "void" {
+                        drop(world.void(&key).await.unwrap());
+                    } else {
+                        let input = app::credit::Adjust {
+                            customer: CustomerRef::Id(id),
+                            credits: credits("-89"),
+                            description: None,
+                        };
+                        let done = app::credit::adjust(&world.app, &world.actor, input, "a").await;
+                        assert_eq!(
+                            refusal(done).0,
+                            domain::rejection::RejectionCode::InsufficientCredits
+                        );
+                    }
+                }
+            });
+            // Until it waits for the account.
+            loop {
+                let waiting = other.app.db().reader().query_one_raw(Statement::from_string(
+                    DbBackend::Postgres,
+                    "SELECT COUNT(*) AS n FROM pg_stat_activity
+                     WHERE wait_event_type = 'Lock' AND datname = current_database()",
+                ));
+                if waiting.await.unwrap().unwrap().try_get::<i64>("", "n").unwrap() > 0 {
+                    break;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+            world.advance_micros(-1);
+            let straggler = other.consume(id, "call", "4").await;
+            world.advance_micros(1);
+            holder.rollback().await.unwrap();
+            request.await.unwrap();
+            let event = usage::event(&world.app, &world.actor, &straggler)
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(event.state, EventState::Rated, "{what}");
+            // 10 + 2; after the void the four cost 1 each.
+            let left = if what == "void" { "96" } else { "88" };
+            assert_eq!(world.stands(id).await.0, left, "{what}");
+        })
+        .await;
+    }
+}
 
 async fn known_answers_however_the_usage_is_split(world: World) {
     world.priced("call", p4()).await;
@@ -913,6 +993,135 @@ async fn summaries_say_what_cycles_cost(world: World) {
             "{group_by:?}"
         );
     }
+}
+
+/// Whole days are summed by rows and the days at the edges by events: wherever the edges lie, both agree with a sum by hand.
+async fn summaries_cut_through_days(world: World) {
+    world.priced("call", graduated(&[("10", "1"), ("", "0.5")])).await;
+    let id = world.customer("a").await;
+    let begun = at("2026-03-05").micros();
+    let hour = 3_600_000_000_i64;
+    let mut keys = vec![];
+    for index in 0..40_i64 {
+        let event = NewEvent {
+            occurred_at: Some(Timestamp::from_micros(begun + index * 3 * hour)),
+            ..world.event(id, "call", "1.5")
+        };
+        keys.push(event.key.clone());
+        world.accept(vec![event]).await;
+        if index % 7 == 0 {
+            world.run_jobs().await;
+        }
+    }
+    world.run_to_rest().await;
+    for key in keys.iter().step_by(9) {
+        world.void(key).await.unwrap();
+    }
+    let page = Page::first(100);
+    let events = usage::events(&world.app, &world.actor, id, page)
+        .await
+        .unwrap()
+        .items;
+    for (from, to) in [
+        (0, 120),
+        (1, 119),
+        (24, 48),
+        (23, 49),
+        (25, 26),
+        (25, 47),
+        (30, 30),
+        (24, 25),
+        (47, 48),
+        (5, 96),
+    ] {
+        let bounds = [from, to].map(|hours| Timestamp::from_micros(begun + hours * hour));
+        let request = SummaryRequest {
+            from: Some(bounds[0]),
+            to: Some(bounds[1]),
+            group_by: GroupBy::Metric,
+        };
+        let lines = usage::summary(&world.app, &world.actor, id, request)
+            .await
+            .unwrap()
+            .lines;
+        let inside: Vec<_> = events
+            .iter()
+            .filter(|it| {
+                it.state == EventState::Rated && bounds[0] <= it.occurred_at && it.occurred_at < bounds[1]
+            })
+            .collect();
+        let found = lines
+            .first()
+            .map_or((0, 0, 0), |it| (it.units.raw(), it.events, it.credits.raw()));
+        let wanted = (
+            inside.iter().map(|it| it.units.raw()).sum::<i64>(),
+            inside.len() as i64,
+            inside
+                .iter()
+                .map(|it| it.rating.as_ref().unwrap().credits.raw())
+                .sum::<i64>(),
+        );
+        assert_eq!(found, wanted, "{from} to {to}");
+    }
+}
+
+/// In whatever batch, day and row an event was debited: it is found again, and so are the events behind every ledger entry.
+async fn ratings_are_found_again(world: World) {
+    world.priced("call", per_unit("1")).await;
+    world
+        .try_rule("call", &[("model", "large")], per_unit("3"), None)
+        .await
+        .unwrap();
+    let id = world.customer("a").await;
+    world.give(id, "1000").await;
+    world.advance(1);
+    // More than one row holds, of two days and two prices, in several batches.
+    for round in 0..3 {
+        let events = (0..600).map(|index| NewEvent {
+            occurred_at: Some(world.now().plus_seconds(if index % 3 == 0 { -86_400 } else { 0 })),
+            properties: (index % 2 == 0).then(|| json!({ "model": "large" })),
+            ..world.event(id, "call", &format!("0.{}", 1 + index + round))
+        });
+        world.accept(events.collect()).await;
+        world.run_to_rest().await;
+        world.advance(1);
+    }
+    let mut cursor = None;
+    let mut seen = 0;
+    loop {
+        let page = Page::relay(Some(100), None, cursor, None).unwrap();
+        let slice = usage::events(&world.app, &world.actor, id, page).await.unwrap();
+        for event in &slice.items {
+            let times = if event.properties.is_empty() { 1 } else { 3 };
+            let rating = event.rating.as_ref().unwrap();
+            assert_eq!(rating.credits.raw(), event.units.raw() * times, "{event:?}");
+        }
+        seen += slice.items.len();
+        cursor = slice.items.last().map(|it| (it.occurred_at, it.id));
+        if !slice.has_next {
+            break;
+        }
+    }
+    assert_eq!(seen, 1_800);
+    let mut explained = 0;
+    for line in world.ledger(id).await {
+        let entry = app::credit::explain(&world.app, &world.actor, line.id.parse().unwrap());
+        let explanation = entry.await.unwrap().unwrap();
+        let Some(cause) = explanation.line.usage else {
+            continue;
+        };
+        assert_eq!(explanation.events.len(), 100.min(cause.events as usize));
+        assert_eq!(explanation.events[0].id, cause.first_event);
+        assert!(explanation.events.is_sorted_by_key(|it| it.id));
+        assert!(
+            explanation
+                .events
+                .iter()
+                .all(|it| it.rating.as_ref().unwrap().rule == cause.rule)
+        );
+        explained += 1;
+    }
+    assert!(explained >= 6, "{explained}");
 }
 
 async fn events_come_in_pages(world: World) {

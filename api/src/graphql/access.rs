@@ -34,15 +34,50 @@ pub struct Tenant {
     pub mode: TenantMode,
 }
 
+/// A kind of credential. New values may be added.
+#[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CredentialKind {
+    /// A key of the tenant.
+    ApiKey,
+    /// A token that sees the account of one customer.
+    CustomerToken,
+}
+
 /// Who is asking.
 #[derive(SimpleObject)]
 pub struct Viewer {
     /// For which tenant.
     pub tenant: Tenant,
-    /// With which key.
+    /// With what.
+    pub kind: CredentialKind,
+    /// With which key; null for a customer token.
     pub api_key_id: Option<ID>,
-    /// What the key may do, such as `usage:write`.
+    /// Whose account is all that can be seen; null for a key, which sees every customer.
+    pub customer_id: Option<ID>,
+    /// What the credential may do, such as `usage:write`.
     pub scopes: Vec<String>,
+    /// First instant at which the credential is no longer good; null: it does not expire.
+    pub expires_at: Option<DateTime>,
+}
+
+impl From<access::Viewer> for Viewer {
+    fn from(viewer: access::Viewer) -> Self {
+        Self {
+            tenant: Tenant {
+                id: viewer.tenant.id.to_string().into(),
+                name: viewer.tenant.name,
+                mode: viewer.tenant.mode.into(),
+            },
+            kind: match viewer.customer {
+                None => CredentialKind::ApiKey,
+                Some(_) => CredentialKind::CustomerToken,
+            },
+            api_key_id: viewer.key.map(|key| key.to_string().into()),
+            customer_id: viewer.customer.map(|customer| customer.to_string().into()),
+            scopes: viewer.scopes.iter().map(ToString::to_string).collect(),
+            expires_at: viewer.expires_at.map(DateTime),
+        }
+    }
 }
 
 /// A credential of a tenant. Its secret is shown once, when it is made.
@@ -62,6 +97,19 @@ pub struct ApiKey {
     pub expires_at: Option<DateTime>,
     /// When it was revoked.
     pub revoked_at: Option<DateTime>,
+    /// When its secret was last replaced; null: never.
+    pub rotated_at: Option<DateTime>,
+    /// The secret before, while it is still good.
+    pub former_secret: Option<FormerSecret>,
+}
+
+/// A secret of a key that has a newer one and is still good.
+#[derive(SimpleObject)]
+pub struct FormerSecret {
+    /// First and last characters, to recognise it by.
+    pub hint: String,
+    /// First instant at which it is no longer good.
+    pub expires_at: DateTime,
 }
 
 impl From<access::ApiKey> for ApiKey {
@@ -74,6 +122,11 @@ impl From<access::ApiKey> for ApiKey {
             created_at: key.created_at.into(),
             expires_at: key.expires_at.map(DateTime),
             revoked_at: key.revoked_at.map(DateTime),
+            rotated_at: key.rotated_at.map(DateTime),
+            former_secret: key.former_secret.map(|former| FormerSecret {
+                hint: former.hint,
+                expires_at: former.expires_at.into(),
+            }),
         }
     }
 }
@@ -84,21 +137,10 @@ pub struct AccessQuery;
 
 #[Object]
 impl AccessQuery {
-    /// Who is asking: the tenant and the scopes of the key.
+    /// Who is asking: the tenant, the customer of a token, and what the credential may do.
     async fn viewer(&self, ctx: &Context<'_>) -> async_graphql::Result<Viewer> {
         let (app, actor) = caller(ctx)?;
-        let viewer = access::viewer(app, actor).await.map_err(top_level)?;
-        let tenant = Tenant {
-            id: viewer.tenant.id.to_string().into(),
-            name: viewer.tenant.name,
-            mode: viewer.tenant.mode.into(),
-        };
-        let scopes = viewer.scopes.iter().map(ToString::to_string).collect();
-        Ok(Viewer {
-            tenant,
-            api_key_id: viewer.key.map(|key| key.to_string().into()),
-            scopes,
-        })
+        Ok(access::viewer(app, actor).await.map_err(top_level)?.into())
     }
 
     /// The tenant's keys, oldest first. Needs `access:read`.
@@ -143,6 +185,31 @@ pub struct CreateApiKeyPayload {
     /// The key; null when it was refused.
     pub api_key: Option<ApiKey>,
     /// The secret to send as a bearer token. Shown once: null when an earlier request produced this result.
+    pub secret: Option<String>,
+    /// Whether an earlier request with the same idempotency key produced this result.
+    pub idempotent_replay: bool,
+    /// What the caller must correct; empty on success.
+    pub user_errors: Vec<UserError>,
+}
+
+/// A key to give a new secret.
+#[derive(InputObject)]
+pub struct RotateApiKeyInput {
+    /// Global id of the key.
+    pub id: ID,
+    /// How long the old secret stays good, in seconds, 0 to 604,800 (7 days); 86,400 (a day) by default.
+    pub overlap_seconds: Option<i32>,
+    /// Repeat the same key to retry safely: 1 to 255 visible ASCII characters.
+    pub idempotency_key: String,
+}
+
+/// Result of `rotateApiKey`.
+#[derive(SimpleObject)]
+pub struct RotateApiKeyPayload {
+    /// The key; null when it was refused.
+    pub api_key: Option<ApiKey>,
+    /// The new secret to send as a bearer token. Shown once: null when an earlier request produced this result. Who has lost it
+    /// rotates again with another idempotency key.
     pub secret: Option<String>,
     /// Whether an earlier request with the same idempotency key produced this result.
     pub idempotent_replay: bool,
@@ -203,7 +270,40 @@ impl AccessMutation {
         })
     }
 
-    /// Revokes a key: at once on this server process, within seconds on others. Needs `access:write`.
+    /// Gives a key a new secret; its id, name and scopes stay, and the old secret is good for a while. One that was still good from
+    /// the rotation before ends at once. The key may do no more than the caller. Needs `access:write`.
+    async fn rotate_api_key(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The key to give a new secret.")] input: RotateApiKeyInput,
+    ) -> async_graphql::Result<RotateApiKeyPayload> {
+        let (app, actor) = caller(ctx)?;
+        let outcome = match input.id.parse() {
+            Ok(id) => {
+                let overlap_seconds = input.overlap_seconds.map(i64::from);
+                let command = access::RotateApiKey { id, overlap_seconds };
+                access::rotate_key(app, actor, command, &input.idempotency_key).await
+            }
+            Err(_) => Err(Rejection::not_found("id", "API key").into()),
+        };
+        Ok(match settled(outcome)? {
+            Ok(once) => RotateApiKeyPayload {
+                api_key: Some(once.value.key.into()),
+                secret: once.value.secret,
+                idempotent_replay: once.replay,
+                user_errors: Vec::new(),
+            },
+            Err(user_errors) => RotateApiKeyPayload {
+                api_key: None,
+                secret: None,
+                idempotent_replay: false,
+                user_errors,
+            },
+        })
+    }
+
+    /// Revokes a key and with it the customer tokens it made: at once on this server process, within seconds on others; open streams
+    /// are ended. Needs `access:write`.
     async fn revoke_api_key(
         &self,
         ctx: &Context<'_>,

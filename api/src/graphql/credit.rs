@@ -41,6 +41,9 @@ pub struct Balance {
     pub as_of: DateTime,
     /// Number of the last ledger entry; 0 before the first.
     pub sequence: SafeInt,
+    /// Hash of the last ledger entry, 64 hexadecimal digits; all zeros before the first. It stands for the whole ledger up to it:
+    /// who keeps it elsewhere can tell later whether an entry was changed, removed or put in between.
+    pub ledger_hash: String,
 }
 
 impl From<credit::Balance> for Balance {
@@ -53,6 +56,7 @@ impl From<credit::Balance> for Balance {
             pending_events: i32::try_from(balance.pending_events).unwrap_or(i32::MAX),
             as_of: balance.as_of.into(),
             sequence: SafeInt(balance.sequence),
+            ledger_hash: balance.head.to_string(),
         }
     }
 }
@@ -192,6 +196,8 @@ pub struct LedgerEntry {
     pub description: String,
     /// When it was written.
     pub created_at: DateTime,
+    /// SHA-256 over the line and the hash of the line before it, 64 hexadecimal digits.
+    pub hash: String,
 }
 
 impl From<credit::LedgerLine> for LedgerEntry {
@@ -207,6 +213,7 @@ impl From<credit::LedgerLine> for LedgerEntry {
             block_id: line.block.map(|block| block.to_string().into()),
             description: line.description,
             created_at: line.created_at.into(),
+            hash: line.hash.to_string(),
         }
     }
 }

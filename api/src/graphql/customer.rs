@@ -310,7 +310,8 @@ pub struct CustomerQuery;
 
 #[Object]
 impl CustomerQuery {
-    /// One customer by id or by the vendor's own name; null when there is none. Needs `customer:read`.
+    /// One customer by id or by the vendor's own name; null when there is none. A customer token need not name its own. Needs
+    /// `customer:read`.
     async fn customer(
         &self,
         ctx: &Context<'_>,
@@ -319,6 +320,7 @@ impl CustomerQuery {
     ) -> async_graphql::Result<Option<Customer>> {
         let (app, actor) = caller(ctx)?;
         let who = match (id, external_id) {
+            (None, None) if let Some(own) = actor.customer => CustomerRef::Id(own),
             (Some(id), None) => match id.parse() {
                 Ok(id) => CustomerRef::Id(id),
                 Err(_) => return Ok(None),
@@ -343,7 +345,7 @@ impl CustomerQuery {
         Ok(Some(customer))
     }
 
-    /// The tenant's customers, oldest first. Needs `customer:read`.
+    /// The tenant's customers, oldest first. Needs `customer:read`; a customer token is refused.
     #[graphql(complexity = "cost(first, last, child_complexity)")]
     async fn customers(
         &self,

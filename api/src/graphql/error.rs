@@ -6,12 +6,15 @@ use app::Error;
 use async_graphql::{Enum, ErrorExtensionValues, ErrorExtensions, ServerError, SimpleObject, Value};
 use domain::rejection::{Rejection, RejectionCode};
 
+use crate::observe;
+
 pub(crate) const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
 pub(crate) const FORBIDDEN: &str = "FORBIDDEN";
 pub(crate) const BAD_USER_INPUT: &str = "BAD_USER_INPUT";
 pub(crate) const GRAPHQL_PARSE_FAILED: &str = "GRAPHQL_PARSE_FAILED";
 pub(crate) const GRAPHQL_VALIDATION_FAILED: &str = "GRAPHQL_VALIDATION_FAILED";
 pub(crate) const QUERY_TOO_COMPLEX: &str = "QUERY_TOO_COMPLEX";
+pub(crate) const RATE_LIMITED: &str = "RATE_LIMITED";
 pub(crate) const SERVICE_UNAVAILABLE: &str = "SERVICE_UNAVAILABLE";
 pub(crate) const INTERNAL: &str = "INTERNAL";
 
@@ -57,6 +60,7 @@ pub struct UserError {
 
 impl From<Rejection> for UserError {
     fn from(rejection: Rejection) -> Self {
+        observe::user_error(rejection.code);
         let path = (!rejection.path.is_empty()).then(|| {
             std::iter::once("input".to_owned())
                 .chain(rejection.path)
@@ -102,9 +106,17 @@ pub(crate) fn top_level(error: impl Borrow<Error>) -> async_graphql::Error {
     }
 }
 
+/// Longest message of an error, in bytes: some repeat what the caller sent.
+const MAX_MESSAGE: usize = 500;
+
 /// Gives an error its code, whether trying again helps, and the request's id, as far as they are missing.
 pub(crate) fn complete(error: &mut ServerError, request_id: &str) {
     let executed = !error.path.is_empty();
+    if error.message.len() > MAX_MESSAGE {
+        error
+            .message
+            .truncate(error.message.floor_char_boundary(MAX_MESSAGE));
+    }
     let extensions = error.extensions.get_or_insert_with(ErrorExtensionValues::default);
     if extensions.get("code").is_none() {
         // What the library refuses by itself: a value that does not fit its type, or a document that does not fit the schema.
@@ -119,8 +131,14 @@ pub(crate) fn complete(error: &mut ServerError, request_id: &str) {
         extensions.set("code", code);
     }
     if extensions.get("retryable").is_none() {
-        let retryable = extensions.get("code") == Some(&Value::from(SERVICE_UNAVAILABLE));
+        let code = extensions.get("code");
+        let retryable = [SERVICE_UNAVAILABLE, RATE_LIMITED]
+            .iter()
+            .any(|passing| code == Some(&Value::from(*passing)));
         extensions.set("retryable", retryable);
+    }
+    if let Some(Value::String(code)) = extensions.get("code") {
+        observe::error(code);
     }
     extensions.set("requestId", request_id);
 }

@@ -27,7 +27,7 @@ pub enum Lane {
 pub struct LaneStatus {
     /// Which lane.
     pub lane: Lane,
-    /// Duties that wait, of all tenants: events to debit, blocks to end. Counted up to one million.
+    /// Duties of the tenant that wait: events to debit, blocks to end. Counted up to one million.
     pub backlog: i32,
     /// Since when the oldest waits; null when none does.
     pub oldest_at: Option<DateTime>,
@@ -106,7 +106,7 @@ pub struct JobQuery;
 
 #[Object]
 impl JobQuery {
-    /// Backlog and age per lane, and parked work. Needs `operations:read`.
+    /// Backlog and age per lane, and parked work, all of the tenant alone. Needs `operations:read`.
     async fn jobs(&self, ctx: &Context<'_>) -> async_graphql::Result<Jobs> {
         let (app, actor) = caller(ctx)?;
         let status = job::status(app, actor).await.map_err(top_level)?;

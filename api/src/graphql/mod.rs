@@ -5,14 +5,15 @@ mod catalog;
 mod credit;
 mod customer;
 pub(crate) mod error;
-mod gate;
+pub(crate) mod gate;
 mod job;
 mod loader;
 mod node;
 mod page;
 mod payload;
-mod scalar;
-mod usage;
+pub(crate) mod scalar;
+mod token;
+pub(crate) mod usage;
 
 use app::{Actor, App};
 use async_graphql::{
@@ -45,6 +46,7 @@ pub struct Query(
 #[derive(MergedObject, Default)]
 pub struct Mutation(
     access::AccessMutation,
+    token::TokenMutation,
     catalog::CatalogMutation,
     customer::CustomerMutation,
     credit::CreditMutation,

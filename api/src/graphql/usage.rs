@@ -1,6 +1,9 @@
 //! Usage: events, their outcomes, taking them back, and sums.
 
-use app::usage::{self, Age, GroupBy, NewEvent, Outcome};
+use app::{
+    Actor, App,
+    usage::{self, Age, GroupBy, NewEvent, Outcome},
+};
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use domain::{
     credit::draws::Purse,
@@ -354,6 +357,22 @@ payload! {
     }
 }
 
+/// Records events and tells what became of them.
+pub(crate) async fn recorded(
+    app: &App,
+    actor: &Actor,
+    events: Vec<NewEvent>,
+) -> async_graphql::Result<RecordUsagePayload> {
+    let outcome = usage::record(app, actor, events, Age::Limited).await;
+    Ok(match settled(plain(outcome))? {
+        Ok(once) => RecordUsagePayload::new(once.value),
+        Err(user_errors) => RecordUsagePayload {
+            user_errors,
+            ..RecordUsagePayload::default()
+        },
+    })
+}
+
 /// Writes of usage.
 #[derive(Default)]
 pub struct UsageMutation;
@@ -368,14 +387,7 @@ impl UsageMutation {
     ) -> async_graphql::Result<RecordUsagePayload> {
         let (app, actor) = caller(ctx)?;
         let events = input.events.into_iter().map(NewEvent::from).collect();
-        let outcome = usage::record(app, actor, events, Age::Limited).await;
-        Ok(match settled(plain(outcome))? {
-            Ok(once) => RecordUsagePayload::new(once.value),
-            Err(user_errors) => RecordUsagePayload {
-                user_errors,
-                ..RecordUsagePayload::default()
-            },
-        })
+        recorded(app, actor, events).await
     }
 
     /// Takes one event back, once: its credits return to the blocks they came from. Needs `usage:write`.

@@ -3,6 +3,7 @@
 //! A key is more than 190 random bits; only its SHA-256 is kept, which is enough for a secret that cannot be guessed.
 
 mod authentication;
+mod rotation;
 mod sentry;
 mod store;
 mod token;
@@ -19,8 +20,10 @@ use serde::Serialize;
 pub(crate) use self::sentry::Sentry;
 pub use self::{
     authentication::{Cache, authenticate},
+    rotation::{DEFAULT_OVERLAP, MAX_OVERLAP, RotateApiKey, rotate_key},
     sentry::{Ended, ended},
-    view::{ApiKey, Mode, NewKey, Tenant, Viewer},
+    token::{CreateCustomerToken, DEFAULT_LIFETIME, MAX_LIFETIME, create_token},
+    view::{ApiKey, CustomerToken, FormerSecret, Mode, NewCustomerToken, NewKey, Tenant, Viewer},
 };
 use crate::{
     App,
@@ -96,6 +99,8 @@ pub async fn ensure_bootstrap_key(app: &App, tenant: &Tenant, key: &str) -> Resu
         created_at: op.now(),
         expires_at: None,
         revoked_at: None,
+        rotated_at: None,
+        former_secret: None,
     };
     // One that was rotated away does not come back as a new key.
     if store::secret_owner(&op, &credential).await?.is_none() {
@@ -142,9 +147,9 @@ pub async fn create_key(app: &App, actor: &Actor, input: CreateApiKey, key: &str
     if input.expires_at.is_some_and(|end| end <= op.now()) {
         return Err(Rejection::invalid("expiresAt", "the expiry must lie in the future").into());
     }
-    let expires_at = no_later_than_maker(&op, actor, input.expires_at).await?;
+    let expires_at = no_later_than_maker(actor, input.expires_at)?;
     let mode = store::mode(&op, actor.tenant).await?;
-    let secret = secret(mode);
+    let secret = secret(mode.key_prefix());
     let row = ApiKey {
         id: ApiKeyId(op.new_id()),
         name: input.name,
@@ -153,6 +158,8 @@ pub async fn create_key(app: &App, actor: &Actor, input: CreateApiKey, key: &str
         created_at: op.now(),
         expires_at,
         revoked_at: None,
+        rotated_at: None,
+        former_secret: None,
     };
     store::insert_key(&op, actor.tenant, &row, &Credential::of(&secret)).await?;
     let made = fresh.settle(&op, row).await?;
@@ -198,20 +205,25 @@ fn forget(app: &App) {
 /// The scope is missing.
 pub async fn key(app: &App, actor: &Actor, id: ApiKeyId) -> Result<Option<ApiKey>> {
     actor.require(Scope::AccessRead)?;
-    Ok(store::get_key(app.db().reader(), actor.tenant, id)
-        .await?
-        .map(ApiKey::from))
+    let row = store::get_key(app.db().reader(), actor.tenant, id).await?;
+    let mut keys =
+        store::with_former_secrets(app.db().reader(), row.into_iter().collect(), app.now()).await?;
+    Ok(keys.pop())
 }
 
-/// The tenant's keys, oldest first.
+/// The tenant's keys, oldest first. Two statements.
 ///
 /// # Errors
 /// The scope is missing.
 pub async fn keys(app: &App, actor: &Actor, page: Page<ApiKeyId>) -> Result<Slice<ApiKey>> {
     actor.require(Scope::AccessRead)?;
-    store::list_keys(app.db().reader(), actor.tenant, page)
-        .await?
-        .try_map(|row| Ok(ApiKey::from(row)))
+    let db = app.db().reader();
+    let slice = store::list_keys(db, actor.tenant, page).await?;
+    Ok(Slice {
+        items: store::with_former_secrets(db, slice.items, app.now()).await?,
+        has_previous: slice.has_previous,
+        has_next: slice.has_next,
+    })
 }
 
 /// Who is asking.
@@ -222,19 +234,18 @@ pub async fn viewer(app: &App, actor: &Actor) -> Result<Viewer> {
     let tenant = store::get_tenant(app.db().reader(), actor.tenant).await?;
     Ok(Viewer {
         tenant: Tenant::try_from(tenant)?,
-        key: actor.key,
+        key: actor.key.filter(|_| actor.customer.is_none()),
+        customer: actor.customer,
         scopes: actor.scopes.clone(),
+        expires_at: actor.expires_at,
     })
 }
 
-/// A key lives no longer than the key that made it.
-async fn no_later_than_maker(op: &Op, actor: &Actor, wanted: Option<Timestamp>) -> Result<Option<Timestamp>> {
-    let Some(maker) = actor.key else { return Ok(wanted) };
-    let maker = store::get_key(op.tx(), actor.tenant, maker).await?;
-    let limit = maker.and_then(|row| row.expires_at).map(Timestamp::from_micros);
-    match (wanted, limit) {
+/// A key lives no longer than the credential that made it: its maker's key, or that key's old secret after a rotation.
+fn no_later_than_maker(actor: &Actor, wanted: Option<Timestamp>) -> Result<Option<Timestamp>> {
+    match (wanted, actor.expires_at) {
         (Some(wanted), Some(limit)) if wanted > limit => {
-            let message = format!("your own key expires at {limit}");
+            let message = format!("your own credential expires at {limit}");
             Err(Rejection::invalid("expiresAt", message).into())
         }
         (wanted, limit) => Ok(wanted.or(limit)),
@@ -270,12 +281,12 @@ pub(crate) fn check_name(field: &str, name: &str) -> Result<()> {
     Ok(())
 }
 
-fn secret(mode: Mode) -> String {
+fn secret(prefix: &str) -> String {
     let mut rng = rand::rng();
     let body: String = (0..SECRET_LENGTH)
         .map(|_| char::from(SECRET_ALPHABET[rng.random_range(0..SECRET_ALPHABET.len())]))
         .collect();
-    format!("{}{body}", mode.key_prefix())
+    format!("{prefix}{body}")
 }
 
 /// First eight and last four characters: enough to recognise a key, far too little to use it.

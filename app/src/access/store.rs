@@ -6,25 +6,31 @@ use domain::{
     id::{ApiKeyId, CustomerId, TenantId},
     time::Timestamp,
 };
-use entity::{api_key, from_text, retired_secret, tenant, to_text};
+use entity::{api_key, customer_token, from_text, retired_secret, tenant, to_text};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryResult,
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryResult, QuerySelect,
     sea_query::{Expr, OnConflict},
 };
 use uuid::Uuid;
 
 use super::{
     token,
-    view::{ApiKey, Mode, Tenant, scopes},
+    view::{ApiKey, CustomerToken, FormerSecret, Mode, Tenant, scopes},
 };
 use crate::{
-    actor::{Actor, Credential},
+    actor::{Actor, Credential, Scope},
+    db::Backend,
     error::{Error, Result},
     op::Op,
     page::{Page, Slice, ordered},
-    sql::Rows,
+    sql::{Rows, statement},
 };
+
+/// How long the row of a token that has ended is kept, in seconds: for whoever asks later who had access.
+const TOKENS_KEPT: i64 = 24 * 3_600;
+/// Old tokens removed with each new one.
+const OLD_TOKENS_AT_ONCE: i64 = 100;
 
 /// Whose credentials these are, as far as they are known and not revoked; they may have expired. A token dies with the key
 /// that made it. One statement for any number.
@@ -116,14 +122,13 @@ pub(super) async fn insert_key(
     key: &ApiKey,
     credential: &Credential,
 ) -> Result<()> {
-    let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
     let row = api_key::ActiveModel {
         id: Set(key.id.0),
         tenant_id: Set(tenant.0),
         name: Set(key.name.clone()),
         hash: Set(credential.hex()),
         hint: Set(key.hint.clone()),
-        scopes: Set(scopes.join(" ")),
+        scopes: Set(names(&key.scopes)),
         created_at: Set(key.created_at.micros()),
         expires_at: Set(key.expires_at.map(|end| end.micros())),
         revoked_at: Set(None),
@@ -171,6 +176,128 @@ pub(super) async fn get_key(
         .filter(api_key::Column::TenantId.eq(tenant.0))
         .one(db)
         .await?)
+}
+
+/// Locks a key of the tenant, so that two rotations come one after the other.
+pub(super) async fn lock_key(op: &Op, tenant: TenantId, id: ApiKeyId) -> Result<Option<api_key::Model>> {
+    Ok(api_key::Entity::find_by_id(id.0)
+        .filter(api_key::Column::TenantId.eq(tenant.0))
+        .lock_exclusive()
+        .one(op.tx())
+        .await?)
+}
+
+/// Sets a key's present secret aside as the former one, and ends one that was set aside before. Two statements.
+pub(super) async fn retire_secret(op: &Op, key: &api_key::Model, former: &FormerSecret) -> Result<()> {
+    let now = op.now().micros();
+    retired_secret::Entity::update_many()
+        .col_expr(retired_secret::Column::GoodUntil, Expr::value(now))
+        .filter(retired_secret::Column::ApiKeyId.eq(key.id))
+        .filter(retired_secret::Column::GoodUntil.gt(now))
+        .exec(op.tx())
+        .await?;
+    let row = retired_secret::ActiveModel {
+        hash: Set(key.hash.clone()),
+        tenant_id: Set(key.tenant_id),
+        api_key_id: Set(key.id),
+        hint: Set(former.hint.clone()),
+        retired_at: Set(now),
+        good_until: Set(former.expires_at.micros()),
+    };
+    retired_secret::Entity::insert(row)
+        .exec_without_returning(op.tx())
+        .await?;
+    Ok(())
+}
+
+/// Writes a key's new secret.
+pub(super) async fn replace_secret(op: &Op, key: &ApiKey, credential: &Credential) -> Result<()> {
+    api_key::Entity::update_many()
+        .col_expr(api_key::Column::Hash, Expr::value(credential.hex()))
+        .col_expr(api_key::Column::Hint, Expr::value(key.hint.clone()))
+        .col_expr(
+            api_key::Column::RotatedAt,
+            Expr::value(key.rotated_at.map(Timestamp::micros)),
+        )
+        .filter(api_key::Column::Id.eq(key.id.0))
+        .exec(op.tx())
+        .await?;
+    Ok(())
+}
+
+/// Keys together with the former secrets that are still good. One statement for any number.
+pub(super) async fn with_former_secrets(
+    db: &impl ConnectionTrait,
+    rows: Vec<api_key::Model>,
+    now: Timestamp,
+) -> Result<Vec<ApiKey>> {
+    let good = retired_secret::Entity::find()
+        .filter(retired_secret::Column::ApiKeyId.is_in(rows.iter().map(|row| row.id)))
+        .filter(retired_secret::Column::GoodUntil.gt(now.micros()))
+        .all(db)
+        .await?;
+    let mut former: HashMap<Uuid, FormerSecret> = good
+        .into_iter()
+        .map(|row| {
+            let expires_at = Timestamp::from_micros(row.good_until);
+            let hint = row.hint;
+            (row.api_key_id, FormerSecret { hint, expires_at })
+        })
+        .collect();
+    let named = |row: api_key::Model| {
+        let former_secret = former.remove(&row.id).filter(|_| row.revoked_at.is_none());
+        ApiKey {
+            former_secret,
+            ..ApiKey::from(row)
+        }
+    };
+    Ok(rows.into_iter().map(named).collect())
+}
+
+/// Writes a token.
+pub(super) async fn insert_token(
+    op: &Op,
+    tenant: TenantId,
+    maker: ApiKeyId,
+    token: &CustomerToken,
+    credential: &Credential,
+) -> Result<()> {
+    let row = customer_token::ActiveModel {
+        id: Set(token.id.0),
+        tenant_id: Set(tenant.0),
+        customer_id: Set(token.customer.0),
+        api_key_id: Set(maker.0),
+        hash: Set(credential.hex()),
+        scopes: Set(names(&token.scopes)),
+        created_at: Set(token.created_at.micros()),
+        expires_at: Set(token.expires_at.micros()),
+    };
+    customer_token::Entity::insert(row)
+        .exec_without_returning(op.tx())
+        .await?;
+    Ok(())
+}
+
+/// Removes some tokens that ended long ago. More than the one that was just made, so the table does not grow for ever.
+pub(super) async fn drop_old_tokens(op: &Op) -> Result<()> {
+    // Rows that another such request is removing are left to it.
+    let skip = match Backend::of(op.tx()) {
+        Backend::Postgres => "FOR UPDATE SKIP LOCKED",
+        Backend::Sqlite => "",
+    };
+    let sql = format!(
+        "DELETE FROM customer_token WHERE id IN (
+            SELECT id FROM customer_token WHERE expires_at < $1 ORDER BY expires_at LIMIT $2 {skip})"
+    );
+    let before = op.now().plus_seconds(-TOKENS_KEPT).micros();
+    let values = vec![before.into(), OLD_TOKENS_AT_ONCE.into()];
+    op.tx().execute_raw(statement(op.tx(), &sql, values)).await?;
+    Ok(())
+}
+
+fn names(scopes: &[Scope]) -> String {
+    let names: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
+    names.join(" ")
 }
 
 pub(super) async fn list_keys(

@@ -1,7 +1,7 @@
 //! What is read of tenants and keys.
 
 use domain::{
-    id::{ApiKeyId, TenantId},
+    id::{ApiKeyId, CustomerId, CustomerTokenId, TenantId},
     time::Timestamp,
 };
 use entity::{Corrupt, api_key, from_text, tenant};
@@ -70,6 +70,21 @@ pub struct ApiKey {
     pub expires_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
+    /// When its secret was last replaced.
+    #[serde(default)]
+    pub rotated_at: Option<Timestamp>,
+    /// The secret before, while it is still good.
+    #[serde(default)]
+    pub former_secret: Option<FormerSecret>,
+}
+
+/// A secret of a key that has a newer one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerSecret {
+    /// First and last characters.
+    pub hint: String,
+    /// First instant at which it is no longer good.
+    pub expires_at: Timestamp,
 }
 
 impl From<api_key::Model> for ApiKey {
@@ -82,6 +97,8 @@ impl From<api_key::Model> for ApiKey {
             created_at: Timestamp::from_micros(row.created_at),
             expires_at: row.expires_at.map(Timestamp::from_micros),
             revoked_at: row.revoked_at.map(Timestamp::from_micros),
+            rotated_at: row.rotated_at.map(Timestamp::from_micros),
+            former_secret: None,
         }
     }
 }
@@ -95,15 +112,43 @@ pub struct NewKey {
     pub key: ApiKey,
 }
 
+/// A credential of one customer, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CustomerToken {
+    /// Its name.
+    pub id: CustomerTokenId,
+    /// Whose account it opens.
+    pub customer: CustomerId,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// First instant at which it is no longer good.
+    pub expires_at: Timestamp,
+}
+
+/// A token that has just been made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewCustomerToken {
+    /// The secret; only the first answer has it.
+    pub secret: Option<String>,
+    /// The token.
+    pub token: CustomerToken,
+}
+
 /// Who is asking.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Viewer {
     /// For which tenant.
     pub tenant: Tenant,
-    /// With which key.
+    /// With which key; `None` for a token and for the command line.
     pub key: Option<ApiKeyId>,
+    /// With a token of which customer.
+    pub customer: Option<CustomerId>,
     /// What it may do.
     pub scopes: Vec<Scope>,
+    /// First instant at which the credential is no longer good.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// The scopes of a row. One that this version does not know gives nothing.

@@ -77,7 +77,7 @@ pub async fn create_metric(app: &App, actor: &Actor, input: CreateMetric, key: &
     store::touch(&op, actor.tenant).await?;
     let done = fresh.settle(&op, metric).await?;
     op.commit().await?;
-    app.directory().forget_metrics(actor.tenant);
+    forget(app, actor.tenant);
     Ok(done)
 }
 
@@ -114,7 +114,7 @@ pub async fn update_metric(app: &App, actor: &Actor, key: &str, input: UpdateMet
     store::update_metric(&op, &metric).await?;
     store::touch(&op, actor.tenant).await?;
     op.commit().await?;
-    app.directory().forget_metrics(actor.tenant);
+    forget(app, actor.tenant);
     Ok(metric)
 }
 
@@ -176,7 +176,14 @@ pub async fn create_rule(app: &App, actor: &Actor, input: CreateRule, key: &str)
     let view = Rule::new(rule, metric.key, op.now());
     let done = fresh.settle(&op, view).await?;
     op.commit().await?;
+    forget(app, actor.tenant);
     Ok(done)
+}
+
+/// What this process remembers of a tenant's catalog is out of date.
+fn forget(app: &App, tenant: TenantId) {
+    app.directory().forget_metrics(tenant);
+    app.gate().forget_prices(tenant);
 }
 
 /// One metric by key.
@@ -319,6 +326,29 @@ pub(crate) async fn metrics_by_key_in(
             .map(|row| (row.key.clone(), Metric::from(row)))
             .collect(),
     ))
+}
+
+/// A tenant's metrics and all versions of their prices.
+#[derive(Debug, Clone)]
+pub(crate) struct PriceList {
+    /// The number of the catalog that this is, at least.
+    pub(crate) version: i64,
+    /// Metrics by key.
+    pub(crate) metrics: BTreeMap<String, MetricId>,
+    /// Their prices.
+    pub(crate) rules: RuleBook,
+}
+
+/// A tenant's prices. Four statements.
+pub(crate) async fn price_list_in(db: &impl ConnectionTrait, tenant: TenantId) -> Result<PriceList> {
+    let (version, metrics) = metrics_by_key_in(db, tenant).await?;
+    let metrics: BTreeMap<String, MetricId> = metrics.into_iter().map(|(key, it)| (key, it.id)).collect();
+    let ids: Vec<MetricId> = metrics.values().copied().collect();
+    Ok(PriceList {
+        version,
+        rules: rule_book_in(db, &ids).await?,
+        metrics,
+    })
 }
 
 /// The number of a tenant's catalog; it grows with every change.

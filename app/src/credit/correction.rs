@@ -15,7 +15,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Adjusted, Balance, BlockChange, BlockView, LedgerLine, Posting, adjustment_block, check_description,
-    lock, open_blocks, post_in, store,
+    lock, post_in, store,
 };
 use crate::{
     App,
@@ -74,13 +74,16 @@ pub async fn adjust(app: &App, actor: &Actor, input: Adjust, key: &str) -> Resul
     } else {
         take(&op, actor.tenant, id, account, input.credits.negated()?, &text).await?
     };
+    let hashes = posting.hashes(op.now());
+    let head = hashes.last().copied().unwrap_or(posting.account.head);
     let entries = posting
         .entries
         .iter()
-        .map(|entry| LedgerLine::new(id, entry, op.now()))
+        .zip(hashes)
+        .map(|(entry, hash)| LedgerLine::new(id, entry, hash, op.now()))
         .collect();
     let pending = store::pending_count(op.tx(), id).await?;
-    let balance = Balance::new(&posting.account, &terms, pending, op.now());
+    let balance = Balance::new(&posting.account, head, &terms, pending, op.now());
     post_in(&mut op, &[&posting]).await?;
     let done = fresh
         .settle(
@@ -130,7 +133,7 @@ async fn take(
     credits: Credits,
     text: &str,
 ) -> Result<Posting> {
-    let mut blocks = open_blocks(op.tx(), customer).await?;
+    let mut blocks = store::open_blocks(op.tx(), customer).await?;
     let adjustment = op.new_id().simple().to_string();
     let mut posting = Posting {
         tenant,

@@ -21,10 +21,10 @@ use domain::{
     },
     customer::{Settlement, Terms},
     id::{BlockId, CustomerId, EntryId, TenantId},
-    ledger::{Account, Cause, Entry},
+    ledger::{Account, Cause, Entry, chain::EntryHash},
     rejection::Rejection,
+    time::Timestamp,
 };
-use sea_orm::ConnectionTrait;
 
 pub use self::view::{Adjusted, Balance, BlockView, Explanation, LedgerLine};
 pub use self::{
@@ -33,7 +33,7 @@ pub use self::{
 };
 pub(crate) use self::{
     expiry::{expire, expiry_is_due},
-    store::{blocks_in, open_blocks, post_in},
+    store::{blocks_in, post_in, present_in, revisions},
 };
 use crate::{
     App,
@@ -57,6 +57,15 @@ pub(crate) struct Posting {
     pub(crate) account: Account,
     pub(crate) entries: Vec<Entry>,
     pub(crate) blocks: Vec<BlockChange>,
+}
+
+impl Posting {
+    /// The hashes of the new lines when they are written at an instant.
+    pub(crate) fn hashes(&self, at: Timestamp) -> Vec<EntryHash> {
+        self.account
+            .head
+            .chain(self.tenant, self.customer, &self.entries, at)
+    }
 }
 
 /// What a block has left, and what has become of it.
@@ -99,17 +108,6 @@ async fn lock(op: &mut Op, reach: Reach, customer: CustomerId) -> Result<(Accoun
         .await?
         .ok_or_else(|| who.unknown())?;
     Ok((Account::from(&account), Terms::try_from(&row)?))
-}
-
-/// The totals and terms of one customer.
-pub(crate) async fn standing(
-    db: &impl ConnectionTrait,
-    reach: Reach,
-    customer: CustomerId,
-) -> Result<Option<(Account, Terms)>> {
-    Ok(store::present(db, reach, customer)
-        .await?
-        .map(|(account, terms, _)| (account, terms)))
 }
 
 /// Credits that return for an overdraft which has been repaid since go into a block of their own: somebody paid for them.

@@ -10,7 +10,7 @@ use domain::{
     },
     customer::Terms,
     id::{BlockId, CustomerId, EntryId, EventId, MeteringRuleId, MetricId, TenantId},
-    ledger::{Account, UsageCause},
+    ledger::{Account, UsageCause, chain::EntryHash},
     metering::Position,
     time::Timestamp,
 };
@@ -39,7 +39,8 @@ const MAX_BLOCKS: u64 = 10_000;
 /// Pending events are counted up to here; more is "a lot".
 const MAX_PENDING_COUNT: i64 = 100_000;
 
-/// Writes what changes did: accounts, blocks and ledger, one statement each for any number of customers.
+/// Writes what changes did: accounts, blocks and ledger, one statement each for any number of customers. The new entries are
+/// chained to the account's head on the way.
 pub(crate) async fn post_in(op: &mut Op, postings: &[&Posting]) -> Result<()> {
     if postings.is_empty() {
         return Ok(());
@@ -53,21 +54,26 @@ pub(crate) async fn post_in(op: &mut Op, postings: &[&Posting]) -> Result<()> {
         }
         op.changed(posting.customer);
     }
-    update_accounts(op, postings).await?;
+    let hashes: Vec<Vec<EntryHash>> = postings.iter().map(|posting| posting.hashes(op.now())).collect();
+    update_accounts(op, postings, &hashes).await?;
     update_blocks(op, postings).await?;
-    insert_entries(op, postings).await
+    insert_entries(op, postings, &hashes).await
 }
 
-async fn update_accounts(op: &Op, postings: &[&Posting]) -> Result<()> {
+async fn update_accounts(op: &Op, postings: &[&Posting], hashes: &[Vec<EntryHash>]) -> Result<()> {
     let all = || postings.iter();
+    let heads = all()
+        .zip(hashes)
+        .map(|(it, hashes)| hashes.last().unwrap_or(&it.account.head).as_bytes().to_vec());
     Rows::default()
         .id("customer_id", all().map(|it| it.customer.0))
         .int("sequence", all().map(|it| it.account.sequence))
         .int("blocks", all().map(|it| it.account.blocks.raw()))
         .int("overdraft", all().map(|it| it.account.overdraft.raw()))
+        .bytes("head", heads)
         .execute(
             op.tx(),
-            "UPDATE account SET sequence = v.sequence, blocks = v.blocks, overdraft = v.overdraft,
+            "UPDATE account SET sequence = v.sequence, blocks = v.blocks, overdraft = v.overdraft, head = v.head,
                 revision = account.revision + 1, updated_at = $1
              FROM {rows} AS v WHERE account.customer_id = v.customer_id",
             vec![op.now().micros().into()],
@@ -94,7 +100,7 @@ async fn update_blocks(op: &Op, postings: &[&Posting]) -> Result<()> {
     Ok(())
 }
 
-async fn insert_entries(op: &Op, postings: &[&Posting]) -> Result<()> {
+async fn insert_entries(op: &Op, postings: &[&Posting], hashes: &[Vec<EntryHash>]) -> Result<()> {
     let all: Vec<_> = postings
         .iter()
         .flat_map(|posting| posting.entries.iter().map(move |entry| (posting, entry)))
@@ -134,14 +140,15 @@ async fn insert_entries(op: &Op, postings: &[&Posting]) -> Result<()> {
         .opt_id("first_event", usage_id(|it| Some(it.first_event.0)))
         .opt_id("last_event", usage_id(|it| Some(it.last_event.0)))
         .opt_int("event_count", usage(|it| it.events))
+        .bytes("hash", hashes.iter().flatten().map(|hash| hash.as_bytes().to_vec()))
         .execute(
             op.tx(),
             "INSERT INTO ledger_entry (customer_id, sequence, tenant_id, kind, effect_key, block_id, credits,
                 overdraft_change, balance_after, overdraft_after, description, metric_id, rule_id, period_start,
-                from_units, from_events, to_units, to_events, first_event, last_event, event_count, created_at)
+                from_units, from_events, to_units, to_events, first_event, last_event, event_count, hash, created_at)
              SELECT customer_id, sequence, tenant_id, kind, effect_key, block_id, credits,
                 overdraft_change, balance_after, overdraft_after, description, metric_id, rule_id, period_start,
-                from_units, from_events, to_units, to_events, first_event, last_event, event_count, $1
+                from_units, from_events, to_units, to_events, first_event, last_event, event_count, hash, $1
              FROM {rows} AS v",
             vec![op.now().micros().into()],
         )
@@ -208,7 +215,7 @@ pub(crate) async fn blocks_in(
 }
 
 /// The blocks of one customer that hold credits.
-pub(crate) async fn open_blocks(db: &impl ConnectionTrait, customer: CustomerId) -> Result<Vec<Block>> {
+pub(super) async fn open_blocks(db: &impl ConnectionTrait, customer: CustomerId) -> Result<Vec<Block>> {
     Ok(blocks_in(db, &[customer], &BTreeSet::new())
         .await?
         .remove(&customer)
@@ -424,7 +431,7 @@ pub(super) async fn balances(
             let count = pending.get(&row.id).copied().unwrap_or(0);
             Ok((
                 CustomerId(row.id),
-                Balance::new(account, &Terms::try_from(row)?, count, now),
+                Balance::new(account, account.head, &Terms::try_from(row)?, count, now),
             ))
         })
         .collect()
@@ -447,6 +454,73 @@ async fn pending_counts(db: &impl ConnectionTrait, customers: &[CustomerId]) -> 
 }
 
 /// The present totals and terms of one customer, with the number of its latest change.
+/// An account as it stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Present {
+    pub(crate) account: Account,
+    pub(crate) terms: Terms,
+    /// Grows with every change.
+    pub(crate) revision: i64,
+}
+
+/// The accounts and terms of many customers. One statement.
+pub(crate) async fn present_in(
+    db: &impl ConnectionTrait,
+    customers: &[CustomerId],
+) -> Result<HashMap<CustomerId, Present>> {
+    let rows = Rows::default()
+        .id("id", customers.iter().map(|customer| customer.0))
+        .query(
+            db,
+            "SELECT a.customer_id, a.sequence, a.blocks, a.overdraft, a.revision, c.at_zero, c.overage_line, c.settlement
+             FROM {rows} AS v JOIN account a ON a.customer_id = v.id JOIN customer c ON c.id = v.id",
+            Vec::new(),
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let text = |column| -> Result<String> { Ok(row.try_get("", column)?) };
+            let present = Present {
+                account: Account {
+                    sequence: row.try_get("", "sequence")?,
+                    blocks: Credits::from_raw(row.try_get("", "blocks")?),
+                    overdraft: Credits::from_raw(row.try_get("", "overdraft")?),
+                },
+                terms: Terms {
+                    at_zero: from_text("customer", &text("at_zero")?)?,
+                    overage_line: Credits::from_raw(row.try_get("", "overage_line")?),
+                    settlement: from_text("customer", &text("settlement")?)?,
+                },
+                revision: row.try_get("", "revision")?,
+            };
+            Ok((CustomerId(row.try_get("", "customer_id")?), present))
+        })
+        .collect()
+}
+
+/// The numbers of the accounts' last changes. One statement.
+pub(crate) async fn revisions(
+    db: &impl ConnectionTrait,
+    customers: &[CustomerId],
+) -> Result<HashMap<CustomerId, i64>> {
+    let rows = Rows::default()
+        .id("id", customers.iter().map(|customer| customer.0))
+        .query(
+            db,
+            "SELECT a.customer_id, a.revision FROM {rows} AS v JOIN account a ON a.customer_id = v.id",
+            Vec::new(),
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok((
+                CustomerId(row.try_get("", "customer_id")?),
+                row.try_get("", "revision")?,
+            ))
+        })
+        .collect()
+}
+
 pub(super) async fn present(
     db: &impl ConnectionTrait,
     reach: Reach,
@@ -549,6 +623,7 @@ fn line(row: ledger_entry::Model) -> Result<LedgerLine> {
         overdraft_after: Credits::from_raw(row.overdraft_after),
         block: row.block_id.map(BlockId),
         usage,
+        hash: EntryHash::from_bytes(&row.hash).unwrap_or_default(),
         description: row.description,
         created_at: Timestamp::from_micros(row.created_at),
     })

@@ -5,7 +5,7 @@ use domain::{
     credit::block::Block,
     customer::Terms,
     id::{BlockId, CustomerId, EntryId},
-    ledger::{Account, Entry, EntryKind, UsageCause},
+    ledger::{Account, Entry, EntryKind, UsageCause, chain::EntryHash},
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -29,11 +29,21 @@ pub struct Balance {
     pub as_of: Timestamp,
     /// Number of the last ledger entry.
     pub sequence: i64,
+    /// Hash of the last ledger entry. Results stored before there were hashes have none.
+    #[serde(default)]
+    pub head: EntryHash,
 }
 
 impl Balance {
-    pub(super) fn new(account: &Account, terms: &Terms, pending_events: i64, as_of: Timestamp) -> Self {
+    pub(super) fn new(
+        account: &Account,
+        head: EntryHash,
+        terms: &Terms,
+        pending_events: i64,
+        as_of: Timestamp,
+    ) -> Self {
         Self {
+            head,
             remaining: account.balance(),
             overdraft: account.overdraft,
             held: Credits::ZERO,
@@ -82,13 +92,16 @@ pub struct LedgerLine {
     pub description: String,
     /// When it was written.
     pub created_at: Timestamp,
+    /// Hash over the line and the hash of the line before. Results stored before there were hashes have none.
+    #[serde(default)]
+    pub hash: EntryHash,
 }
 
 /// The text form of an [`EntryId`].
 pub type EntryIdText = String;
 
 impl LedgerLine {
-    pub(super) fn new(customer: CustomerId, entry: &Entry, created_at: Timestamp) -> Self {
+    pub(super) fn new(customer: CustomerId, entry: &Entry, hash: EntryHash, created_at: Timestamp) -> Self {
         Self {
             id: EntryId {
                 customer,
@@ -105,6 +118,7 @@ impl LedgerLine {
             usage: entry.cause.usage.clone(),
             description: entry.description.clone(),
             created_at,
+            hash,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use domain::{
     id::{CustomerId, TenantId},
+    ledger::chain::EntryHash,
     time::Timestamp,
 };
 use entity::{account, customer, to_text};
@@ -43,6 +44,8 @@ pub(super) async fn insert(op: &Op, tenant: TenantId, customer: &Customer) -> Re
         overdraft: Set(0),
         revision: Set(1),
         updated_at: Set(customer.created_at.micros()),
+        head: Set(EntryHash::NONE.as_bytes().to_vec()),
+        frozen_at: Set(None),
     };
     account::Entity::insert(account)
         .exec_without_returning(op.tx())

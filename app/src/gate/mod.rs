@@ -1,34 +1,84 @@
 //! The gate: may this customer go on?
 //!
-//! One check reads five rows' worth of state in seven statements and never writes.
+//! Answered from memory: what is remembered of a customer (see [`entry`]) is what one moment of the database showed, moved on by
+//! the usage that this process has accepted since. It never writes and never waits for the queue.
+//!
+//! It stays true in four ways. A change by this process is read before the next answer. A change by another one is told by the
+//! change feed, and read while answers of the last 20 milliseconds may still be given. Whatever is asked about is confirmed by its
+//! revision several times a second. And nothing older than [`entry::MAX_AGE`] is answered from at all: then the caller waits for
+//! a read. `as_of` says of when the answer is.
+//!
+//! Cost: no statement while the customer is remembered; a read is seven for up to 500 customers.
 
+mod entry;
+mod load;
+mod memory;
+mod prices;
+
+use std::{sync::Arc, time::Instant};
+
+pub use domain::gate::Reason;
 use domain::{
     amount::{Credits, Quantity},
-    gate::{Reason, View, decide},
-    id::MetricId,
-    metering::{Position, rule::Properties, rule::select},
+    gate::Question,
+    id::CustomerId,
+    metering::rule::{Properties, validate_properties},
     rejection::Rejection,
     time::Timestamp,
 };
 
+pub(crate) use self::memory::{Memory, run};
+use self::{
+    entry::{Answer, Asked, Entry, Told},
+    prices::Known,
+};
 use crate::{
     App,
     actor::{Actor, Scope},
-    catalog, credit,
-    customer::{self, CustomerRef},
+    customer::CustomerRef,
     error::{Error, Result},
-    usage,
+    measure,
 };
 
-/// The answer of the gate.
+/// Most questions of one request.
+pub const MAX_CHECKS: usize = 100;
+
+/// What the vendor wants the gate to say when it does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Policy {
+    /// Whether a customer that does not exist may go on.
+    pub unknown_customer: Unsure,
+    /// Whether customers may go on while the database is out of reach, or when what it says cannot be counted.
+    pub outage: Unsure,
+}
+
+/// An answer for when nothing is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unsure {
+    /// No: no credit is lost.
+    #[default]
+    Refuse,
+    /// Yes: no customer is stopped.
+    Allow,
+}
+
+/// The answer of the gate. The terms add up: `available = max(0, remaining + overage_line)`, `None` meaning no limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entitlement {
     /// Whether the customer may go on.
     pub allowed: bool,
-    /// Which limit said no.
+    /// What stands against it.
     pub reason: Option<Reason>,
     /// What the asked units would cost; `None` when it cannot be expressed.
     pub cost: Option<Credits>,
+    /// Credits in the blocks that may pay for the metric, minus overdraft and undebited usage; `None` when unknown.
+    pub remaining: Option<Credits>,
+    /// How far below zero the terms allow; `None` when unknown.
+    pub overage_line: Option<Credits>,
+    /// The cost of accepted usage that is counted here and not debited yet; `None` when unknown.
+    pub undebited: Option<Credits>,
+    /// Credits that would have to be added for the asked units; `None` when it cannot be expressed.
+    pub missing: Option<Credits>,
     /// Credits left to spend on this metric; `None`: no limit.
     pub available: Option<Credits>,
     /// Units left to spend on; `None`: no limit.
@@ -53,40 +103,180 @@ pub struct Check {
 /// Checks whether a customer may use some more of a metric. The prices are those of the drain.
 ///
 /// # Errors
-/// No such customer or metric, or negative units.
-pub async fn check(app: &App, actor: &Actor, question: Check) -> Result<Entitlement> {
+/// No such metric, negative units, or malformed properties. That the customer does not exist is an answer.
+pub async fn check(app: &App, actor: &Actor, question: &Check) -> Result<Entitlement> {
+    let mut answers = ask(app, actor, std::slice::from_ref(question), |no, _| no).await?;
+    answers
+        .pop()
+        .ok_or_else(|| Error::Internal("a question without an answer".to_owned()))
+}
+
+/// Checks many at once: one answer per question, in order.
+///
+/// # Errors
+/// Too many questions, or one that is wrong in itself, with its place in the path.
+pub async fn check_many(app: &App, actor: &Actor, questions: &[Check]) -> Result<Vec<Entitlement>> {
+    ask(app, actor, questions, |no, index| {
+        no.under(&format!("checks.{index}"))
+    })
+    .await
+}
+
+async fn ask(
+    app: &App,
+    actor: &Actor,
+    questions: &[Check],
+    placed: impl Fn(Rejection, usize) -> Rejection,
+) -> Result<Vec<Entitlement>> {
     actor.require(Scope::EntitlementRead)?;
-    if question.units.is_negative() {
-        return Err(Rejection::invalid("units", "units must not be negative").into());
+    if questions.len() > MAX_CHECKS {
+        let message = format!("a request has at most {MAX_CHECKS} questions");
+        return Err(Rejection::invalid("checks", message).into());
     }
-    let now = app.now();
-    let db = app.db().reader();
-    let customer = customer::resolve(db, actor.reach(), &question.customer).await?;
-    let keys = std::slice::from_ref(&question.metric_key);
-    let metric: MetricId = catalog::metric_ids_in(db, actor.tenant, keys, "metricKey").await?[0];
-    let book = catalog::rule_book_in(db, &[metric]).await?;
-    let rule = book
-        .get(&metric)
-        .and_then(|metric| select(&metric.rules, &question.properties, now, now));
-    let (account, terms) = credit::standing(db, actor.reach(), customer)
-        .await?
-        .ok_or_else(|| Error::Internal(format!("{customer} has no account")))?;
-    let blocks = credit::open_blocks(db, customer).await?;
-    let position: Position = usage::position(db, customer, metric, rule.map(|rule| rule.line), now).await?;
-    let view = View {
-        terms: &terms,
-        blocks: &blocks,
-        overdraft: account.overdraft,
-        price: rule.map(|rule| &rule.price),
-        position,
+    for (index, question) in questions.iter().enumerate() {
+        validate(question).map_err(|no| placed(no, index))?;
+    }
+    let since = Instant::now();
+    let prices = match app.gate().prices.of(app, actor.tenant).await {
+        Ok(prices) => prices,
+        Err(Error::Unavailable(problem)) => return Ok(vec![unknown(app, &problem); questions.len()]),
+        Err(error) => return Err(error),
     };
-    let decision = decide(&view, metric, question.units, now);
-    Ok(Entitlement {
+    for (index, question) in questions.iter().enumerate() {
+        if !prices.list.metrics.contains_key(&question.metric_key) {
+            let no = Rejection::not_found("metricKey", "metric");
+            return Err(placed(no, index).into());
+        }
+    }
+    let who: Vec<&CustomerRef> = questions.iter().map(|question| &question.customer).collect();
+    let reach = actor.reach();
+    let places = match app.directory().places(app, actor.tenant, &who).await {
+        // What lies outside the caller's reach does not exist.
+        Ok(places) => places
+            .into_iter()
+            .map(|place| place.filter(|it| reach.admits(it.customer)))
+            .collect::<Vec<_>>(),
+        Err(Error::Unavailable(problem)) => return Ok(vec![unknown(app, &problem); questions.len()]),
+        Err(error) => return Err(error),
+    };
+    let session = Session {
+        app,
+        actor,
+        prices,
+        since,
+    };
+    // Everybody is asked for before anybody is waited for, so that one read serves all.
+    let entries: Vec<Option<(CustomerId, Arc<Entry>)>> = places
+        .iter()
+        .map(|place| place.map(|place| (place.customer, app.gate().entry(place.customer))))
+        .collect();
+    let mut missed = vec![false; questions.len()];
+    for ((question, place), missed) in questions.iter().zip(&entries).zip(&mut missed) {
+        if let Some((customer, entry)) = place
+            && let Answer::Wait = entry.answer(&session.asked(question))
+        {
+            *missed = true;
+            app.gate().ask(actor.tenant, *customer, entry);
+        }
+    }
+    let mut answers = Vec::with_capacity(questions.len());
+    for ((question, place), missed) in questions.iter().zip(&entries).zip(missed) {
+        let answer = match place {
+            Some((customer, entry)) => session.answer(question, *customer, entry).await,
+            None => nobody(app),
+        };
+        measure::checked(answer.allowed, answer.reason, !missed, since);
+        answers.push(answer);
+    }
+    Ok(answers)
+}
+
+/// What the questions of one request have in common.
+struct Session<'a> {
+    app: &'a App,
+    actor: &'a Actor,
+    prices: Arc<Known>,
+    since: Instant,
+}
+
+impl Session<'_> {
+    fn asked<'b>(&'b self, check: &'b Check) -> Asked<'b> {
+        let metric = self.prices.list.metrics.get(&check.metric_key);
+        Asked {
+            question: Question {
+                metric: metric.copied().unwrap_or(domain::id::MetricId(uuid::Uuid::nil())),
+                units: check.units,
+                properties: &check.properties,
+            },
+            rules: &self.prices.list.rules,
+            now: self.app.now(),
+            since: self.since,
+            unrest: self.app.gate().unrest(),
+        }
+    }
+
+    async fn answer(&self, check: &Check, customer: CustomerId, entry: &Arc<Entry>) -> Entitlement {
+        let gate = self.app.gate();
+        let asked = self.asked(check);
+        match gate.answer(self.actor.tenant, customer, entry, &asked).await {
+            Answer::Now(told) => {
+                if told.ageing {
+                    gate.ask(self.actor.tenant, customer, entry);
+                }
+                known(&told, self.prices.as_of)
+            }
+            Answer::Wait | Answer::Unknown => unknown(self.app, "the customer could not be read"),
+        }
+    }
+}
+
+fn validate(question: &Check) -> std::result::Result<(), Rejection> {
+    if question.units.is_negative() {
+        return Err(Rejection::invalid("units", "units must not be negative"));
+    }
+    validate_properties(&question.properties, "properties")
+}
+
+fn known(told: &Told, prices_as_of: Timestamp) -> Entitlement {
+    let decision = told.decision;
+    Entitlement {
         allowed: decision.allowed,
         reason: decision.reason,
         cost: decision.cost,
+        remaining: Some(decision.remaining),
+        overage_line: Some(told.overage_line),
+        undebited: Some(told.undebited),
+        missing: decision.missing,
         available: decision.available,
         affordable_units: decision.affordable_units,
-        as_of: now,
-    })
+        as_of: told.as_of.min(prices_as_of),
+    }
+}
+
+fn nobody(app: &App) -> Entitlement {
+    unsure(app, Reason::UnknownCustomer, app.limits().gate.unknown_customer)
+}
+
+fn unknown(app: &App, problem: &str) -> Entitlement {
+    tracing::warn!(problem, "the gate does not know");
+    unsure(app, Reason::Outage, app.limits().gate.outage)
+}
+
+fn unsure(app: &App, reason: Reason, policy: Unsure) -> Entitlement {
+    let nothing = match policy {
+        Unsure::Allow => None,
+        Unsure::Refuse => Some(Credits::ZERO),
+    };
+    Entitlement {
+        allowed: policy == Unsure::Allow,
+        reason: Some(reason),
+        cost: None,
+        remaining: None,
+        overage_line: None,
+        undebited: None,
+        missing: None,
+        available: nothing,
+        affordable_units: nothing.map(|_| Quantity::ZERO),
+        as_of: app.now(),
+    }
 }

@@ -11,13 +11,20 @@ mod status;
 mod store;
 pub(crate) mod work;
 
+use std::time::Instant;
+
 use futures::future::BoxFuture;
+use metrics::{counter, histogram};
 use sea_orm::{DatabaseTransaction, DbErr};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tracing::Instrument;
 
-pub use self::status::{LaneStatus, ParkedWork, Status, parked, parked_by_id, retry, status};
-use crate::{App, error::Result};
+pub use self::status::{
+    LaneStatus, Overview, ParkedWork, Status, overview, parked, parked_anywhere, parked_by_id, retry,
+    retry_anywhere, status,
+};
+use crate::{App, error::Result, telemetry};
 
 /// A class of jobs with its own workers, so that one class cannot starve another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -112,29 +119,66 @@ pub async fn run(app: &App, payload: Value) {
             let subject = envelope.args.as_str()?.to_owned();
             Some((Kind::of(&envelope.kind)?, subject))
         });
-    let outcome = match known {
-        Some((kind, subject)) => attempt(app, kind, &subject).await,
-        None => work::park_unknown(app, &payload).await,
+    let kind = known.as_ref().map_or("unknown", |(kind, _)| kind.name);
+    let mut watch = Watch::begin(kind);
+    let running = async {
+        match known {
+            Some((kind, subject)) => attempt(app, kind, &subject).await,
+            None => work::park_unknown(app, &payload).await.map(|()| "unknown"),
+        }
     };
-    if let Err(error) = outcome {
-        tracing::warn!(%error, "a job could not be noted; the sweep will find its work");
+    let span =
+        tracing::debug_span!(target: telemetry::TRACE, "job", otel.name = kind, otel.kind = "consumer");
+    match running.instrument(span).await {
+        Ok(outcome) => watch.outcome = outcome,
+        Err(error) => {
+            watch.outcome = "failed";
+            tracing::warn!(%error, "a job could not be noted; the sweep will find its work");
+        }
     }
 }
 
-async fn attempt(app: &App, kind: &'static Kind, subject: &str) -> Result<()> {
+/// Measures a run to its end, also when that is a panic or being dropped.
+struct Watch {
+    kind: &'static str,
+    begun: Instant,
+    outcome: &'static str,
+}
+
+impl Watch {
+    fn begin(kind: &'static str) -> Self {
+        Self {
+            kind,
+            begun: Instant::now(),
+            outcome: "died",
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        counter!(telemetry::JOB_RUNS, "kind" => self.kind, "outcome" => self.outcome).increment(1);
+        histogram!(telemetry::JOB_SECONDS, "kind" => self.kind).record(self.begun.elapsed().as_secs_f64());
+    }
+}
+
+/// Makes an attempt and answers how it went, in one word.
+async fn attempt(app: &App, kind: &'static Kind, subject: &str) -> Result<&'static str> {
     let Some(attempt) = work::begin(app, kind.name, subject).await? else {
-        return Ok(());
+        return Ok("idle");
     };
     match (kind.run)(app, subject, attempt).await {
         Ok(more) => {
             if work::finish(app, kind.name, subject).await? || more {
                 wake(app, kind, &[subject.to_owned()], Sender::Work).await?;
+                return Ok("more");
             }
-            Ok(())
+            Ok("done")
         }
         Err(error) => {
             tracing::warn!(kind = kind.name, subject, attempt, %error, "a job failed and will be tried again");
-            work::postpone(app, kind.name, subject, attempt, &error.to_string()).await
+            work::postpone(app, kind.name, subject, attempt, &error.to_string()).await?;
+            Ok("failed")
         }
     }
 }

@@ -8,7 +8,11 @@ use domain::{
 use entity::work as row;
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Lane, Wakeup, drain, expire, store, work::Duty};
+use super::{
+    KINDS, Kind, Lane, Wakeup, drain, expire,
+    store::{self, Reach},
+    work::Duty,
+};
 use crate::{
     App,
     actor::{Actor, Scope},
@@ -35,6 +39,19 @@ pub struct LaneStatus {
 pub struct Status {
     /// One per lane.
     pub lanes: Vec<LaneStatus>,
+    /// When this was so.
+    pub as_of: Timestamp,
+}
+
+/// How the work of all tenants is doing, for those who run the process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overview {
+    /// One per lane.
+    pub lanes: Vec<LaneStatus>,
+    /// Shards with usage that is not debited.
+    pub shards_waiting: usize,
+    /// How much work of each kind is parked; every known kind, and `other`.
+    pub parked: Vec<(&'static str, i64)>,
     /// When this was so.
     pub as_of: Timestamp,
 }
@@ -69,38 +86,71 @@ impl From<row::Model> for ParkedWork {
     }
 }
 
-/// Backlog and age per lane, as rows tell.
+/// How the work of all tenants is doing. Six statements. Without an actor: it is shown to those who run the process, never
+/// through the API.
+///
+/// # Errors
+/// The database is out of reach.
+pub async fn overview(app: &App) -> Result<Overview> {
+    let db = app.db().reader();
+    let as_of = app.now();
+    Ok(Overview {
+        lanes: lanes(
+            store::usage_backlog(db).await?,
+            store::expiry_backlog(db, as_of).await?,
+        ),
+        shards_waiting: store::shards_with_usage(db).await?.len(),
+        parked: parked_by_kind(store::count_parked(db).await?),
+        as_of,
+    })
+}
+
+/// Every kind that work can be of, so that a kind without any is shown as well and a stranger cannot add one.
+fn parked_by_kind(found: Vec<(String, i64)>) -> Vec<(&'static str, i64)> {
+    let known = KINDS.iter().map(|kind| kind.name);
+    let known = known.chain([Duty::CUSTOMER, Duty::EXPIRY, Duty::UNKNOWN]);
+    let mut counts: Vec<_> = known.chain(["other"]).map(|kind| (kind, 0)).collect();
+    let other = counts.len() - 1;
+    for (kind, rows) in found {
+        let place = counts.iter().position(|(known, _)| *known == kind);
+        counts[place.unwrap_or(other)].1 += rows;
+    }
+    counts
+}
+
+/// Backlog and age per lane of the actor's tenant, as rows tell. Two statements.
 ///
 /// # Errors
 /// The scope is missing.
 pub async fn status(app: &App, actor: &Actor) -> Result<Status> {
     actor.require(Scope::OperationsRead)?;
-    let now = app.now();
-    let db = app.db().reader();
-    let (usage, usage_oldest) = store::usage_backlog(db).await?;
-    let (blocks, blocks_oldest) = store::expiry_backlog(db, now).await?;
-    let lanes = vec![
-        LaneStatus {
-            lane: Lane::Usage,
-            backlog: usage,
-            oldest: usage_oldest,
-        },
-        LaneStatus {
-            lane: Lane::Upkeep,
-            backlog: blocks,
-            oldest: blocks_oldest,
-        },
-    ];
-    Ok(Status { lanes, as_of: now })
+    let (db, now) = (app.db().reader(), app.now());
+    let usage = store::usage_backlog_of(db, actor.tenant).await?;
+    let upkeep = store::expiry_backlog_of(db, actor.tenant, now).await?;
+    Ok(Status {
+        lanes: lanes(usage, upkeep),
+        as_of: now,
+    })
 }
 
-/// Parked work, oldest first.
+type Backlog = (i64, Option<Timestamp>);
+
+fn lanes(usage: Backlog, upkeep: Backlog) -> Vec<LaneStatus> {
+    let status = |lane, (backlog, oldest)| LaneStatus {
+        lane,
+        backlog,
+        oldest,
+    };
+    vec![status(Lane::Usage, usage), status(Lane::Upkeep, upkeep)]
+}
+
+/// Parked work of the actor's tenant, oldest first.
 ///
 /// # Errors
 /// The scope is missing.
 pub async fn parked(app: &App, actor: &Actor, page: Page<WorkId>) -> Result<Slice<ParkedWork>> {
     actor.require(Scope::OperationsRead)?;
-    store::list_parked(app.db().reader(), actor.tenant, page)
+    store::list_parked(app.db().reader(), Reach::Tenant(actor.tenant), page)
         .await?
         .try_map(|row| Ok(ParkedWork::from(row)))
 }
@@ -127,20 +177,46 @@ pub async fn retry(app: &App, actor: &Actor, id: WorkId, key: &str) -> Result<On
         Claim::Replay(known) => return Ok(known),
         Claim::Fresh(fresh) => fresh,
     };
-    let row = store::lock(&op, actor.tenant, id)
+    let work = retry_in(&mut op, Reach::Tenant(actor.tenant), id).await?;
+    let done = fresh.settle(&op, work).await?;
+    op.commit().await?;
+    Ok(done)
+}
+
+/// Parked work of all tenants, and what belongs to none, oldest first. Without an actor: for those who run the process.
+///
+/// # Errors
+/// The database is out of reach.
+pub async fn parked_anywhere(app: &App, page: Page<WorkId>) -> Result<Slice<ParkedWork>> {
+    store::list_parked(app.db().reader(), Reach::Everything, page)
+        .await?
+        .try_map(|row| Ok(ParkedWork::from(row)))
+}
+
+/// Makes parked work of whomever due again. Without an actor: for those who run the process.
+///
+/// # Errors
+/// No such work, or it is not parked.
+pub async fn retry_anywhere(app: &App, id: WorkId) -> Result<ParkedWork> {
+    let mut op = Op::begin(app).await?;
+    let work = retry_in(&mut op, Reach::Everything, id).await?;
+    op.commit().await?;
+    Ok(work)
+}
+
+async fn retry_in(op: &mut Op, reach: Reach, id: WorkId) -> Result<ParkedWork> {
+    let row = store::lock(op, reach, id)
         .await?
         .ok_or_else(|| Rejection::not_found("workId", "work"))?;
     if row.state != store::PARKED {
         let message = "the work is not parked";
         return Err(Rejection::new(RejectionCode::WorkNotParked, "workId", message).into());
     }
-    store::forget(&op, id).await?;
+    store::forget(op, id).await?;
     if let Some(wakeup) = wakeups(&row) {
         op.wake(wakeup);
     }
-    let done = fresh.settle(&op, ParkedWork::from(row)).await?;
-    op.commit().await?;
-    Ok(done)
+    Ok(ParkedWork::from(row))
 }
 
 /// Who has to be woken so that parked work is done.

@@ -250,6 +250,46 @@ pub(super) async fn usage_backlog(db: &impl ConnectionTrait) -> Result<(i64, Opt
     ))
 }
 
+/// How many events of a tenant wait, counted up to [`MAX_COUNT`], and since when the oldest of those does. Events that wait
+/// do not name their tenant, so those of others are passed over: a busy neighbour makes this slower, never wrong.
+pub(super) async fn usage_backlog_of(
+    db: &impl ConnectionTrait,
+    tenant: TenantId,
+) -> Result<(i64, Option<Timestamp>)> {
+    let sql = format!(
+        "SELECT COUNT(*) AS n, MIN(received_at) AS oldest FROM (
+            SELECT p.received_at FROM usage_pending p JOIN customer c ON c.id = p.customer_id
+            WHERE c.tenant_id = $1 LIMIT {MAX_COUNT}) AS waiting"
+    );
+    counted(db, &sql, vec![tenant.0.into()]).await
+}
+
+/// How many blocks of a tenant wait to be ended, and since when the oldest of those does.
+pub(super) async fn expiry_backlog_of(
+    db: &impl ConnectionTrait,
+    tenant: TenantId,
+    now: Timestamp,
+) -> Result<(i64, Option<Timestamp>)> {
+    let sql = format!(
+        "SELECT COUNT(*) AS n, MIN(expires_at) AS oldest FROM (
+            SELECT expires_at FROM block
+            WHERE state = 'ACTIVE' AND expires_at <= $1 AND tenant_id = $2 LIMIT {MAX_COUNT}) AS waiting"
+    );
+    counted(db, &sql, vec![now.micros().into(), tenant.0.into()]).await
+}
+
+async fn counted(
+    db: &impl ConnectionTrait,
+    sql: &str,
+    values: Vec<sea_orm::Value>,
+) -> Result<(i64, Option<Timestamp>)> {
+    let Some(row) = db.query_one_raw(statement(db, sql, values)).await? else {
+        return Ok((0, None));
+    };
+    let oldest: Option<i64> = row.try_get("", "oldest")?;
+    Ok((row.try_get("", "n")?, oldest.map(Timestamp::from_micros)))
+}
+
 /// How many blocks wait to be ended, and since when the oldest does.
 pub(super) async fn expiry_backlog(
     db: &impl ConnectionTrait,
@@ -277,14 +317,45 @@ async fn count(db: &impl ConnectionTrait, table: &str, condition: &str, value: i
     Ok(row.map(|row| row.try_get("", "n")).transpose()?.unwrap_or(0))
 }
 
-/// Parked work that a tenant may see: its own, and what belongs to nobody.
+/// How much work of each kind is parked, of all tenants.
+pub(super) async fn count_parked(db: &impl ConnectionTrait) -> Result<Vec<(String, i64)>> {
+    Ok(work::Entity::find()
+        .select_only()
+        .column(work::Column::Kind)
+        .column_as(work::Column::Id.count(), "rows")
+        .filter(work::Column::State.eq(PARKED))
+        .group_by(work::Column::Kind)
+        .into_tuple()
+        .all(db)
+        .await?)
+}
+
+/// Whose work somebody may see.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Reach {
+    /// That of one tenant.
+    Tenant(TenantId),
+    /// All of it, also what belongs to nobody.
+    Everything,
+}
+
+impl Reach {
+    fn rows(self) -> Condition {
+        match self {
+            Self::Tenant(tenant) => Condition::all().add(work::Column::TenantId.eq(tenant.0)),
+            Self::Everything => Condition::all(),
+        }
+    }
+}
+
+/// Parked work within reach.
 pub(super) async fn list_parked(
     db: &impl ConnectionTrait,
-    tenant: TenantId,
+    reach: Reach,
     page: Page<WorkId>,
 ) -> Result<Slice<work::Model>> {
     let all = work::Entity::find()
-        .filter(visible(tenant))
+        .filter(reach.rows())
         .filter(work::Column::State.eq(PARKED));
     page.map(|id| id.0).read(ordered(all, work::Column::Id), db).await
 }
@@ -295,23 +366,17 @@ pub(super) async fn get_parked(
     id: WorkId,
 ) -> Result<Option<work::Model>> {
     let parked = work::Entity::find_by_id(id.0)
-        .filter(visible(tenant))
+        .filter(Reach::Tenant(tenant).rows())
         .filter(work::Column::State.eq(PARKED));
     Ok(parked.one(db).await?)
 }
 
-pub(super) async fn lock(op: &Op, tenant: TenantId, id: WorkId) -> Result<Option<work::Model>> {
+pub(super) async fn lock(op: &Op, reach: Reach, id: WorkId) -> Result<Option<work::Model>> {
     Ok(work::Entity::find_by_id(id.0)
-        .filter(visible(tenant))
+        .filter(reach.rows())
         .lock_exclusive()
         .one(op.tx())
         .await?)
-}
-
-fn visible(tenant: TenantId) -> Condition {
-    Condition::any()
-        .add(work::Column::TenantId.eq(tenant.0))
-        .add(work::Column::TenantId.is_null())
 }
 
 /// Forgets a work row by id: whoever takes up the work begins afresh.

@@ -1,12 +1,13 @@
 //! Group commit: the events of requests that wait at the same time are written by one transaction.
 //!
-//! One task writes. While a commit is under way further requests gather, and the next transaction takes all of them; nothing
-//! lingers, so a lone request is written at once and a busy process pays for one commit per gathering. Each caller gets its
-//! own outcomes after the commit.
+//! While a commit is under way further requests gather, and the next transaction takes all of them; nothing lingers, so a lone
+//! request is written at once and a busy process pays for one commit per gathering. Large requests have nothing to gain from
+//! waiting for each other: two of them may be written side by side. Each caller gets its own outcomes after the commit.
 
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{Arc, Weak},
+    time::Instant,
 };
 
 use domain::{
@@ -14,6 +15,7 @@ use domain::{
     id::{CustomerId, EventId, MetricId, TenantId},
     metering::rule::Properties,
     time::Timestamp,
+    usage::event::PendingEvent,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use uuid::Uuid;
@@ -21,8 +23,9 @@ use uuid::Uuid;
 use super::{Outcome, store};
 use crate::{
     App, Inner,
+    db::Backend,
     error::{Error, Result},
-    job,
+    job, measure,
     op::Op,
 };
 
@@ -30,6 +33,11 @@ use crate::{
 const MAX_WAITING: usize = 100_000;
 /// Events in one transaction: enough to make the commit cheap, few enough to keep it short.
 const MAX_GATHERED: usize = 5_000;
+/// Transactions that may be under way at the same time on PostgreSQL, so that one is prepared while the other is written. SQLite
+/// has one writer.
+const FLIGHTS: u32 = 2;
+/// A request of at least as many events takes off beside another; smaller ones gather.
+const LARGE: usize = 250;
 
 /// A checked event on its way into the database.
 #[derive(Debug, Clone)]
@@ -42,7 +50,30 @@ pub(super) struct Prepared {
     pub(super) fingerprint: Uuid,
     pub(super) units: Quantity,
     pub(super) occurred_at: Option<Timestamp>,
-    pub(super) properties: Properties,
+    /// As they are stored, written down by the caller's task; none when there are none.
+    pub(super) properties: Option<String>,
+}
+
+impl Prepared {
+    /// The event as it waits to be debited.
+    fn pending(&self, id: EventId, received_at: Timestamp) -> PendingEvent {
+        PendingEvent {
+            id,
+            metric: self.metric,
+            units: self.units,
+            occurred_at: self.occurred_at.unwrap_or(received_at),
+            received_at,
+            properties: self.properties(),
+        }
+    }
+}
+
+impl Prepared {
+    fn properties(&self) -> Properties {
+        let json = self.properties.as_deref().map(serde_json::from_str);
+        // We have written it ourselves.
+        json.and_then(std::result::Result::ok).unwrap_or_default()
+    }
 }
 
 /// The way into the writing task.
@@ -66,6 +97,16 @@ impl Collector {
         let (requests, receiver) = mpsc::unbounded_channel();
         let room = Arc::new(Semaphore::new(MAX_WAITING));
         (Self { requests, room }, receiver)
+    }
+
+    /// Events that wait to be written.
+    pub(crate) fn waiting(&self) -> usize {
+        MAX_WAITING.saturating_sub(self.room.available_permits())
+    }
+
+    /// Whether the writing task lives and has room.
+    pub(crate) fn accepts(&self) -> bool {
+        !self.requests.is_closed() && self.room.available_permits() > 0
     }
 
     /// Hands events over and waits for their outcomes.
@@ -92,26 +133,42 @@ impl Collector {
 
 /// Writes what callers hand over until the application is dropped.
 pub(crate) async fn run(app: Weak<Inner>, mut requests: mpsc::UnboundedReceiver<Request>) {
+    let flights = Arc::new(Semaphore::new(FLIGHTS as usize));
     while let Some(first) = requests.recv().await {
         let Some(app) = app.upgrade().map(App) else { return };
-        let mut gathered = vec![first];
-        let mut events = gathered[0].events.len();
-        while events < MAX_GATHERED
-            && let Ok(next) = requests.try_recv()
-        {
-            events += next.events.len();
-            gathered.push(next);
-        }
+        // Before gathering: whatever comes in meanwhile flies with it.
+        let alone = first.events.len() < LARGE || app.db().backend() == Backend::Sqlite;
+        let seats = if alone { FLIGHTS } else { 1 };
+        let Ok(seats) = Arc::clone(&flights).acquire_many_owned(seats).await else {
+            return;
+        };
+        let gathered = gather(first, &mut requests);
         // In a task of its own: should it panic, its callers are told and the next gathering is written all the same.
-        let _ = tokio::spawn(async move { write_all(&app, gathered).await }).await;
+        tokio::spawn(async move {
+            write_all(&app, gathered).await;
+            drop(seats);
+        });
     }
+}
+
+/// A request and what waits behind it.
+fn gather(first: Request, requests: &mut mpsc::UnboundedReceiver<Request>) -> Vec<Request> {
+    let mut events = first.events.len();
+    let mut gathered = vec![first];
+    while events < MAX_GATHERED
+        && let Ok(next) = requests.try_recv()
+    {
+        events += next.events.len();
+        gathered.push(next);
+    }
+    gathered
 }
 
 async fn write_all(app: &App, mut requests: Vec<Request>) {
     let all: Vec<&Prepared> = requests.iter().flat_map(|request| &request.events).collect();
     match write(app, &all).await {
         Ok(mut outcomes) => {
-            wake(app, &all);
+            committed(app, &all, &outcomes);
             for request in requests {
                 let rest = outcomes.split_off(request.events.len());
                 // A caller that has gone away misses its answer only; its events are written.
@@ -142,26 +199,28 @@ async fn write_all(app: &App, mut requests: Vec<Request>) {
     }
 }
 
-/// One transaction for events of any tenants: two statements, and one more when keys were known.
+/// One transaction for events of any tenants: one statement (two on SQLite), and one more when keys were known.
 async fn write(app: &App, events: &[&Prepared]) -> Result<Vec<Outcome>> {
+    let begun = Instant::now();
     let op = Op::begin(app).await?;
     let ids: Vec<EventId> = events.iter().map(|_| EventId(op.new_id())).collect();
-    let written = store::insert_events(&op, events, &ids).await?;
-    let known = if written.len() == events.len() {
+    let refused = store::insert_events(&op, events, &ids).await?;
+    let known = if refused.is_empty() {
         HashMap::new()
     } else {
-        let rest: Vec<&Prepared> = events
-            .iter()
-            .zip(&ids)
-            .filter(|(_, id)| !written.contains(id))
-            .map(|(event, _)| *event)
-            .collect();
+        let of_refused = events.iter().zip(&ids).filter(|(_, id)| refused.contains(id));
+        let rest: Vec<&Prepared> = of_refused.map(|(event, _)| *event).collect();
         store::known_keys(op.tx(), &rest).await?
     };
-    store::insert_pending(&op, events, &ids, &written).await?;
+    let received_at = op.now();
     op.commit().await?;
+    measure::committed(events.len(), begun);
+    for (event, id) in events.iter().zip(&ids).filter(|(_, id)| !refused.contains(id)) {
+        app.gate()
+            .accepted(event.customer, || event.pending(*id, received_at));
+    }
     let outcome = |(event, id): (&&Prepared, &EventId)| {
-        if written.contains(id) {
+        if !refused.contains(id) {
             return Ok(Outcome::Accepted(*id));
         }
         match known.get(&(event.tenant, event.key.clone())) {
@@ -175,13 +234,63 @@ async fn write(app: &App, events: &[&Prepared]) -> Result<Vec<Outcome>> {
     events.iter().zip(&ids).map(outcome).collect()
 }
 
+/// What follows the commit, before the callers are answered: whoever must know of accepted events learns of them here.
+fn committed(app: &App, events: &[&Prepared], outcomes: &[Outcome]) {
+    let accepted = events.iter().zip(outcomes);
+    let accepted = accepted.filter(|(_, outcome)| matches!(outcome, Outcome::Accepted(_)));
+    wake(app, accepted.map(|(event, _)| event.shard).collect());
+}
+
 /// Wakes the workers, without making anybody wait for it: a wake-up that is lost costs time only.
-fn wake(app: &App, events: &[&Prepared]) {
-    let shards: BTreeSet<i32> = events.iter().map(|event| event.shard).collect();
+fn wake(app: &App, shards: BTreeSet<i32>) {
+    if shards.is_empty() {
+        return;
+    }
     let app = app.clone();
     tokio::spawn(async move {
         if let Err(error) = job::drain::wake(&app, &shards).await {
             tracing::warn!(%error, "workers could not be woken; the sweep will find the events");
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{FutureExt, future::join_all};
+
+    use super::*;
+
+    fn events(count: usize) -> Vec<Prepared> {
+        let event = Prepared {
+            tenant: TenantId(Uuid::nil()),
+            customer: CustomerId(Uuid::nil()),
+            shard: 0,
+            metric: MetricId(Uuid::nil()),
+            key: "k".to_owned(),
+            fingerprint: Uuid::nil(),
+            units: Quantity::ZERO,
+            occurred_at: None,
+            properties: None,
+        };
+        vec![event; count]
+    }
+
+    /// What waits is bounded: more is refused at once, and welcome again when there is room.
+    #[tokio::test]
+    async fn the_waiting_room_has_an_end() {
+        let (collector, mut requests) = Collector::new();
+        let waiting: Vec<_> = (0..MAX_WAITING / 1_000)
+            .map(|_| collector.store(events(1_000)))
+            .collect();
+        let mut waiting = Box::pin(join_all(waiting));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        let refused = collector.store(events(1)).now_or_never();
+        assert!(matches!(refused, Some(Err(Error::Unavailable(_)))), "{refused:?}");
+        let first = requests.recv().await.unwrap();
+        assert_eq!(gather(first, &mut requests).len(), MAX_GATHERED / 1_000);
+        assert!(
+            collector.store(events(5_000)).now_or_never().is_none(),
+            "there is room again"
+        );
+    }
 }

@@ -115,6 +115,46 @@ impl Directory {
         Ok(known)
     }
 
+    /// Where customers are, in the order asked; `None`: no such customer. No statement when all are known, else one.
+    pub(crate) async fn places(
+        &self,
+        app: &App,
+        tenant: TenantId,
+        customers: &[&CustomerRef],
+    ) -> Result<Vec<Option<Place>>> {
+        let mut places: Vec<Option<Place>> = customers.iter().map(|who| self.known(tenant, who)).collect();
+        if places.iter().all(Option::is_some) {
+            return Ok(places);
+        }
+        let (mut external, mut ids) = (Vec::new(), Vec::new());
+        for (who, _) in customers.iter().zip(&places).filter(|(_, place)| place.is_none()) {
+            match who {
+                CustomerRef::Id(id) => ids.push(*id),
+                CustomerRef::External(id) => external.push(id.as_str()),
+            }
+        }
+        for (external, place) in customer::places(app.db().reader(), tenant, &external, &ids).await? {
+            self.by_id.insert((tenant, place.customer), place);
+            self.by_external_id.insert((tenant, external.clone()), place);
+            let named = |who: &&CustomerRef| match who {
+                CustomerRef::Id(id) => *id == place.customer,
+                CustomerRef::External(id) => *id == external,
+            };
+            for (_, found) in customers.iter().zip(&mut places).filter(|(who, _)| named(who)) {
+                *found = Some(place);
+            }
+        }
+        Ok(places)
+    }
+
+    /// Where a customer is, from memory.
+    pub(crate) fn known(&self, tenant: TenantId, who: &CustomerRef) -> Option<Place> {
+        match who {
+            CustomerRef::Id(id) => self.by_id.get(&(tenant, *id)),
+            CustomerRef::External(id) => self.by_external_id.get(&(tenant, id.clone())),
+        }
+    }
+
     /// Forgets a tenant's metrics after a change in this process.
     pub(crate) fn forget_metrics(&self, tenant: TenantId) {
         self.lock().remove(&tenant);

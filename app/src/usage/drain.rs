@@ -1,8 +1,8 @@
 //! Draining: pending events of many customers become debits in one transaction.
 //!
-//! Phases: choose customers, lock their accounts in id order, read, fold in memory ([`domain::usage::drain`]), write. About
-//! fifteen statements for up to [`MAX_EVENTS`] events of up to [`MAX_CUSTOMERS`] customers. Two workers on the same shard are harmless:
-//! the second waits for the locks and then finds other events, or none.
+//! Phases: lock the accounts of the customers whose events come first in id order, take their events out of the queue, read,
+//! fold in memory ([`domain::usage::drain`]), write. Some fourteen statements for any number of events and customers. Two workers on
+//! the same shard are harmless: the second waits for the locks and then finds other events, or none.
 //!
 //! A customer whose events cannot be rated (a price beyond all range, a damaged row) is set aside and parked, so that it stops
 //! nobody else. When a run dies without a word, the next ones go customer by customer and count each attempt beforehand, so that
@@ -13,12 +13,25 @@ use std::{
     time::Instant,
 };
 
+use super::{
+    rating,
+    store::{self, Chosen, Locked, Most},
+};
+use crate::{
+    App, catalog,
+    credit::{self, BlockChange, Posting},
+    db::Backend,
+    error::{Error, Result},
+    job::work::{self, Duty, RUN_BUDGET},
+    measure,
+    op::Op,
+};
 use domain::{
     amount::Credits,
     credit::{block::Block, burn::Funds, draws::Purse},
     customer::Settlement,
-    id::{BlockId, CustomerId, TenantId},
-    ledger::{Account, Cause, EntryKind},
+    id::{BlockId, CustomerId, MetricId, TenantId},
+    ledger::{Cause, EntryKind},
     metering::{Price, rule::RuleBook},
     time::Timestamp,
     usage::{
@@ -27,25 +40,18 @@ use domain::{
         event::PendingEvent,
     },
 };
-use entity::account;
 
-use super::store::{self, Chosen};
-use crate::{
-    App, catalog,
-    credit::{self, BlockChange, Posting},
-    customer::shard_of,
-    db::Backend,
-    error::{Error, Result},
-    job::work::{self, Duty, RUN_BUDGET},
-    op::Op,
+/// Bounds of one transaction on PostgreSQL: large, because what is paid once per customer and transaction is most of it; small
+/// enough that locks are held for a fraction of a second.
+const MOST: Most = Most {
+    events: 20_000,
+    customers: 2_000,
 };
-
-/// Events in one transaction on PostgreSQL.
-pub(super) const MAX_EVENTS: u64 = 5_000;
-/// Events in one transaction on SQLite, where everybody else waits meanwhile.
-const MAX_EVENTS_SQLITE: u64 = 2_000;
-/// Customers in one transaction: bounds the locks held.
-pub(super) const MAX_CUSTOMERS: usize = 500;
+/// Bounds on SQLite, where everybody else waits meanwhile.
+const MOST_SQLITE: Most = Most {
+    events: 5_000,
+    customers: 1_000,
+};
 /// Attempts at a shard after which a run goes customer by customer.
 const CAREFUL_AFTER: i32 = 2;
 /// Attempts at one customer that may fail or die without a word before it is parked.
@@ -61,7 +67,7 @@ pub(crate) async fn drain_shard(app: &App, shard: i32, attempt: i32) -> Result<b
         let progress = if careful {
             one_customer(app, chosen).await?
         } else {
-            round(app, chosen, usize::MAX).await?
+            round(app, chosen).await?
         };
         if progress == 0 {
             return Ok(false);
@@ -81,7 +87,7 @@ pub(crate) async fn settle_usage(app: &App, customer: CustomerId, before: Timest
             let problem = format!("usage of {customer} needs attention first; see parked work");
             return Err(Error::Unavailable(problem));
         }
-        if round(app, Chosen::Customer { customer, before }, 1).await? == 0 {
+        if round(app, Chosen::Customer { customer, before }).await? == 0 {
             return Ok(());
         }
     }
@@ -89,8 +95,7 @@ pub(crate) async fn settle_usage(app: &App, customer: CustomerId, before: Timest
 
 /// One customer at a time, with the attempt counted before it begins.
 async fn one_customer(app: &App, chosen: Chosen) -> Result<usize> {
-    let next = store::customers_waiting(app.db().reader(), &chosen, 1, 1).await?;
-    let Some((customer, tenant)) = next.first().copied() else {
+    let Some((customer, tenant)) = store::first_waiting(app.db().reader(), &chosen).await? else {
         return Ok(0);
     };
     let subject = customer.to_string();
@@ -104,7 +109,7 @@ async fn one_customer(app: &App, chosen: Chosen) -> Result<usize> {
         customer,
         before: Timestamp::MAX,
     };
-    match round(app, chosen, 1).await {
+    match round(app, chosen).await {
         Ok(drained) => {
             if !work::is_set_aside(app, Duty::CUSTOMER, &subject).await? {
                 work::clear(app, Duty::CUSTOMER, &subject).await?;
@@ -122,35 +127,42 @@ async fn one_customer(app: &App, chosen: Chosen) -> Result<usize> {
 }
 
 /// One transaction. Answers how many events were debited or set aside.
-async fn round(app: &App, chosen: Chosen, customers: usize) -> Result<usize> {
-    let limit = match app.db().backend() {
-        Backend::Postgres => MAX_EVENTS,
-        Backend::Sqlite => MAX_EVENTS_SQLITE,
-    };
+async fn round(app: &App, chosen: Chosen) -> Result<usize> {
     // Looked up outside the transaction: nothing to do must cost nothing.
-    let waiting =
-        store::customers_waiting(app.db().reader(), &chosen, limit, customers.min(MAX_CUSTOMERS)).await?;
-    if waiting.is_empty() {
+    if !store::any_pending(app.db().reader(), &chosen).await? {
         return Ok(0);
     }
-    let ids: Vec<CustomerId> = waiting.iter().map(|(customer, _)| *customer).collect();
+    let most = match app.db().backend() {
+        Backend::Postgres => MOST,
+        Backend::Sqlite => MOST_SQLITE,
+    };
+    let begun = Instant::now();
     let mut op = Op::begin(app).await?;
-    let accounts = op.lock_accounts(&ids).await?;
-    let events = store::pending(op.tx(), &chosen, &ids, limit).await?;
+    let locked = store::lock_waiting(&mut op, &chosen, most).await?;
+    let events = store::take_pending(&op, &chosen, &locked, most.events).await?;
     if events.is_empty() {
         // Another worker was first; there may be more behind what it took.
         return Ok(usize::from(matches!(chosen, Chosen::Shard { .. })));
     }
-    let total = events.values().map(Vec::len).sum();
-    let batch = read(&op, accounts, events).await?;
-    let mut folded = batch.fold();
-    write(&mut op, &mut folded.done).await?;
+    let total: usize = events.iter().map(|(_, events)| events.len()).sum();
+    let folded = read(&op, &locked, events).await?.fold();
+    if !folded.failed.is_empty() {
+        // Their events stay in the queue: all of it is taken back, and without them the next round comes through.
+        op.abandon().await?;
+        return set_aside(app, folded.failed).await.map(|()| total);
+    }
+    write(&mut op, folded.done).await?;
     op.commit().await?;
-    for (tenant, customer, problem) in folded.failed {
+    measure::drained(total, begun);
+    Ok(total)
+}
+
+async fn set_aside(app: &App, failed: Vec<(TenantId, CustomerId, String)>) -> Result<()> {
+    for (tenant, customer, problem) in failed {
         tracing::error!(%customer, problem, "usage cannot be debited and is parked");
         work::park(app, Duty::CUSTOMER, &customer.to_string(), Some(tenant), &problem).await?;
     }
-    Ok(total)
+    Ok(())
 }
 
 /// All that a transaction decides on.
@@ -169,33 +181,30 @@ struct Folded {
 /// One customer's part.
 struct Debited {
     posting: Posting,
+    events: Vec<PendingEvent>,
     drained: Drained,
     counters: Vec<(CounterKey, Counter)>,
     settlement: Settlement,
 }
 
-async fn read(
-    op: &Op,
-    accounts: Vec<account::Model>,
-    mut events: HashMap<CustomerId, Vec<PendingEvent>>,
-) -> Result<Batch> {
-    let customers: Vec<CustomerId> = events.keys().copied().collect();
-    let all: Vec<PendingEvent> = events.values().flatten().cloned().collect();
-    let rules = catalog::rule_book_in(op.tx(), &metrics_of(&all)).await?;
-    let mut counters = store::counters(op.tx(), &customers, &all).await?;
+async fn read(op: &Op, locked: &[Locked], events: Vec<(CustomerId, Vec<PendingEvent>)>) -> Result<Batch> {
+    let customers: Vec<CustomerId> = events.iter().map(|(customer, _)| *customer).collect();
+    let rules = catalog::rule_book_in(op.tx(), &metrics(&events)).await?;
+    let mut counters = store::counters(op.tx(), &events).await?;
     let refundable = refundable(&rules, &counters);
     let mut blocks = credit::blocks_in(op.tx(), &customers, &refundable).await?;
     let settlements = store::settlements(op.tx(), &customers).await?;
     let mut batch = Batch {
         rules,
-        customers: Vec::with_capacity(accounts.len()),
+        customers: Vec::with_capacity(customers.len()),
     };
-    for row in accounts {
-        let customer = CustomerId(row.customer_id);
-        let Some(events) = events.remove(&customer) else {
-            continue;
+    let mut accounts = locked.iter();
+    for (customer, events) in events {
+        // Both are in the order of customers.
+        let Some(locked) = accounts.find(|locked| locked.customer == customer) else {
+            return Err(Error::Internal(format!("{customer} is not locked")));
         };
-        let account = Account::from(&row);
+        let account = locked.account;
         let state = CustomerState {
             customer,
             settlement: settlements.get(&customer).copied().unwrap_or_default(),
@@ -203,13 +212,22 @@ async fn read(
             counters: counters.remove(&customer).unwrap_or_default(),
             account,
         };
-        batch.customers.push((TenantId(row.tenant_id), state, events));
+        batch.customers.push((locked.tenant, state, events));
     }
     Ok(batch)
 }
 
+/// The metrics that a batch needs the rules of.
+fn metrics(events: &[(CustomerId, Vec<PendingEvent>)]) -> Vec<MetricId> {
+    let mut metrics = BTreeSet::new();
+    for (_, events) in events {
+        metrics.extend(metrics_of(events));
+    }
+    metrics.into_iter().collect()
+}
+
 /// Spent blocks that a falling volume price could return credits to. Other prices only rise.
-fn refundable(
+pub(crate) fn refundable(
     rules: &RuleBook,
     counters: &HashMap<CustomerId, HashMap<CounterKey, Counter>>,
 ) -> BTreeSet<BlockId> {
@@ -246,7 +264,9 @@ impl Batch {
                 .map(|block| (block.id, block.remaining))
                 .collect();
             match drain(&mut state, &self.rules, &events) {
-                Ok(drained) => folded.done.push(Debited::new(tenant, state, &before, drained)),
+                Ok(drained) => folded
+                    .done
+                    .push(Debited::new(tenant, state, &before, events, drained)),
                 Err(overflow) => folded.failed.push((tenant, customer, overflow.to_string())),
             }
         }
@@ -259,6 +279,7 @@ impl Debited {
         tenant: TenantId,
         state: CustomerState,
         before: &[(BlockId, Credits)],
+        events: Vec<PendingEvent>,
         mut drained: Drained,
     ) -> Self {
         let changed: HashSet<BlockId> = changed_blocks(before, &state)
@@ -288,6 +309,7 @@ impl Debited {
             .collect();
         Self {
             posting,
+            events,
             drained,
             counters,
             settlement,
@@ -295,47 +317,42 @@ impl Debited {
     }
 }
 
-async fn write(op: &mut Op, done: &mut [Debited]) -> Result<()> {
-    if done.is_empty() {
-        return Ok(());
-    }
-    let rated: Vec<_> = done.iter().flat_map(|debited| &debited.drained.events).collect();
-    let mut taken = Vec::with_capacity(rated.len());
-    for debited in done.iter() {
-        let shard = shard_of(debited.posting.customer);
-        taken.extend(debited.drained.events.iter().map(|event| (shard, event.id)));
-    }
-    store::take_pending(op, &taken).await?;
-    store::mark_rated(op, &rated).await?;
+async fn write(op: &mut Op, mut done: Vec<Debited>) -> Result<()> {
+    let mut ratings = Vec::new();
     let mut counters = Vec::new();
-    for debited in done.iter() {
-        let (tenant, customer) = (debited.posting.tenant, debited.posting.customer);
-        counters.extend(
-            debited
-                .counters
-                .iter()
-                .map(|(key, counter)| (tenant, customer, *key, counter)),
-        );
+    for debited in &done {
+        let Posting { tenant, customer, .. } = debited.posting;
+        rating::pack(
+            tenant,
+            customer,
+            &debited.events,
+            &debited.drained.events,
+            &mut ratings,
+        )?;
+        let moved = debited.counters.iter();
+        counters.extend(moved.map(|(key, counter)| (tenant, customer, *key, counter)));
     }
+    store::insert_ratings(op, ratings).await?;
     store::put_counters(op, &counters).await?;
-    for debited in done
-        .iter_mut()
-        .filter(|debited| debited.drained.homeless.is_positive())
-    {
-        let first = debited
-            .drained
-            .events
-            .first()
-            .map(|event| event.id.to_string())
-            .unwrap_or_default();
-        let cause = Cause {
-            kind: EntryKind::Debit,
-            effect_key: format!("return:{first}"),
-            usage: None,
-        };
-        let (settlement, homeless) = (debited.settlement, debited.drained.homeless);
-        credit::rehouse_in(op, &mut debited.posting, settlement, homeless, cause).await?;
+    for debited in &mut done {
+        rehouse(op, debited).await?;
     }
     let postings: Vec<&Posting> = done.iter().map(|debited| &debited.posting).collect();
     credit::post_in(op, &postings).await
+}
+
+/// What falling prices return for an overdraft that has been repaid since goes into a block of its own.
+async fn rehouse(op: &Op, debited: &mut Debited) -> Result<()> {
+    let (settlement, homeless) = (debited.settlement, debited.drained.homeless);
+    if !homeless.is_positive() {
+        return Ok(());
+    }
+    let first = debited.events.first();
+    let first = first.map(|event| event.id.to_string()).unwrap_or_default();
+    let cause = Cause {
+        kind: EntryKind::Debit,
+        effect_key: format!("return:{first}"),
+        usage: None,
+    };
+    credit::rehouse_in(op, &mut debited.posting, settlement, homeless, cause).await
 }

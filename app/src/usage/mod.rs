@@ -2,13 +2,15 @@
 //!
 //! **Record.** Each event is checked by itself; the good ones of all concurrent requests are written by one statement (see
 //! [`collector`]) and answered after the commit. Cost: no statement for the checks while customers and metrics are known,
-//! then one for the events, one for the queue of pending ones, and one more when a key was known before.
+//! then one for the events and the queue of pending ones (two on SQLite), and one more when a key was known before.
 //!
 //! **Drain.** See [`drain`].
 
 pub(crate) mod collector;
 pub(crate) mod directory;
 pub(crate) mod drain;
+mod rating;
+pub(crate) mod standing;
 mod store;
 mod view;
 mod void;
@@ -31,11 +33,11 @@ use domain::{
     },
 };
 use sea_orm::ConnectionTrait;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-pub(crate) use self::drain::settle_usage;
+pub(crate) use self::drain::{refundable, settle_usage};
 use self::{collector::Prepared, directory::Known};
 pub use self::{
     view::{GroupBy, Summary, SummaryLine, UsageEvent},
@@ -47,6 +49,7 @@ use crate::{
     catalog,
     customer::CustomerRef,
     error::Result,
+    measure,
     page::{Page, Slice},
 };
 
@@ -125,7 +128,9 @@ pub async fn record(app: &App, actor: &Actor, events: Vec<NewEvent>, age: Age) -
             outcomes[index] = Some(outcome);
         }
     }
-    Ok(outcomes.into_iter().flatten().collect())
+    let outcomes: Vec<Outcome> = outcomes.into_iter().flatten().collect();
+    measure::outcomes(&outcomes);
+    Ok(outcomes)
 }
 
 /// Checks one event.
@@ -154,6 +159,8 @@ fn prepare(
         check_occurred_at(occurred, now, max_age)?;
     }
     let properties = parse_properties(event.properties)?;
+    // Written down here, by the caller's task: the one that writes to the database must not wait for it.
+    let json = (!properties.is_empty()).then(|| json!(properties).to_string());
     let fingerprint = fingerprint(place.customer, metric, units, event.occurred_at, &properties);
     Ok(Prepared {
         tenant: reach.tenant(),
@@ -164,7 +171,7 @@ fn prepare(
         fingerprint,
         units,
         occurred_at: event.occurred_at,
-        properties,
+        properties: json,
     })
 }
 
@@ -259,7 +266,7 @@ pub struct SummaryRequest {
 }
 
 /// Sums up a customer's debited usage: per metric, or per metric and UTC day or month. Without bounds and days it reads
-/// the counts of the cycles, which is what they cost; otherwise it sums the events at the price each had when it was debited.
+/// the counts of the cycles, which is what they cost; otherwise it sums what events came to when they were debited.
 ///
 /// # Errors
 /// The scope is missing, or an end before the beginning.
@@ -282,7 +289,7 @@ pub async fn summary(
     } else if whole {
         store::summary_of_counters(db, actor.tenant, customer, request.group_by).await?
     } else {
-        store::summary_of_events(db, actor.tenant, customer, request).await?
+        store::summary_of_ratings(db, actor.tenant, customer, request).await?
     };
     Ok(Summary {
         from: request.from,

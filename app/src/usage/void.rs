@@ -40,6 +40,9 @@ use crate::{
     op::Op,
 };
 
+/// Attempts to debit usage that was accepted before a request and still arrives.
+const SETTLE_ROUNDS: usize = 5;
+
 /// An event to take back.
 #[derive(Debug, Clone, Serialize)]
 pub struct VoidUsage {
@@ -66,7 +69,6 @@ pub struct Voided {
 /// No such event, or one that was taken back before under another idempotency key.
 pub async fn void(app: &App, actor: &Actor, input: VoidUsage, key: &str) -> Result<Once<Voided>> {
     actor.require(Scope::UsageWrite)?;
-    let unknown = || Rejection::not_found("key", "usage event");
     // Asked twice: a request that was made before is answered at once, whatever has become of the customer's usage.
     let op = Op::begin(app).await?;
     if let Claim::Replay(known) = claim(&op, actor.tenant, "voidUsage", key, &input).await? {
@@ -75,18 +77,46 @@ pub async fn void(app: &App, actor: &Actor, input: VoidUsage, key: &str) -> Resu
     let seen = store::event_by_key(op.tx(), actor.reach(), &input.event_key).await?;
     op.abandon().await?;
     let customer = seen.ok_or_else(unknown)?.customer;
-    let parked_now = settle_first(app, customer).await?;
-    let mut op = Op::begin(app).await?;
-    let fresh = match claim(&op, actor.tenant, "voidUsage", key, &input).await? {
-        Claim::Replay(known) => return Ok(known),
-        Claim::Fresh(fresh) => fresh,
-    };
-    let account = op
-        .lock_account(actor.tenant, customer)
-        .await?
-        .ok_or_else(unknown)?;
+    // Up to and including this very microsecond: the event itself may be that fresh.
+    let after_now = Timestamp::from_micros(app.now().micros() + 1);
+    for _ in 0..SETTLE_ROUNDS {
+        let usage = settle_first(app, customer, after_now).await?;
+        let mut op = Op::begin(app).await?;
+        let fresh = match claim(&op, actor.tenant, "voidUsage", key, &input).await? {
+            Claim::Replay(known) => return Ok(known),
+            Claim::Fresh(fresh) => fresh,
+        };
+        let account = op
+            .lock_account(actor.tenant, customer)
+            .await?
+            .ok_or_else(unknown)?;
+        // Usage accepted before may have come in between.
+        if usage == Before::Debited && store::is_waiting(op.tx(), customer, after_now).await? {
+            op.abandon().await?;
+            continue;
+        }
+        let voided = take(&mut op, actor, account, &input.event_key).await?;
+        let done = fresh.settle(&op, voided).await?;
+        op.commit().await?;
+        if usage == Before::ParkedNow {
+            // The event may have been what could not be debited; the workers find out.
+            work::clear(app, Duty::CUSTOMER, &customer.to_string()).await?;
+        }
+        return Ok(done);
+    }
+    Err(Error::Unavailable(format!(
+        "usage of {customer} is still on its way"
+    )))
+}
+
+fn unknown() -> Rejection {
+    Rejection::not_found("key", "usage event")
+}
+
+/// Takes the event back under the lock on its customer's account.
+async fn take(op: &mut Op, actor: &Actor, account: account::Model, event_key: &str) -> Result<Voided> {
     // Read under the lock: what was seen before may have changed.
-    let event = store::event_by_key(op.tx(), actor.reach(), &input.event_key)
+    let event = store::event_by_key(op.tx(), actor.reach(), event_key)
         .await?
         .ok_or_else(unknown)?;
     let voided = match (event.state, event.rating.clone()) {
@@ -94,38 +124,52 @@ pub async fn void(app: &App, actor: &Actor, input: VoidUsage, key: &str) -> Resu
             let message = "the event was taken back before";
             return Err(Rejection::new(RejectionCode::EventAlreadyVoided, "key", message).into());
         }
-        (EventState::Pending, _) => {
-            store::forget_pending(&op, shard_of(event.customer), event.id).await?;
+        (EventState::Rated, Some(rating)) => take_back(op, actor, account, &event, rating).await?,
+        (EventState::Pending | EventState::Rated, _) => {
+            if !store::forget_pending(op, shard_of(event.customer), event.id).await? {
+                let problem = format!("{} is neither pending nor rated", event.id);
+                return Err(Error::Internal(problem));
+            }
+            // Nothing moves, but gates that count the event as waiting must look again.
+            let posting = Posting {
+                tenant: actor.tenant,
+                customer: event.customer,
+                account: Account::from(&account),
+                entries: Vec::new(),
+                blocks: Vec::new(),
+            };
+            credit::post_in(op, &[&posting]).await?;
             Voided {
-                event_key: input.event_key,
+                event_key: event.key.clone(),
                 credits: Credits::ZERO,
                 lapsed: Credits::ZERO,
             }
         }
-        (EventState::Rated, Some(rating)) => take_back(&mut op, actor, account, &event, rating).await?,
-        (EventState::Rated, None) => return Err(Error::Internal(format!("{} has no rating", event.id))),
     };
-    store::mark_voided(&op, event.id).await?;
-    let done = fresh.settle(&op, voided).await?;
-    op.commit().await?;
-    if parked_now {
-        // The event may have been what could not be debited; the workers find out.
-        work::clear(app, Duty::CUSTOMER, &customer.to_string()).await?;
-    }
-    Ok(done)
+    store::mark_voided(op, event.id).await?;
+    Ok(voided)
 }
 
-/// Debits what was accepted before, if the customer's usage is not parked. Answers whether this very attempt has parked it.
-async fn settle_first(app: &App, customer: CustomerId) -> Result<bool> {
+/// What became of the usage accepted before a void.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// It is debited.
+    Debited,
+    /// It was parked before.
+    Parked,
+    /// This very attempt has parked it.
+    ParkedNow,
+}
+
+/// Debits what was accepted before, if the customer's usage is not parked.
+async fn settle_first(app: &App, customer: CustomerId, before: Timestamp) -> Result<Before> {
     let subject = customer.to_string();
     if work::is_set_aside(app, Duty::CUSTOMER, &subject).await? {
-        return Ok(false);
+        return Ok(Before::Parked);
     }
-    // Up to and including this very microsecond: the event itself may be that fresh.
-    let after_now = Timestamp::from_micros(app.now().micros() + 1);
-    match settle_usage(app, customer, after_now).await {
-        Err(_) if work::is_set_aside(app, Duty::CUSTOMER, &subject).await? => Ok(true),
-        settled => settled.map(|()| false),
+    match settle_usage(app, customer, before).await {
+        Err(_) if work::is_set_aside(app, Duty::CUSTOMER, &subject).await? => Ok(Before::ParkedNow),
+        settled => settled.map(|()| Before::Debited),
     }
 }
 
@@ -151,12 +195,13 @@ async fn take_back(
         counter: rating.counter,
         // Where a negative cost went to is not where a positive one came from.
         draws: if rating.credits.is_positive() {
-            rating.draws
+            rating.draws.clone()
         } else {
             Draws::default()
         },
     };
     let mut voided = rules::void(&mut state, &usage, op.now())?;
+    store::take_back(op, event, &rating).await?;
     let mut posting = Posting {
         tenant: actor.tenant,
         customer: event.customer,

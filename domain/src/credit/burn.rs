@@ -87,11 +87,26 @@ impl Funds {
     /// # Errors
     /// An overdraft outside the range of credits. The funds are then half used and must be dropped.
     pub fn burn(&mut self, amount: Credits, metric: MetricId, at: Timestamp) -> Result<Vec<Draw>, Overflow> {
-        let mut left = amount;
         let mut draws = Vec::new();
+        self.burn_into(&mut draws, amount, metric, at)?;
+        Ok(draws)
+    }
+
+    /// The same, appending to a list that is at hand.
+    ///
+    /// # Errors
+    /// As for [`Self::burn`].
+    pub fn burn_into(
+        &mut self,
+        draws: &mut Vec<Draw>,
+        amount: Credits,
+        metric: MetricId,
+        at: Timestamp,
+    ) -> Result<(), Overflow> {
+        let mut left = amount;
         for block in &mut self.blocks {
             if left.is_zero() {
-                return Ok(draws);
+                return Ok(());
             }
             if block.remaining.is_zero() || !block.is_open_at(at) || !block.pays_for(metric) {
                 continue;
@@ -111,7 +126,7 @@ impl Funds {
                 credits: left,
             });
         }
-        Ok(draws)
+        Ok(())
     }
 
     /// Gives draws back to where they came from, in the order given.

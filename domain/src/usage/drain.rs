@@ -17,6 +17,7 @@ use crate::{
     amount::{Credits, Overflow, Quantity},
     credit::{
         block::Block,
+        burn::Funds,
         draws::{Draw, Draws, Purse},
     },
     customer::Settlement,
@@ -26,6 +27,7 @@ use crate::{
         Position,
         rule::{MeteringRule, RuleBook, select},
     },
+    time::Months,
 };
 
 /// What one event came to.
@@ -68,6 +70,7 @@ pub fn drain(
     events: &[PendingEvent],
 ) -> Result<Drained, UsageError> {
     let mut fold = Fold::default();
+    fold.drained.events.reserve_exact(events.len());
     for event in events {
         fold.take(state, rules, event)
             .map_err(|_| UsageError::TooLarge(event.id))?;
@@ -84,6 +87,16 @@ struct Fold {
     groups: Groups,
     repayments: Vec<Draw>,
     drained: Drained,
+    months: Months,
+    /// What the event at hand moves; kept so that it need not be allocated for each.
+    moved: Vec<Moved>,
+    drawn: Vec<Draw>,
+}
+
+/// Signed change of one purse: positive when credits were drawn from it.
+struct Moved {
+    purse: Purse,
+    credits: Credits,
 }
 
 impl Fold {
@@ -93,11 +106,101 @@ impl Fold {
         rules: &RuleBook,
         event: &PendingEvent,
     ) -> Result<(), Overflow> {
-        let rated = rate(state, rules, event)?;
-        let (rated, moved) = settle(state, event, rated, &mut self.drained)?;
-        self.groups.add(&rated, event, &moved)?;
+        let rated = self.rate(state, rules, event)?;
+        self.groups.add(&rated, event, &self.moved)?;
         self.repayments.extend(repay_from_later_blocks(state, event)?);
         self.drained.events.push(rated);
+        Ok(())
+    }
+
+    /// Prices one event, moves its count, and takes the cost from the purses or returns it to those last debited.
+    fn rate(
+        &mut self,
+        state: &mut CustomerState,
+        rules: &RuleBook,
+        event: &PendingEvent,
+    ) -> Result<RatedEvent, Overflow> {
+        let rule = rules.get(&event.metric).and_then(|metric| {
+            select(
+                &metric.rules,
+                &event.properties,
+                event.occurred_at,
+                event.received_at,
+            )
+        });
+        let counter = CounterKey {
+            metric: event.metric,
+            line: rule.map(|rule| rule.line),
+            period_start: self.months.start_of(event.occurred_at),
+        };
+        let count: &mut Counter = state.counters.entry(counter).or_default();
+        let from = count.position;
+        let to = from.after(event.units)?;
+        let credits = rule.map_or(Ok(Credits::ZERO), |rule: &MeteringRule| {
+            rule.price.between(from, to)
+        })?;
+        // A drop under a version that began in mid-cycle returns no more than the cycle has cost.
+        let credits = credits.max(count.credits.negated()?);
+        count.position = to;
+        count.credits = count.credits.plus(credits)?;
+        let mut rated = RatedEvent {
+            id: event.id,
+            rule: rule.map(|rule| rule.id),
+            counter,
+            from,
+            credits,
+            draws: Draws::default(),
+        };
+        self.moved.clear();
+        if credits.is_negative() {
+            self.give_back(count, &mut state.funds, event, &mut rated)?;
+        } else {
+            self.burn(count, &mut state.funds, event, &mut rated)?;
+        }
+        Ok(rated)
+    }
+
+    fn burn(
+        &mut self,
+        count: &mut Counter,
+        funds: &mut Funds,
+        event: &PendingEvent,
+        rated: &mut RatedEvent,
+    ) -> Result<(), Overflow> {
+        self.drawn.clear();
+        funds.burn_into(&mut self.drawn, rated.credits, event.metric, event.received_at)?;
+        for &draw in &self.drawn {
+            count.draws.push(draw)?;
+            rated.draws.push(draw)?;
+            self.moved.push(Moved {
+                purse: draw.from,
+                credits: draw.credits,
+            });
+        }
+        Ok(())
+    }
+
+    fn give_back(
+        &mut self,
+        count: &mut Counter,
+        funds: &mut Funds,
+        event: &PendingEvent,
+        rated: &mut RatedEvent,
+    ) -> Result<(), Overflow> {
+        let draws = count.draws.pop(rated.credits.negated()?);
+        let given = funds.give_back(&draws, event.received_at)?;
+        self.drained.lapsed = self.drained.lapsed.plus(given.lapsed)?;
+        self.drained.homeless = self.drained.homeless.plus(given.homeless)?;
+        for part in given.returns {
+            rated.draws.push(Draw {
+                from: part.to,
+                credits: part.credits,
+            })?;
+            self.moved.push(Moved {
+                purse: part.to,
+                credits: part.credits.negated()?,
+            });
+        }
         Ok(())
     }
 
@@ -108,84 +211,6 @@ impl Fold {
         }
         Ok(self.drained)
     }
-}
-
-/// Prices one event and moves its count.
-fn rate(state: &mut CustomerState, rules: &RuleBook, event: &PendingEvent) -> Result<RatedEvent, Overflow> {
-    let rule = rules.get(&event.metric).and_then(|metric| {
-        select(
-            &metric.rules,
-            &event.properties,
-            event.occurred_at,
-            event.received_at,
-        )
-    });
-    let counter = CounterKey {
-        metric: event.metric,
-        line: rule.map(|rule| rule.line),
-        period_start: event.occurred_at.month().start,
-    };
-    let count: &mut Counter = state.counters.entry(counter).or_default();
-    let from = count.position;
-    let to = from.after(event.units)?;
-    let credits = rule.map_or(Ok(Credits::ZERO), |rule: &MeteringRule| {
-        rule.price.between(from, to)
-    })?;
-    // A drop under a version that began in mid-cycle returns no more than the cycle has cost.
-    let credits = credits.max(count.credits.negated()?);
-    count.position = to;
-    count.credits = count.credits.plus(credits)?;
-    Ok(RatedEvent {
-        id: event.id,
-        rule: rule.map(|rule| rule.id),
-        counter,
-        from,
-        credits,
-        draws: Draws::default(),
-    })
-}
-
-/// Signed change of one purse: positive when credits were drawn from it.
-struct Moved {
-    purse: Purse,
-    credits: Credits,
-}
-
-/// Takes the cost from the purses, or returns it to those last debited.
-fn settle(
-    state: &mut CustomerState,
-    event: &PendingEvent,
-    mut rated: RatedEvent,
-    drained: &mut Drained,
-) -> Result<(RatedEvent, Vec<Moved>), Overflow> {
-    let count = state.counters.entry(rated.counter).or_default();
-    let mut moved = Vec::new();
-    if rated.credits.is_negative() {
-        let draws = count.draws.pop(rated.credits.negated()?);
-        let given = state.funds.give_back(&draws, event.received_at)?;
-        drained.lapsed = drained.lapsed.plus(given.lapsed)?;
-        drained.homeless = drained.homeless.plus(given.homeless)?;
-        for part in given.returns {
-            rated.draws.push(Draw {
-                from: part.to,
-                credits: part.credits,
-            })?;
-            moved.push(Moved {
-                purse: part.to,
-                credits: part.credits.negated()?,
-            });
-        }
-        return Ok((rated, moved));
-    }
-    for draw in state.funds.burn(rated.credits, event.metric, event.received_at)? {
-        count.draws.push(draw)?;
-        rated.draws.push(draw)?;
-        moved.push(Moved {
-            purse: draw.from,
-            credits: draw.credits,
-        });
-    }
-    Ok((rated, moved))
 }
 
 /// The overdraft that an event left is repaid by what was granted after it.
@@ -218,6 +243,7 @@ type GroupKey = (CounterKey, Option<MeteringRuleId>, Purse);
 #[derive(Default)]
 struct Groups {
     places: HashMap<GroupKey, usize>,
+    last: usize,
     groups: Vec<Group>,
 }
 
@@ -233,7 +259,12 @@ impl Groups {
         let to = rated.from.after(event.units)?;
         for part in moved {
             let key = (rated.counter, rated.rule, part.purse);
-            let place = *self.places.entry(key).or_insert(self.groups.len());
+            // Nearly always the group of the event before.
+            let place = match self.groups.get(self.last) {
+                Some(group) if group.key == key => self.last,
+                _ => *self.places.entry(key).or_insert(self.groups.len()),
+            };
+            self.last = place;
             if place == self.groups.len() {
                 self.groups.push(Group {
                     key,

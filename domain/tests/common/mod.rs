@@ -12,7 +12,7 @@ use domain::{
     },
     customer::Settlement,
     id::{BlockId, CustomerId, EventId, MeteringRuleId, MetricId},
-    ledger::{Account, Entry},
+    ledger::{Account, Entry, chain::EntryHash},
     metering::{
         Flat, Graduated, Package, PerUnit, Position, Price, Tier, Volume,
         rule::{MeteringRule, MetricRules, Properties, RuleBook},
@@ -158,6 +158,7 @@ pub fn state(blocks: Vec<Block>, overdraft: Credits, settlement: Settlement) -> 
             sequence: 7,
             blocks: total,
             overdraft,
+            head: EntryHash::NONE,
         },
         funds: Funds::new(blocks, overdraft),
         counters: HashMap::new(),

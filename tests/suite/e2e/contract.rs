@@ -28,34 +28,41 @@ pub fn fields(root: &str) -> Fields {
     fields
 }
 
-/// The root fields that name something which exists: by id, key or the vendor's own name, in an argument or in an input.
-pub fn fields_that_name_something(root: &str) -> BTreeSet<String> {
-    let names = |argument: &&str| match argument.split_once(": ") {
-        Some((_, input)) if input.trim_end_matches('!').ends_with("Input") => {
-            body(&format!("input {} {{", input.trim_end_matches('!')))
-                .iter()
-                .any(names_something)
+/// The fields of an object that lead to other objects.
+pub fn fields_of_objects(object: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut open = None;
+    for line in body(&format!("type {object} ")) {
+        let (name, of) = match (line.strip_suffix('('), open) {
+            (Some(name), None) => {
+                open = Some(name);
+                continue;
+            }
+            (None, Some(name)) => match line.strip_prefix("): ") {
+                Some(of) => {
+                    open = None;
+                    (name, of)
+                }
+                None => continue,
+            },
+            _ => line.split_once(": ").unwrap_or((line, "")),
+        };
+        let of = of.trim_matches(['[', ']', '!']);
+        if CONTRACT
+            .lines()
+            .any(|line| line.starts_with(&format!("type {of} ")))
+        {
+            found.insert(name.to_owned());
         }
-        _ => names_something(argument),
-    };
-    let named = fields(root)
-        .into_iter()
-        .filter(|(_, arguments)| arguments.iter().any(names));
-    named.map(|(name, _)| name).collect()
-}
-
-fn names_something(field: &&str) -> bool {
-    let (name, of) = field.split_once(": ").unwrap_or_default();
-    of.starts_with("ID")
-        || of.starts_with("[UsageEventInput")
-        || ["key", "metricKey", "externalId"].contains(&name)
+    }
+    found
 }
 
 /// The lines of a definition, without descriptions and the last brace.
 fn body(opening: &str) -> Vec<&'static str> {
     let mut lines = CONTRACT
         .lines()
-        .skip_while(|line| *line != opening)
+        .skip_while(|line| !line.starts_with(opening))
         .skip(1)
         .map(str::trim);
     let mut body = Vec::new();
@@ -75,15 +82,10 @@ fn the_contract_is_read_as_it_is_written() {
     assert_eq!(queries["customer"], ["externalId: String", "id: ID"]);
     assert_eq!(queries["viewer"], Vec::<&str>::new());
     assert_eq!(fields("Mutation")["recordUsage"], ["input: RecordUsageInput!"]);
-    assert_eq!(fields("Subscription").len(), 1);
-    let naming = fields_that_name_something("Query");
+    assert!(fields("Subscription").contains_key("balanceUpdated"));
+    let leading = fields_of_objects("Customer");
     assert!(
-        naming.contains("node") && naming.contains("metric") && !naming.contains("customers"),
-        "{naming:?}"
-    );
-    let naming = fields_that_name_something("Mutation");
-    assert!(
-        naming.contains("recordUsage") && !naming.contains("createApiKey"),
-        "{naming:?}"
+        leading.contains("balance") && leading.contains("ledger") && !leading.contains("name"),
+        "{leading:?}"
     );
 }

@@ -93,6 +93,13 @@ impl Process {
             .unwrap_or_else(|| panic!("`{}` ended by {status}", self.name))
     }
 
+    /// Memory that it has, in bytes.
+    pub fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/statm", self.child.id())).unwrap();
+        let pages: u64 = status.split(' ').nth(1).unwrap().parse().unwrap();
+        pages * 4096
+    }
+
     /// SIGTERM: please stop.
     pub fn terminate(&self) {
         let pid = self.child.id().to_string();

@@ -30,7 +30,7 @@ const SHOWN: usize = 4_000;
 /// Where a case plays.
 pub struct Stage {
     pub dir: PathBuf,
-    url: String,
+    pub url: String,
     started: AtomicUsize,
 }
 
@@ -96,7 +96,12 @@ impl Stage {
     /// Starts a command with settings that go before those of this stage.
     pub fn start_with(&self, args: &[&str], env: &[(&str, &str)]) -> Process {
         let number = self.started.fetch_add(1, Ordering::SeqCst);
-        let mut all = vec![("TALLYGATE_LISTEN", "127.0.0.1:0")];
+        let mut all = vec![
+            ("TALLYGATE_LISTEN", "127.0.0.1:0"),
+            ("TALLYGATE_ADMIN_LISTEN", "127.0.0.1:0"),
+            ("TALLYGATE_LOG_FORMAT", "text"),
+            ("TALLYGATE_SHUTDOWN_DELAY_SECONDS", "0"),
+        ];
         if self.url.starts_with("postgres") {
             all.push(("TALLYGATE_DATABASE_URL", &self.url));
         }
@@ -133,12 +138,7 @@ impl Stage {
     pub async fn dev(&self) -> Server {
         let mut process = self.start(&["dev"]);
         let base = base(&mut process).await;
-        let out = process.out();
-        let key = out
-            .lines()
-            .find_map(|line| line.trim().strip_prefix("API key "))
-            .expect("the greeting shows a key");
-        let client = Client::new(&base, key.trim());
+        let client = Client::new(&base, &dev_key(&process));
         Server { process, client }
     }
 
@@ -165,8 +165,15 @@ impl Drop for Stage {
     }
 }
 
+/// The key that the greeting of `dev` shows.
+pub fn dev_key(process: &Process) -> String {
+    let out = process.out();
+    let key = out.lines().find_map(|line| line.trim().strip_prefix("API key "));
+    key.expect("the greeting shows a key").trim().to_owned()
+}
+
 /// The address that a process has told, once it answers there.
-async fn base(process: &mut Process) -> String {
+pub async fn base(process: &mut Process) -> String {
     let base = until("a process tells where it listens", async || {
         if let Some(status) = process.ended() {
             panic!("the server ended with {status}:\n{}", process.err());

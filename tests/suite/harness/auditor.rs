@@ -4,17 +4,26 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use app::{customer::shard_of, db::Db};
 use domain::{
-    credit::draws::{Draw, Draws, Purse},
+    credit::draws::{Draw, Draws},
     id::CustomerId,
     metering::Price,
 };
 use entity::{
     account, block, customer, ledger_entry, metering_rule, usage_counter, usage_event, usage_pending,
+    usage_rating,
 };
 use sea_orm::{EntityTrait, QueryOrder};
 use uuid::Uuid;
 
 use super::naive;
+
+/// What an event came to.
+#[derive(Clone)]
+struct Rated {
+    row: usize,
+    credits: i64,
+    draws: Vec<(String, i64)>,
+}
 
 struct Books {
     customers: Vec<customer::Model>,
@@ -22,6 +31,9 @@ struct Books {
     blocks: Vec<block::Model>,
     entries: Vec<ledger_entry::Model>,
     events: Vec<usage_event::Model>,
+    ratings: Vec<usage_rating::Model>,
+    /// What each event came to: the row it is in, and its place there.
+    rated: HashMap<Uuid, Vec<Rated>>,
     pending: Vec<usage_pending::Model>,
     counters: Vec<usage_counter::Model>,
     rules: HashMap<Uuid, metering_rule::Model>,
@@ -50,6 +62,7 @@ pub async fn problems(db: &Db) -> Vec<String> {
         books.blocks(customer.id, &mut found);
         books.counters(customer.id, &mut found);
     }
+    books.ratings(&mut found);
     books.events(&mut found);
     books.pending(&mut found);
     books.tenants(&mut found);
@@ -61,12 +74,21 @@ impl Books {
         let db = db.writer();
         let entries = ledger_entry::Entity::find().order_by_asc(ledger_entry::Column::Sequence);
         let rules = metering_rule::Entity::find().all(db).await.unwrap();
+        let ratings = usage_rating::Entity::find().all(db).await.unwrap();
+        let mut rated: HashMap<Uuid, Vec<Rated>> = HashMap::new();
+        for (row, rating) in ratings.iter().enumerate() {
+            for (id, event) in read_ratings(row, rating) {
+                rated.entry(id).or_default().push(event);
+            }
+        }
         Self {
             customers: customer::Entity::find().all(db).await.unwrap(),
             accounts: account::Entity::find().all(db).await.unwrap(),
             blocks: block::Entity::find().all(db).await.unwrap(),
             entries: entries.all(db).await.unwrap(),
             events: usage_event::Entity::find().all(db).await.unwrap(),
+            ratings,
+            rated,
             pending: usage_pending::Entity::find().all(db).await.unwrap(),
             counters: usage_counter::Entity::find().all(db).await.unwrap(),
             rules: rules.into_iter().map(|rule| (rule.id, rule)).collect(),
@@ -177,13 +199,13 @@ impl Books {
         let mut counted: BTreeMap<_, (i128, i64)> = BTreeMap::new();
         let mut versions: BTreeMap<_, BTreeSet<Uuid>> = BTreeMap::new();
         for event in self.events.iter().filter(|it| it.customer_id == customer) {
-            let Some(period) = event.period_start else {
+            let Some(rating) = self.rating_of(event.id).map(|it| &self.ratings[it.row]) else {
                 continue;
             };
-            let key = (event.metric_id, event.line_id.unwrap_or_default(), period);
-            versions.entry(key).or_default().extend(event.rule_id);
+            let key = (event.metric_id, rating.line_id, rating.period_start);
+            versions.entry(key).or_default().extend(rating.rule_id);
             let sum = counted.entry(key).or_default();
-            if event.state == "RATED" {
+            if event.voided_at.is_none() {
                 *sum = (sum.0 + i128::from(event.units), sum.1 + 1);
             }
         }
@@ -234,29 +256,76 @@ impl Books {
         }
     }
 
-    /// A rated event was paid in full, by blocks that were open to it.
+    /// A row of ratings speaks of events of its customer, metric, cycle and day, and sums up those not taken back.
+    fn ratings(&self, found: &mut Vec<String>) {
+        const DAY: i64 = 86_400_000_000;
+        let events: HashMap<Uuid, &usage_event::Model> = self.events.iter().map(|it| (it.id, it)).collect();
+        for (row, rating) in self.ratings.iter().enumerate() {
+            let name = format!("rating {}", rating.last_event);
+            let all = read_ratings(row, rating);
+            let ids: Vec<Uuid> = all.iter().map(|(id, _)| *id).collect();
+            if !ids.is_sorted_by(|one, next| one < next)
+                || (ids.first(), ids.last()) != (Some(&rating.first_event), Some(&rating.last_event))
+            {
+                found.push(format!("{name} is not in order"));
+            }
+            let mut sums = (0_i128, 0, 0_i128);
+            for (id, rated) in all {
+                let Some(event) = events.get(&id) else {
+                    found.push(format!("{name} speaks of an event that was never accepted"));
+                    continue;
+                };
+                let same = (
+                    event.customer_id,
+                    event.tenant_id,
+                    event.metric_id,
+                    event.occurred_at / DAY * DAY,
+                ) == (rating.customer_id, rating.tenant_id, rating.metric_id, rating.day);
+                let cycle = domain::time::Timestamp::from_micros(event.occurred_at)
+                    .month()
+                    .start;
+                if !same || cycle.micros() != rating.period_start {
+                    found.push(format!("{name} is not of event {}", event.key));
+                }
+                if event.voided_at.is_none() {
+                    sums.0 += i128::from(event.units);
+                    sums.1 += 1;
+                    sums.2 += i128::from(rated.credits);
+                }
+            }
+            if sums
+                != (
+                    i128::from(rating.units),
+                    rating.events,
+                    i128::from(rating.credits),
+                )
+            {
+                found.push(format!("{name} does not sum up its events"));
+            }
+        }
+    }
+
+    /// A rated event was paid in full, once, by blocks that were open to it.
     fn events(&self, found: &mut Vec<String>) {
         let blocks: HashMap<Uuid, &block::Model> = self.blocks.iter().map(|it| (it.id, it)).collect();
         for event in &self.events {
-            let rated = event.credits.is_some();
-            if rated != event.draws.is_some()
-                || (event.state == "RATED" && !rated)
-                || (event.state == "PENDING" && rated)
-            {
-                found.push(format!(
-                    "event {} is {} but rated {rated}",
-                    event.key, event.state
-                ));
+            if self.rated.get(&event.id).is_some_and(|all| all.len() > 1) {
+                found.push(format!("event {} is rated twice", event.key));
             }
-            let Some(cost) = event.credits else { continue };
-            let drawn = draws(event.draws.as_deref().unwrap_or_default());
-            let sum: i64 = drawn.iter().map(|it| it.credits.raw()).sum();
+            let Some(rated) = self.rating_of(event.id) else {
+                continue;
+            };
+            let cost = rated.credits;
+            let sum: i64 = rated.draws.iter().map(|(_, credits)| credits).sum();
             if (cost >= 0 && sum != cost) || (cost < 0 && sum > -cost) {
                 found.push(format!("event {} cost {cost}, drawn {sum}", event.key));
             }
-            for draw in drawn {
-                let Purse::Block(id) = draw.from else { continue };
-                let block = blocks[&id.0];
+            for (purse, _) in &rated.draws {
+                if purse == "overdraft" {
+                    continue;
+                }
+                let id: Uuid = purse.parse().unwrap();
+                let block = blocks[&id];
                 let open = block.granted_at <= event.received_at
                     && block.expires_at.is_none_or(|end| event.received_at < end);
                 let metric = event.metric_id.to_string();
@@ -280,12 +349,11 @@ impl Books {
         let queued: BTreeMap<_, _> = self.pending.iter().map(|it| (it.id, it)).collect();
         for event in &self.events {
             let row = queued.get(&event.id);
-            if (event.state == "PENDING") != row.is_some() {
+            let settled = event.voided_at.is_some() || self.rating_of(event.id).is_some();
+            if settled == row.is_some() {
                 found.push(format!(
-                    "event {} is {} but queued: {}",
-                    event.key,
-                    event.state,
-                    row.is_some()
+                    "event {}: settled {settled}, queued {settled}",
+                    event.key
                 ));
             }
             let Some(row) = row else { continue };
@@ -324,12 +392,17 @@ impl Books {
             .chain(self.blocks.iter().map(|it| (it.customer_id, it.tenant_id)))
             .chain(self.entries.iter().map(|it| (it.customer_id, it.tenant_id)))
             .chain(self.events.iter().map(|it| (it.customer_id, it.tenant_id)))
+            .chain(self.ratings.iter().map(|it| (it.customer_id, it.tenant_id)))
             .chain(self.counters.iter().map(|it| (it.customer_id, it.tenant_id)));
         for (customer, tenant) in all {
             if tenants.get(&customer) != Some(&tenant) {
                 found.push(format!("a row of {customer} belongs to another tenant"));
             }
         }
+    }
+
+    fn rating_of(&self, event: Uuid) -> Option<&Rated> {
+        self.rated.get(&event).and_then(|all| all.first())
     }
 
     fn blocks_of(&self, customer: Uuid) -> impl Iterator<Item = &block::Model> {
@@ -343,6 +416,25 @@ impl Books {
     fn price(&self, rule: Uuid) -> Price {
         serde_json::from_str(&self.rules[&rule].price).unwrap()
     }
+}
+
+/// The events of a row of ratings, read without the code that wrote them.
+fn read_ratings(row: usize, rating: &usage_rating::Model) -> Vec<(Uuid, Rated)> {
+    let purses: serde_json::Value = serde_json::from_str(&rating.purses).unwrap();
+    let detail: serde_json::Value = serde_json::from_str(&rating.detail).unwrap();
+    let event = |it: &serde_json::Value| {
+        let draw = |draw: &serde_json::Value| {
+            let purse = &purses[draw[0].as_u64().unwrap() as usize];
+            (purse.as_str().unwrap().to_owned(), draw[1].as_i64().unwrap())
+        };
+        let rated = Rated {
+            row,
+            credits: it[3].as_i64().unwrap(),
+            draws: it[4].as_array().unwrap().iter().map(draw).collect(),
+        };
+        (it[0].as_str().unwrap().parse().unwrap(), rated)
+    };
+    detail.as_array().unwrap().iter().map(event).collect()
 }
 
 fn draws(text: &str) -> Vec<Draw> {

@@ -2,8 +2,10 @@
 
 pub mod auditor;
 pub mod backend;
+pub mod door;
 pub mod naive;
 pub mod post;
+pub mod sabotage;
 pub mod world;
 
 use domain::{

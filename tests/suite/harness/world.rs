@@ -29,11 +29,11 @@ use domain::{
 };
 use entity::{usage_pending, work};
 use migration::MigratorTrait;
-use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait};
+use sea_orm::{EntityTrait, PaginatorTrait};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
-use super::{at, backend::Place, credits, post::Post};
+use super::{at, backend::Place, credits, post::Post, sabotage};
 
 /// When every world begins: in the middle of a month.
 pub const BEGINNING: &str = "2026-03-10T12:00:00Z";
@@ -77,8 +77,13 @@ impl World {
 
     /// Another process over the same database, queue and clock.
     pub async fn another(&self) -> Self {
+        self.with_limits(Limits::default()).await
+    }
+
+    /// Another process that is set up differently.
+    pub async fn with_limits(&self, limits: Limits) -> Self {
         let db = self.place.connect().await;
-        let app = App::with_clock(db, self.post.clone(), Limits::default(), self.clock.clone());
+        let app = App::with_clock(db, self.post.clone(), limits, self.clock.clone());
         let other = Self { app, ..self.clone() };
         other.count_tasks().await;
         other
@@ -91,6 +96,17 @@ impl World {
             actor: Actor::operator(tenant.id),
             ..self.clone()
         }
+    }
+
+    /// A key of the tenant with every scope, as it is sent.
+    pub async fn bearer(&self) -> String {
+        let key = format!("bearer-of-{}", uuid::Uuid::now_v7().simple());
+        let name = access::viewer(&self.app, &self.actor).await.unwrap().tenant.name;
+        let tenant = access::tenant(&self.app, &name).await.unwrap();
+        access::ensure_bootstrap_key(&self.app, &tenant, &key)
+            .await
+            .unwrap();
+        key
     }
 
     pub fn tenant(&self) -> TenantId {
@@ -348,8 +364,8 @@ impl World {
             .unwrap()
     }
 
-    /// Runs SQL behind the application's back.
+    /// Runs SQL behind the application's back, with every guard of the database switched off meanwhile.
     pub async fn sabotage(&self, sql: &str) {
-        self.app.db().writer().execute_unprepared(sql).await.unwrap();
+        sabotage::run(self.app.db(), sql).await;
     }
 }

@@ -1,0 +1,254 @@
+//! What is remembered of one customer, and how far it may be believed.
+
+use std::{
+    collections::HashSet,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use domain::{
+    gate::{Decision, Question, Standing},
+    id::EventId,
+    metering::rule::RuleBook,
+    time::Timestamp,
+    usage::event::PendingEvent,
+};
+use tokio::sync::Notify;
+
+/// How old what we answer from may be. Notices of changes arrive within milliseconds; this holds even when they do not.
+pub const MAX_AGE: Duration = Duration::from_secs(1);
+/// When an answer is this old it is confirmed behind the caller's back, so that nobody waits for it.
+const CONFIRM_AFTER: Duration = Duration::from_millis(300);
+/// How long an answer may be given after another process has changed the account, while the new state is being read.
+const SERVED_STALE: Duration = Duration::from_millis(20);
+
+/// A customer as the database showed it, and what this process has accepted since.
+#[derive(Default)]
+pub(super) struct Entry {
+    state: Mutex<State>,
+    /// Rings whenever a read has ended.
+    pub(super) read: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    seen: Option<Seen>,
+    /// Whether this entry stands in the queue of the reader.
+    asked: bool,
+    changed: Option<Changed>,
+    /// When the last read that failed began.
+    failed: Option<Instant>,
+    /// Usage that this process has accepted and that `seen` does not count.
+    accepted: Vec<PendingEvent>,
+}
+
+/// What a read has shown.
+struct Seen {
+    /// `None`: what is there cannot be counted; see the log.
+    standing: Option<Standing>,
+    revision: i64,
+    begun: Instant,
+    confirmed: Instant,
+    as_of: Timestamp,
+}
+
+/// Who has changed the account since the last read.
+#[derive(Clone, Copy)]
+enum Changed {
+    /// This process: its callers expect to see what they did.
+    Here,
+    /// Another one, noticed at this instant.
+    Elsewhere(Instant),
+}
+
+/// How a question can be answered from memory.
+pub(super) enum Answer {
+    /// At once.
+    Now(Box<Told>),
+    /// Not before a new read.
+    Wait,
+    /// Not at all: the database is out of reach, or what it says cannot be counted.
+    Unknown,
+}
+
+/// An answer with what it rests on.
+pub(super) struct Told {
+    pub(super) decision: Decision,
+    pub(super) overage_line: domain::amount::Credits,
+    pub(super) undebited: domain::amount::Credits,
+    pub(super) as_of: Timestamp,
+    /// Whether a new read should begin meanwhile.
+    pub(super) ageing: bool,
+}
+
+/// When and of whom an answer is wanted.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) question: Question<'a>,
+    pub(super) rules: &'a RuleBook,
+    pub(super) now: Timestamp,
+    /// When the caller came. A read begun later is always good enough.
+    pub(super) since: Instant,
+    /// When the database changed last without telling where.
+    pub(super) unrest: Option<Instant>,
+}
+
+/// A read about to be made.
+pub(super) struct Begun {
+    pub(super) at: Instant,
+    /// So many accepted events had been committed before it began, and are either waiting or debited in what it shows.
+    known: usize,
+    /// What the last read showed; the same revision means that nothing has changed.
+    pub(super) revision: Option<i64>,
+    /// Whether an unchanged revision will do.
+    pub(super) confirm: bool,
+}
+
+/// What a read has shown of an account.
+pub(super) struct Read {
+    pub(super) standing: Option<Standing>,
+    pub(super) revision: i64,
+    pub(super) as_of: Timestamp,
+    /// Events that the standing has counted.
+    pub(super) counted: HashSet<EventId>,
+}
+
+impl Entry {
+    /// Answers from what is known, if that is fresh enough.
+    pub(super) fn answer(&self, asked: &Asked<'_>) -> Answer {
+        let mut state = self.lock();
+        let fresh = match state.freshness(asked) {
+            Some(fresh) => fresh,
+            None if state.failed.is_some_and(|at| at >= asked.since) => return Answer::Unknown,
+            None => return Answer::Wait,
+        };
+        let accepted = std::mem::take(&mut state.accepted);
+        let Some(seen) = &mut state.seen else {
+            return Answer::Wait;
+        };
+        if let Some(standing) = &mut seen.standing
+            && let Err(problem) = standing.count(asked.rules, &accepted)
+        {
+            tracing::error!(%problem, "accepted usage cannot be counted by the gate");
+            seen.standing = None;
+        }
+        let Some(standing) = &seen.standing else {
+            return Answer::Unknown;
+        };
+        Answer::Now(Box::new(Told {
+            decision: standing.decide(asked.question, asked.rules, asked.now),
+            overage_line: standing.terms().overage_line,
+            undebited: standing.undebited(),
+            as_of: seen.as_of,
+            ageing: fresh == Fresh::Ageing,
+        }))
+    }
+
+    /// Notes usage that this process has accepted, after it was committed.
+    pub(super) fn accepted(&self, event: PendingEvent) {
+        self.lock().accepted.push(event);
+    }
+
+    /// Notes a change by this process.
+    pub(super) fn changed_here(&self) {
+        self.lock().changed = Some(Changed::Here);
+    }
+
+    /// Notes a change by another process.
+    pub(super) fn changed_elsewhere(&self) {
+        let mut state = self.lock();
+        if state.changed.is_none() {
+            state.changed = Some(Changed::Elsewhere(Instant::now()));
+        }
+    }
+
+    /// Takes the place in the reader's queue; `false`: it stands there already.
+    pub(super) fn ask(&self) -> bool {
+        !std::mem::replace(&mut self.lock().asked, true)
+    }
+
+    /// Leaves the queue: a read begins now.
+    pub(super) fn begin(&self) -> Begun {
+        let mut state = self.lock();
+        state.asked = false;
+        let changed = state.changed.take();
+        Begun {
+            at: Instant::now(),
+            known: state.accepted.len(),
+            revision: state.seen.as_ref().map(|seen| seen.revision),
+            confirm: changed.is_none() && state.seen.as_ref().is_some_and(|seen| seen.standing.is_some()),
+        }
+    }
+
+    /// Nothing has changed since the last read.
+    pub(super) fn confirm(&self, begun: &Begun, as_of: Timestamp) {
+        if let Some(seen) = &mut self.lock().seen {
+            seen.confirmed = begun.at;
+            seen.as_of = as_of;
+        }
+        self.read.notify_waiters();
+    }
+
+    /// Takes over what a read has shown.
+    ///
+    /// Usage accepted while the read went on may be in it or not: what it shows as waiting is counted already, the rest is
+    /// counted on top. An event that was debited in just that moment counts twice until the next read, which its debit causes.
+    pub(super) fn finish(&self, begun: &Begun, read: Read) {
+        let mut state = self.lock();
+        let known = begun.known.min(state.accepted.len());
+        state.accepted.drain(..known);
+        state.accepted.retain(|event| !read.counted.contains(&event.id));
+        state.seen = Some(Seen {
+            standing: read.standing,
+            revision: read.revision,
+            begun: begun.at,
+            confirmed: begun.at,
+            as_of: read.as_of,
+        });
+        drop(state);
+        self.read.notify_waiters();
+    }
+
+    /// The read failed, or shows no such account.
+    pub(super) fn fail(&self, begun: &Begun) {
+        let mut state = self.lock();
+        state.failed = Some(begun.at);
+        // What was noticed before the read is still to be read.
+        if !begun.confirm && state.changed.is_none() {
+            state.changed = Some(Changed::Here);
+        }
+        drop(state);
+        self.read.notify_waiters();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Fresh {
+    Yes,
+    Ageing,
+}
+
+impl State {
+    fn freshness(&self, asked: &Asked<'_>) -> Option<Fresh> {
+        let seen = self.seen.as_ref()?;
+        if seen.begun >= asked.since {
+            return Some(Fresh::Yes);
+        }
+        let age = seen.confirmed.elapsed();
+        if age > MAX_AGE {
+            return None;
+        }
+        match self.changed {
+            Some(Changed::Here) => None,
+            Some(Changed::Elsewhere(at)) => (at.elapsed() < SERVED_STALE).then_some(Fresh::Ageing),
+            None if age > CONFIRM_AFTER || asked.unrest.is_some_and(|at| at >= seen.confirmed) => {
+                Some(Fresh::Ageing)
+            }
+            None => Some(Fresh::Yes),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The customers that were asked about, in memory, and the task that reads them.
+//!
+//! One task reads for everybody: while a read is under way further customers gather, and the next read takes all of them.
+//! Nothing lingers, so a lone customer is read at once.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use domain::{
+    id::{CustomerId, TenantId},
+    usage::event::PendingEvent,
+};
+use quick_cache::sync::Cache;
+use tokio::sync::mpsc;
+
+use super::{
+    entry::{Answer, Asked, Entry},
+    load,
+    prices::Prices,
+};
+use crate::{App, Inner};
+
+/// Customers remembered: a few kilobytes each.
+const CUSTOMERS: usize = 50_000;
+/// Customers in one read.
+const BATCH: usize = 500;
+/// How long a caller waits for a read before it is told that nothing is known.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What this process remembers for the gate.
+pub(crate) struct Memory {
+    customers: Cache<CustomerId, Arc<Entry>>,
+    pub(super) prices: Prices,
+    wanted: mpsc::UnboundedSender<Wanted>,
+    /// When the database changed last without telling where; `None` where notices name the accounts.
+    unrest: Mutex<Option<Instant>>,
+    unrestful: AtomicBool,
+}
+
+/// A customer that is to be read.
+pub(crate) struct Wanted {
+    pub(super) tenant: TenantId,
+    pub(super) customer: CustomerId,
+    pub(super) entry: Arc<Entry>,
+}
+
+impl Memory {
+    /// An empty memory, and the end that [`run`] reads.
+    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Wanted>) {
+        let (wanted, receiver) = mpsc::unbounded_channel();
+        let memory = Self {
+            customers: Cache::new(CUSTOMERS),
+            prices: Prices::default(),
+            wanted,
+            unrest: Mutex::new(None),
+            unrestful: AtomicBool::new(false),
+        };
+        (memory, receiver)
+    }
+
+    /// Usage that this process has accepted counts from now on. Called after the commit.
+    pub(crate) fn accepted(&self, customer: CustomerId, event: impl FnOnce() -> PendingEvent) {
+        // Of a customer that is not remembered, the first read will show it.
+        if let Some(entry) = self.customers.peek(&customer) {
+            entry.accepted(event());
+        }
+    }
+
+    /// This process has changed accounts. Called after the commit and before the caller is answered.
+    pub(crate) fn changed_here(&self, customers: &[CustomerId]) {
+        for entry in customers
+            .iter()
+            .filter_map(|customer| self.customers.peek(customer))
+        {
+            entry.changed_here();
+        }
+    }
+
+    /// This process has changed a tenant's catalog.
+    pub(crate) fn forget_prices(&self, tenant: TenantId) {
+        self.prices.forget(tenant);
+    }
+
+    /// Another process has changed accounts.
+    pub(crate) fn changed_elsewhere(&self, customers: &[CustomerId]) {
+        for entry in customers
+            .iter()
+            .filter_map(|customer| self.customers.peek(customer))
+        {
+            entry.changed_elsewhere();
+        }
+    }
+
+    /// Something in the database has changed, nobody says what: everything is confirmed before long.
+    pub(crate) fn changed_somewhere(&self) {
+        *self.unrest.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.unrestful.store(true, Ordering::Release);
+    }
+
+    /// When the database changed last without telling where.
+    pub(super) fn unrest(&self) -> Option<Instant> {
+        if !self.unrestful.load(Ordering::Acquire) {
+            return None;
+        }
+        *self.unrest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is remembered of a customer; nothing yet, when it is new here.
+    pub(super) fn entry(&self, customer: CustomerId) -> Arc<Entry> {
+        if let Some(entry) = self.customers.get(&customer) {
+            return entry;
+        }
+        let fresh = Arc::new(Entry::default());
+        match self
+            .customers
+            .get_or_insert_with(&customer, || Ok::<_, ()>(fresh.clone()))
+        {
+            Ok(entry) => entry,
+            Err(()) => fresh,
+        }
+    }
+
+    /// Has a customer read soon.
+    pub(super) fn ask(&self, tenant: TenantId, customer: CustomerId, entry: &Arc<Entry>) {
+        if entry.ask() {
+            let entry = entry.clone();
+            // Fails only when the application is being dropped.
+            let _ = self.wanted.send(Wanted {
+                tenant,
+                customer,
+                entry,
+            });
+        }
+    }
+
+    /// Answers at once or after a read.
+    pub(super) async fn answer(
+        &self,
+        tenant: TenantId,
+        customer: CustomerId,
+        entry: &Arc<Entry>,
+        asked: &Asked<'_>,
+    ) -> Answer {
+        let deadline = tokio::time::sleep(PATIENCE);
+        tokio::pin!(deadline);
+        loop {
+            // Listens before it looks, so that a read that ends in between is heard.
+            let read = entry.read.notified();
+            tokio::pin!(read);
+            read.as_mut().enable();
+            match entry.answer(asked) {
+                Answer::Wait => self.ask(tenant, customer, entry),
+                answer => return answer,
+            }
+            tokio::select! {
+                () = read => {}
+                () = &mut deadline => return Answer::Unknown,
+            }
+        }
+    }
+}
+
+/// Reads what is asked for until the application is dropped.
+pub(crate) async fn run(app: Weak<Inner>, mut wanted: mpsc::UnboundedReceiver<Wanted>) {
+    while let Some(first) = wanted.recv().await {
+        let Some(app) = app.upgrade().map(App) else { return };
+        let mut batch = vec![first];
+        while batch.len() < BATCH
+            && let Ok(next) = wanted.try_recv()
+        {
+            batch.push(next);
+        }
+        // In a task of its own: should it panic, its callers run out of patience and the next batch is read all the same.
+        let _ = tokio::spawn(async move { load::read(&app, batch).await }).await;
+    }
+}

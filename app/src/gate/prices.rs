@@ -1,0 +1,121 @@
+//! The prices of a tenant in memory.
+//!
+//! A tenant's catalog has a number that grows with every change. It is compared behind the caller's back before what we know
+//! is too old; only a caller that finds nothing fresh waits. One statement when nothing has changed, four when it has.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use domain::{id::TenantId, time::Timestamp};
+
+use crate::{
+    App,
+    catalog::{self, PriceList},
+    error::Result,
+};
+
+/// How old what we answer from may be.
+const MAX_AGE: Duration = super::entry::MAX_AGE;
+/// When it is compared, so that nobody waits for it.
+const CONFIRM_AFTER: Duration = Duration::from_millis(300);
+/// Tenants remembered: as large as their catalogs. More are read anew.
+const TENANTS: usize = 1_000;
+
+/// The prices of the tenants that were asked about.
+#[derive(Default)]
+pub(crate) struct Prices {
+    known: Mutex<HashMap<TenantId, Arc<Known>>>,
+    /// Counts the changes made by this process, so that a look begun before one is not kept.
+    changes: AtomicU64,
+}
+
+/// One tenant's prices, and until when they may be believed.
+pub(super) struct Known {
+    pub(super) list: Arc<PriceList>,
+    pub(super) as_of: Timestamp,
+    confirmed: Instant,
+    confirming: AtomicBool,
+}
+
+impl Prices {
+    /// A tenant's prices, no older than [`MAX_AGE`].
+    pub(super) async fn of(&self, app: &App, tenant: TenantId) -> Result<Arc<Known>> {
+        if let Some(known) = self.fresh(app, tenant) {
+            return Ok(known);
+        }
+        refresh(app, tenant).await
+    }
+
+    /// The same, if it takes no wait.
+    pub(super) fn fresh(&self, app: &App, tenant: TenantId) -> Option<Arc<Known>> {
+        let known = self.lock().get(&tenant).cloned()?;
+        let age = known.confirmed.elapsed();
+        if age > CONFIRM_AFTER && !known.confirming.swap(true, Ordering::Relaxed) {
+            let app = app.clone();
+            tokio::spawn(async move {
+                if let Err(error) = refresh(&app, tenant).await {
+                    tracing::warn!(%error, "prices could not be confirmed");
+                }
+            });
+        }
+        (age <= MAX_AGE).then_some(known)
+    }
+
+    /// A tenant's prices as they were last seen, for when the database is out of reach.
+    pub(super) fn last(&self, tenant: TenantId) -> Option<Arc<Known>> {
+        self.lock().get(&tenant).cloned()
+    }
+
+    /// Forgets a tenant's prices after a change in this process.
+    pub(crate) fn forget(&self, tenant: TenantId) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        self.lock().remove(&tenant);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, Arc<Known>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn refresh(app: &App, tenant: TenantId) -> Result<Arc<Known>> {
+    let prices = &app.gate().prices;
+    let (confirmed, as_of) = (Instant::now(), app.now());
+    let changes = prices.changes.load(Ordering::Acquire);
+    let last = prices.last(tenant);
+    let looked = look(app, tenant, last.as_deref()).await;
+    if let (Err(_), Some(last)) = (&looked, &last) {
+        last.confirming.store(false, Ordering::Relaxed);
+    }
+    let known = Arc::new(Known {
+        list: looked?,
+        as_of,
+        confirmed,
+        confirming: AtomicBool::new(false),
+    });
+    let mut all = prices.lock();
+    if all.len() >= TENANTS && !all.contains_key(&tenant) {
+        all.clear();
+    }
+    let outrun = all
+        .get(&tenant)
+        .is_some_and(|present| present.confirmed > confirmed);
+    if !outrun && prices.changes.load(Ordering::Acquire) == changes {
+        all.insert(tenant, known.clone());
+    }
+    Ok(known)
+}
+
+async fn look(app: &App, tenant: TenantId, last: Option<&Known>) -> Result<Arc<PriceList>> {
+    let db = app.db().reader();
+    let version = catalog::version_in(db, tenant).await?;
+    match last {
+        Some(known) if known.list.version == version => Ok(known.list.clone()),
+        _ => Ok(Arc::new(catalog::price_list_in(db, tenant).await?)),
+    }
+}

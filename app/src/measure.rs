@@ -1,0 +1,69 @@
+//! What the use-cases count, so that each place that counts needs one line.
+
+use std::time::Instant;
+
+use domain::gate::Reason;
+use metrics::{counter, histogram};
+
+use crate::{telemetry as t, usage::Outcome};
+
+/// Outcomes of usage events, as they are answered.
+pub(crate) fn outcomes(outcomes: &[Outcome]) {
+    let mut counts = [
+        ("accepted", 0),
+        ("duplicate", 0),
+        ("conflict", 0),
+        ("rejected", 0),
+    ];
+    for outcome in outcomes {
+        let place = match outcome {
+            Outcome::Accepted(_) => 0,
+            Outcome::Duplicate(_) => 1,
+            Outcome::Conflict => 2,
+            Outcome::Rejected(refusal) => {
+                let reason = serde_json::to_value(refusal).unwrap_or_default();
+                let reason = reason.as_str().unwrap_or("OTHER").to_owned();
+                counter!(t::USAGE_REJECTED, "reason" => reason).increment(1);
+                3
+            }
+        };
+        counts[place].1 += 1;
+    }
+    for (outcome, events) in counts.into_iter().filter(|(_, events)| *events > 0) {
+        counter!(t::USAGE_EVENTS, "outcome" => outcome).increment(events);
+    }
+}
+
+/// A commit of usage events.
+pub(crate) fn committed(events: usize, begun: Instant) {
+    histogram!(t::USAGE_COMMIT_EVENTS).record(events as f64);
+    histogram!(t::USAGE_COMMIT_SECONDS).record(begun.elapsed().as_secs_f64());
+}
+
+/// A transaction of the drain.
+pub(crate) fn drained(events: usize, begun: Instant) {
+    counter!(t::DRAINED_EVENTS).increment(events as u64);
+    histogram!(t::DRAIN_EVENTS).record(events as f64);
+    histogram!(t::DRAIN_SECONDS).record(begun.elapsed().as_secs_f64());
+}
+
+/// An answer of the gate: whether its facts were remembered, and since when the question was under way.
+pub(crate) fn checked(allowed: bool, reason: Option<Reason>, hit: bool, begun: Instant) {
+    let because = |limit| !allowed && reason == Some(limit);
+    let outcome = if allowed {
+        "allowed"
+    } else if because(Reason::InsufficientCredits) {
+        "insufficient_credits"
+    } else if because(Reason::OverageLimitReached) {
+        "overage_limit_reached"
+    } else if because(Reason::UnknownCustomer) {
+        "unknown_customer"
+    } else if because(Reason::Outage) {
+        "outage"
+    } else {
+        "other"
+    };
+    counter!(t::CHECKS, "outcome" => outcome).increment(1);
+    let source = if hit { "hit" } else { "miss" };
+    histogram!(t::CHECK_SECONDS, "source" => source).record(begun.elapsed().as_secs_f64());
+}

@@ -1,0 +1,148 @@
+//! The counts of the cycles, and the terms beside them.
+
+use std::collections::HashMap;
+
+use domain::{
+    customer::Settlement,
+    id::{CustomerId, MeteringRuleId, MetricId, TenantId},
+    metering::Position,
+    time::{Months, Timestamp},
+    usage::{Counter, CounterKey, event::PendingEvent},
+};
+use entity::{from_text, usage_counter};
+use sea_orm::{ConnectionTrait, EntityTrait};
+use uuid::Uuid;
+
+use crate::{error::Result, op::Op, sql::Rows};
+
+/// The counts that customers' events will move. One statement.
+pub(in crate::usage) async fn counters(
+    db: &impl ConnectionTrait,
+    events: &[(CustomerId, Vec<PendingEvent>)],
+) -> Result<HashMap<CustomerId, HashMap<CounterKey, Counter>>> {
+    let mut wanted = Vec::with_capacity(events.len());
+    for (customer, events) in events {
+        let mut months = Months::default();
+        let begun = wanted.len();
+        for event in events {
+            let key = (
+                customer.0,
+                event.metric.0,
+                months.start_of(event.occurred_at).micros(),
+            );
+            if !wanted[begun..].contains(&key) {
+                wanted.push(key);
+            }
+        }
+    }
+    let rows = Rows::default()
+        .id("customer_id", wanted.iter().map(|(customer, ..)| *customer))
+        .id("metric_id", wanted.iter().map(|(_, metric, _)| *metric))
+        .int("period_start", wanted.iter().map(|(.., start)| *start))
+        .select::<usage_counter::Entity>(
+            db,
+            "SELECT c.* FROM {rows} AS v JOIN usage_counter c
+             ON c.customer_id = v.customer_id AND c.metric_id = v.metric_id AND c.period_start = v.period_start",
+        )
+        .await?;
+    let mut counters: HashMap<CustomerId, HashMap<CounterKey, Counter>> =
+        HashMap::with_capacity(events.len());
+    for row in rows {
+        let (customer, key, counter) = row.noun()?;
+        counters.entry(customer).or_default().insert(key, counter);
+    }
+    Ok(counters)
+}
+
+/// One count; at zero when there is none.
+pub(in crate::usage) async fn counter(
+    db: &impl ConnectionTrait,
+    customer: CustomerId,
+    key: CounterKey,
+) -> Result<Counter> {
+    let row = usage_counter::Entity::find_by_id((
+        customer.0,
+        key.metric.0,
+        key.line.map_or(Uuid::nil(), |line| line.0),
+        key.period_start.micros(),
+    ))
+    .one(db)
+    .await?;
+    Ok(match row {
+        Some(row) => row.noun()?.2,
+        None => Counter::default(),
+    })
+}
+
+pub(in crate::usage) async fn position(
+    db: &impl ConnectionTrait,
+    customer: CustomerId,
+    metric: MetricId,
+    line: Option<MeteringRuleId>,
+    period_start: Timestamp,
+) -> Result<Position> {
+    Ok(counter(
+        db,
+        customer,
+        CounterKey {
+            metric,
+            line,
+            period_start,
+        },
+    )
+    .await?
+    .position)
+}
+
+/// Who pays back overdrafts. One statement.
+pub(in crate::usage) async fn settlements(
+    db: &impl ConnectionTrait,
+    customers: &[CustomerId],
+) -> Result<HashMap<CustomerId, Settlement>> {
+    let rows = Rows::default()
+        .id("id", customers.iter().map(|customer| customer.0))
+        .query(
+            db,
+            "SELECT c.id, c.settlement FROM {rows} AS v JOIN customer c ON c.id = v.id",
+            Vec::new(),
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let text: String = row.try_get_by_index(1)?;
+            Ok((
+                CustomerId(row.try_get_by_index(0)?),
+                from_text("customer", &text)?,
+            ))
+        })
+        .collect()
+}
+
+/// Writes counts.
+pub(in crate::usage) async fn put_counters(
+    op: &Op,
+    all: &[(TenantId, CustomerId, CounterKey, &Counter)],
+) -> Result<()> {
+    Rows::default()
+        .id("customer_id", all.iter().map(|(_, customer, ..)| customer.0))
+        .id("metric_id", all.iter().map(|(_, _, key, _)| key.metric.0))
+        .id("line_id", all.iter().map(|(_, _, key, _)| key.line.map_or(Uuid::nil(), |line| line.0)))
+        .int("period_start", all.iter().map(|(_, _, key, _)| key.period_start.micros()))
+        .id("tenant_id", all.iter().map(|(tenant, ..)| tenant.0))
+        .int("units", all.iter().map(|(.., counter)| counter.position.units.raw()))
+        .int("events", all.iter().map(|(.., counter)| counter.position.events))
+        .int("credits", all.iter().map(|(.., counter)| counter.credits.raw()))
+        .text("draws", all.iter().map(|(.., counter)| counter.draws.to_string()))
+        .execute(
+            op.tx(),
+            "INSERT INTO usage_counter (customer_id, metric_id, line_id, period_start, tenant_id, units, events,
+                credits, draws)
+             SELECT customer_id, metric_id, line_id, period_start, tenant_id, units, events, credits, draws
+             FROM {rows} AS v WHERE true
+             ON CONFLICT (customer_id, metric_id, line_id, period_start) DO UPDATE SET
+                units = excluded.units, events = excluded.events, credits = excluded.credits, draws = excluded.draws",
+            Vec::new(),
+        )
+        .await?;
+    Ok(())
+}

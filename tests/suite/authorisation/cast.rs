@@ -1,0 +1,202 @@
+//! Who asks and what they ask about: three customers of two tenants, each with one of everything, and credentials of every kind.
+
+use std::{cell::RefCell, collections::BTreeMap};
+
+use app::{
+    Actor, Scope,
+    access::{self, CreateApiKey, CreateCustomerToken},
+    catalog, credit,
+    customer::{CustomerRef, UpdateCustomer},
+    page::Page,
+    usage,
+};
+use domain::id::{CustomerId, EntryId, WorkId};
+use entity::work;
+use sea_orm::{ActiveValue::Set, EntityTrait};
+use uuid::Uuid;
+
+use crate::harness::{World, per_unit};
+
+/// One customer and what the words in a request stand for.
+pub struct Target {
+    /// `CUSTOMER` and `EXTERNAL` (the customer), `BLOCK`, `ENTRY` (a debit), `EVENT` and `PRODUCED` (an event's id and key),
+    /// `METRIC` and `METER` (a metric's key and id), `RULE`, `KEY` and `TURNED` (API keys), `WORK` (parked). `FRESH` is new
+    /// every time.
+    pub words: Vec<(&'static str, String)>,
+    /// A text in everything it has that has a name: whoever may not see it must not be sent it.
+    pub mark: String,
+    pub world: World,
+    pub customer: CustomerId,
+}
+
+impl Target {
+    /// A request about it.
+    pub fn fill(&self, request: &str) -> String {
+        let fresh = self.world.key();
+        let filled = self.words.iter().fold(request.to_owned(), |text, (word, what)| {
+            text.replace(&format!("\"{word}\""), &format!("\"{what}\""))
+        });
+        filled.replace("\"FRESH\"", &format!("\"{fresh}\""))
+    }
+}
+
+/// A customer with one of everything.
+pub async fn target(world: &World, name: &str) -> Target {
+    let mark = format!("mark-of-{name}");
+    let metric = &format!("call-of-{name}");
+    world.priced(metric, per_unit("1")).await;
+    let (app, actor) = (&world.app, &world.actor);
+    let customer = world.customer(name).await;
+    let update = UpdateCustomer {
+        name: Some(Some(mark.clone())),
+        ..UpdateCustomer::default()
+    };
+    app::customer::update(app, actor, &CustomerRef::Id(customer), update)
+        .await
+        .unwrap();
+    let deposit = credit::Grant {
+        description: Some(mark.clone()),
+        ..world.deposit(customer, "100")
+    };
+    let block = world.grant(deposit).await.block.id;
+    let produced = world.consume(customer, metric, "1").await;
+    world.run_to_rest().await;
+    let event = usage::event(app, actor, &produced).await.unwrap().unwrap().id;
+    let meter = catalog::metric(app, actor, metric).await.unwrap().unwrap().id;
+    let rules = catalog::rules(app, actor, Some(metric), Page::first(1))
+        .await
+        .unwrap();
+    let [key, turned] = [key(world, &mark).await, key(world, &mark).await];
+    let entry = EntryId {
+        customer,
+        sequence: 2,
+    };
+    let words = vec![
+        ("CUSTOMER", customer.to_string()),
+        ("EXTERNAL", name.to_owned()),
+        ("BLOCK", block.to_string()),
+        ("ENTRY", entry.to_string()),
+        ("EVENT", event.to_string()),
+        ("PRODUCED", produced),
+        ("METRIC", metric.to_owned()),
+        ("METER", meter.to_string()),
+        ("RULE", rules.items[0].id.to_string()),
+        ("KEY", key),
+        ("TURNED", turned),
+        ("WORK", parked(world, name, &mark).await),
+    ];
+    Target {
+        words,
+        mark,
+        world: world.clone(),
+        customer,
+    }
+}
+
+async fn key(world: &World, name: &str) -> String {
+    let input = CreateApiKey {
+        name: name.to_owned(),
+        scopes: vec!["access:write".to_owned()],
+        expires_at: None,
+    };
+    let made = access::create_key(&world.app, &world.actor, input, &world.key()).await;
+    made.unwrap().value.key.id.to_string()
+}
+
+async fn parked(world: &World, subject: &str, error: &str) -> String {
+    let id = Uuid::now_v7();
+    let row = work::ActiveModel {
+        id: Set(id),
+        tenant_id: Set(Some(world.tenant().0)),
+        kind: Set("case".to_owned()),
+        subject: Set(subject.to_owned()),
+        state: Set("PARKED".to_owned()),
+        attempts: Set(9),
+        due_at: Set(0),
+        woken_at: Set(0),
+        running_since: Set(0),
+        again: Set(0),
+        error: Set(Some(error.to_owned())),
+        created_at: Set(0),
+        updated_at: Set(0),
+    };
+    let db = world.app.db().writer();
+    work::Entity::insert(row)
+        .exec_without_returning(db)
+        .await
+        .unwrap();
+    WorkId(id).to_string()
+}
+
+/// Makes credentials, and keys of the same scopes once.
+pub struct Keys {
+    world: World,
+    made: RefCell<BTreeMap<Vec<Scope>, String>>,
+}
+
+impl Keys {
+    pub fn of(world: &World) -> Self {
+        Self {
+            world: world.clone(),
+            made: RefCell::default(),
+        }
+    }
+
+    /// A key with these scopes and no others.
+    pub async fn with(&self, scopes: &[Scope]) -> String {
+        let mut scopes = scopes.to_vec();
+        scopes.sort_unstable();
+        if let Some(known) = self.made.borrow().get(&scopes) {
+            return known.clone();
+        }
+        let (_, secret) = self.make(&scopes, None).await;
+        self.made.borrow_mut().insert(scopes, secret.clone());
+        secret
+    }
+
+    /// A key with every scope but one.
+    pub async fn without(&self, scope: Scope) -> String {
+        let others: Vec<Scope> = Scope::ALL.iter().copied().filter(|it| *it != scope).collect();
+        self.with(&others).await
+    }
+
+    /// One that was revoked.
+    pub async fn revoked(&self) -> String {
+        let (id, secret) = self.make(Scope::ALL, None).await;
+        let done = access::revoke_key(&self.world.app, &self.world.actor, id, &self.world.key()).await;
+        done.unwrap();
+        secret
+    }
+
+    /// One that ends after so many seconds.
+    pub async fn ending(&self, seconds: i64) -> String {
+        self.make(Scope::ALL, Some(seconds)).await.1
+    }
+
+    /// A token for a customer with everything that can be delegated.
+    pub async fn token(&self, customer: CustomerId, seconds: i64) -> String {
+        let secret = self.with(Scope::ALL).await;
+        let maker: Actor = access::authenticate(&self.world.app, &secret)
+            .await
+            .unwrap()
+            .unwrap();
+        let input = CreateCustomerToken {
+            customer: CustomerRef::Id(customer),
+            scopes: None,
+            lifetime_seconds: Some(seconds),
+        };
+        let made = access::create_token(&self.world.app, &maker, input, &self.world.key()).await;
+        made.unwrap().value.secret.unwrap()
+    }
+
+    async fn make(&self, scopes: &[Scope], seconds: Option<i64>) -> (domain::id::ApiKeyId, String) {
+        let input = CreateApiKey {
+            name: "caller".to_owned(),
+            scopes: scopes.iter().map(ToString::to_string).collect(),
+            expires_at: seconds.map(|seconds| self.world.now().plus_seconds(seconds)),
+        };
+        let made = access::create_key(&self.world.app, &self.world.actor, input, &self.world.key()).await;
+        let made = made.unwrap().value;
+        (made.key.id, made.secret.unwrap())
+    }
+}

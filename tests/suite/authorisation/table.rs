@@ -1,0 +1,202 @@
+//! Who may do what: one line per root field, and per field of an object that asks for a scope of its own.
+
+use std::fmt::Write;
+
+use app::Scope::{self, *};
+
+/// What a customer token may do with a field, given the scopes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Token {
+    /// Ask about its own account; another customer does not exist.
+    Own,
+    /// Ask about what is the same for all customers of the tenant.
+    Shared,
+    /// Nothing.
+    Never,
+}
+
+/// What is expected of one field.
+pub struct Line {
+    /// `Query`, `Mutation`, `Subscription`, or an object.
+    pub of: &'static str,
+    pub field: &'static str,
+    /// What a credential needs.
+    pub needs: &'static [Scope],
+    pub token: Token,
+    /// The field with arguments that are fine, without the word before it. Words in capitals stand for what the target owns.
+    pub request: &'static str,
+}
+
+const fn line(
+    of: &'static str,
+    field: &'static str,
+    needs: &'static [Scope],
+    token: Token,
+    request: &'static str,
+) -> Line {
+    Line {
+        of,
+        field,
+        needs,
+        token,
+        request,
+    }
+}
+
+use Token::{Never, Own, Shared};
+
+#[rustfmt::skip]
+pub const TABLE: &[Line] = &[
+    line("Query", "apiKeys", &[AccessRead], Never, "apiKeys { nodes { id name } }"),
+    line("Query", "customer", &[CustomerRead], Own, r#"customer(id: "CUSTOMER") { id name }"#),
+    line("Query", "customer", &[CustomerRead], Own, r#"customer(externalId: "EXTERNAL") { id name }"#),
+    line("Query", "customers", &[CustomerRead], Never, "customers { nodes { id name } }"),
+    line("Query", "entitlement", &[EntitlementRead], Own, r#"entitlement(customerId: "CUSTOMER", metricKey: "METRIC") { reason available }"#),
+    line(
+        "Query",
+        "entitlements",
+        &[EntitlementRead],
+        Own,
+        r#"entitlements(checks: [{customerId: "CUSTOMER", metricKey: "METRIC"}]) { reason available }"#,
+    ),
+    line("Query", "explainEntry", &[CreditRead, UsageRead, CatalogRead], Own, r#"explainEntry(id: "ENTRY") { entry { id } block { description } events { id } }"#),
+    line("Query", "jobs", &[OperationsRead], Never, "jobs { asOf }"),
+    line("Query", "meteringRules", &[CatalogRead], Shared, r#"meteringRules(metricKey: "METRIC") { nodes { id } }"#),
+    line("Query", "metric", &[CatalogRead], Shared, r#"metric(key: "METRIC") { id name }"#),
+    line("Query", "metrics", &[CatalogRead], Shared, "metrics { nodes { id name } }"),
+    line("Query", "node", &[AccessRead], Never, r#"node(id: "KEY") { id ... on ApiKey { name } }"#),
+    line("Query", "node", &[CreditRead], Own, r#"node(id: "BLOCK") { id ... on CreditBlock { description } }"#),
+    line("Query", "node", &[CustomerRead], Own, r#"node(id: "CUSTOMER") { id ... on Customer { name } }"#),
+    line("Query", "node", &[CreditRead], Own, r#"node(id: "ENTRY") { id }"#),
+    line("Query", "node", &[UsageRead], Own, r#"node(id: "EVENT") { id }"#),
+    line("Query", "node", &[CatalogRead], Shared, r#"node(id: "METER") { id ... on Metric { name } }"#),
+    line("Query", "node", &[CatalogRead], Shared, r#"node(id: "RULE") { id }"#),
+    line("Query", "node", &[OperationsRead], Never, r#"node(id: "WORK") { id }"#),
+    line("Query", "pricePreview", &[CatalogRead], Own, r#"pricePreview(customerId: "CUSTOMER", metricKey: "METRIC", units: "1") { credits }"#),
+    line("Query", "pricePreview", &[CatalogRead], Shared, r#"pricePreview(metricKey: "METRIC", units: "1") { credits }"#),
+    line("Query", "usageEvent", &[UsageRead], Own, r#"usageEvent(key: "PRODUCED") { id }"#),
+    line("Query", "viewer", &[], Shared, "viewer { kind tenant { name } apiKeyId customerId scopes expiresAt }"),
+
+    line("Customer", "balance", &[CustomerRead, CreditRead], Own, r#"customer(id: "CUSTOMER") { balance { remaining } }"#),
+    line("Customer", "blocks", &[CustomerRead, CreditRead], Own, r#"customer(id: "CUSTOMER") { blocks { nodes { id description } } }"#),
+    line("Customer", "invoiceAddress", &[CustomerRead], Own, r#"customer(id: "CUSTOMER") { invoiceAddress { city } }"#),
+    line("Customer", "ledger", &[CustomerRead, CreditRead], Own, r#"customer(id: "CUSTOMER") { ledger { nodes { id description } } }"#),
+    line("Customer", "usageEvents", &[CustomerRead, UsageRead], Own, r#"customer(id: "CUSTOMER") { usageEvents { nodes { id } } }"#),
+    line("Customer", "usageSummary", &[CustomerRead, UsageRead], Own, r#"customer(id: "CUSTOMER") { usageSummary { metrics { units } } }"#),
+    line("Jobs", "lanes", &[OperationsRead], Never, "jobs { lanes { backlog } }"),
+    line("Jobs", "parked", &[OperationsRead], Never, "jobs { parked { nodes { id error } } }"),
+
+    line("Mutation", "adjustCredits", &[CreditWrite], Never, r#"adjustCredits(input: {customerId: "CUSTOMER", credits: "1", idempotencyKey: "FRESH"}) { adjustment { balance { remaining } } userErrors { code } }"#),
+    line("Mutation", "createApiKey", &[AccessWrite], Never, r#"createApiKey(input: {name: "FRESH", scopes: ["access:write"], idempotencyKey: "FRESH"}) { apiKey { id } secret userErrors { code } }"#),
+    line("Mutation", "createCustomer", &[CustomerWrite], Never, r#"createCustomer(input: {externalId: "FRESH", idempotencyKey: "FRESH"}) { customer { id } userErrors { code } }"#),
+    line("Mutation", "createCustomerToken", &[TokenCreate], Never, r#"createCustomerToken(input: {customerId: "CUSTOMER", scopes: ["credit:read"], idempotencyKey: "FRESH"}) { customerToken { id } secret userErrors { code } }"#),
+    line("Mutation", "createMeteringRule", &[CatalogWrite], Never, r#"createMeteringRule(input: {metricKey: "METRIC", price: {flat: {credits: "1"}}, idempotencyKey: "FRESH"}) { meteringRule { id } userErrors { code } }"#),
+    line("Mutation", "createMetric", &[CatalogWrite], Never, r#"createMetric(input: {key: "FRESH", name: "new", idempotencyKey: "FRESH"}) { metric { id } userErrors { code } }"#),
+    line("Mutation", "grantCredits", &[CreditWrite], Never, r#"grantCredits(input: {customerId: "CUSTOMER", credits: "1", source: PURCHASE, idempotencyKey: "FRESH"}) { block { id } userErrors { code } }"#),
+    line("Mutation", "recordUsage", &[UsageWrite], Never, r#"recordUsage(input: {events: [{customerId: "CUSTOMER", metricKey: "METRIC", units: "1", idempotencyKey: "FRESH"}]}) { results { outcome reason } userErrors { code } }"#),
+    line("Mutation", "retryWork", &[OperationsWrite], Never, r#"retryWork(input: {workId: "WORK", idempotencyKey: "FRESH"}) { work { id } userErrors { code } }"#),
+    line("Mutation", "revokeApiKey", &[AccessWrite], Never, r#"revokeApiKey(input: {id: "KEY", idempotencyKey: "FRESH"}) { apiKey { id name } userErrors { code } }"#),
+    line("Mutation", "revokeBlock", &[CreditWrite], Never, r#"revokeBlock(input: {blockId: "BLOCK", idempotencyKey: "FRESH"}) { block { id } userErrors { code } }"#),
+    line("Mutation", "rotateApiKey", &[AccessWrite], Never, r#"rotateApiKey(input: {id: "TURNED", idempotencyKey: "FRESH"}) { apiKey { id name } secret userErrors { code } }"#),
+    line("Mutation", "updateCustomer", &[CustomerWrite], Never, r#"updateCustomer(input: {customerId: "CUSTOMER", poNumber: "7"}) { customer { id name } userErrors { code } }"#),
+    line("Mutation", "updateMetric", &[CatalogWrite], Never, r#"updateMetric(input: {key: "METRIC", unit: "piece"}) { metric { id name } userErrors { code } }"#),
+    line("Mutation", "voidUsage", &[UsageWrite], Never, r#"voidUsage(input: {key: "PRODUCED", idempotencyKey: "FRESH"}) { voided { key } userErrors { code } }"#),
+
+    line("Subscription", "balanceUpdated", &[CreditRead], Own, r#"balanceUpdated(customerId: "CUSTOMER") { sequence remaining }"#),
+];
+
+impl Line {
+    /// Its name in complaints.
+    pub fn name(&self) -> String {
+        format!("{}.{}", self.of, self.field)
+    }
+
+    /// What a credential has that may do this and no more: what is needed, and what the request hands on.
+    pub fn enough(&self) -> Vec<Scope> {
+        let handed_on: &[Scope] = match self.field {
+            "createCustomerToken" => &[CreditRead],
+            // Any scope will do.
+            "viewer" => &[UsageWrite],
+            _ => &[],
+        };
+        [self.needs, handed_on].concat()
+    }
+
+    /// Whether it asks about something that a target owns.
+    pub fn names_something(&self) -> bool {
+        let word = |text: &str| text.len() > 2 && text.bytes().all(|byte| byte.is_ascii_uppercase());
+        self.request.split('"').any(|text| word(text) && text != "FRESH")
+    }
+
+    /// The root field that is asked.
+    pub fn root_field(&self) -> &'static str {
+        self.request.split(['(', ' ']).next().unwrap_or_default()
+    }
+
+    /// The whole document.
+    pub fn document(&self) -> String {
+        let operation = match self.of {
+            "Mutation" => "mutation",
+            "Subscription" => "subscription",
+            _ => "query",
+        };
+        format!("{operation} {{ {} }}", self.request)
+    }
+}
+
+/// What somebody who adds a field is told.
+pub fn advice(of: &str, field: &str) -> String {
+    let root = of.to_lowercase();
+    let request = match of {
+        "Query" | "Mutation" | "Subscription" => format!(r#"{field}(customerId: "CUSTOMER") {{ id }}"#),
+        _ => format!(r#"{root}(id: "CUSTOMER") {{ {field} {{ id }} }}"#),
+    };
+    format!(
+        "`{of}.{field}` has no line. Say who may ask it, in TABLE of tests/suite/authorisation/table.rs:\n    \
+         line(\"{of}\", \"{field}\", &[CreditRead], Own, r#\"{request}\"#),\n\
+         with the scopes it needs, Own/Shared/Never for customer tokens, and a request that succeeds for the owner; the words in \
+         capitals are explained in `cast.rs`. Then run `TALLYGATE_BLESS=1 cargo test --test suite authorisation::`."
+    )
+}
+
+/// The table for people.
+pub fn document() -> String {
+    let mut text = String::from(
+        "# Who may do what\n\n\
+         Written by the test `authorisation`, which tries every line with every kind of credential on SQLite and PostgreSQL: none,\n\
+         garbage, expired, revoked, of another tenant, without the scope, with exactly the scopes, tokens of the customer and of\n\
+         another one. Do not edit; run `TALLYGATE_BLESS=1 cargo test --test suite authorisation::`.\n\n\
+         Without a credential that is good nothing is answered (401). Without a scope the answer is `FORBIDDEN`. What belongs to another\n\
+         tenant does not exist, and to a customer token neither does another customer.\n\n\
+         | field | needs | customer token |\n|---|---|---|\n",
+    );
+    for line in TABLE {
+        let twins = TABLE.iter().filter(|other| other.name() == line.name()).count();
+        let asked = match line.request.split_once(" {") {
+            Some((asked, _)) if twins > 1 => format!(" as `{asked}`"),
+            _ => String::new(),
+        };
+        let needs: Vec<_> = line.needs.iter().map(|scope| format!("`{scope}`")).collect();
+        let needs = if needs.is_empty() {
+            "any".to_owned()
+        } else {
+            needs.join(", ")
+        };
+        let token = match line.token {
+            Own => "own account",
+            Shared => "same for all",
+            Never => "no",
+        };
+        let _ = writeln!(text, "| `{}`{asked} | {needs} | {token} |", line.name());
+    }
+    let delegable: Vec<_> = Scope::DELEGABLE
+        .iter()
+        .map(|scope| format!("`{scope}`"))
+        .collect();
+    let _ = write!(
+        text,
+        "\nA customer token can be given {}, as far as its key has them.\n",
+        delegable.join(", ")
+    );
+    text
+}
