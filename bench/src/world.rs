@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use crate::{
     Bench, Outcome,
-    by_hand::{Form, Hand, insert::Rows},
+    by_hand::{Hand, insert::Rows},
     place::{Backend, Place},
 };
 
@@ -50,8 +50,6 @@ pub struct World {
     pub metric: Uuid,
     /// What it costs.
     pub rule: Uuid,
-    /// How the product keeps what events came to.
-    pub form: Form,
     /// Who uses it; `external_id(n)` is the vendor's name of the n-th.
     pub customers: Arc<Vec<Uuid>>,
 }
@@ -101,12 +99,8 @@ impl World {
             .await?;
         drop(app);
         db.close().await;
-        let hand = Hand::connect(&place, 1).await?;
-        let form = hand.form().await;
-        hand.close().await;
         let world = Self {
             place,
-            form,
             tenant: tenant.id.0,
             metric: metric.id.0,
             rule: rule.id.0,

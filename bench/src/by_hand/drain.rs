@@ -1,8 +1,8 @@
 //! The drain, written by hand: as much as possible in the database, as little as possible over the wire.
 //!
 //! It does what the product's drain does to the rows: takes events out of the queue, counts and prices each (at a price per
-//! unit, the only one it knows), marks it with what it came to, moves counters, blocks and accounts, and writes one ledger
-//! entry per customer and batch. It leaves out what makes the product general: other prices, several blocks, several metrics,
+//! unit, the only one it knows), keeps what it came to in rows of up to 250, moves counters, blocks and
+//! accounts, and writes one ledger entry per customer and batch. It leaves out what makes the product general: other prices, several blocks, several metrics,
 //! terms, failures.
 
 use app::customer::SHARDS;
@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, PgPool, Row, SqlitePool};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::{Form, Hand};
+use super::Hand;
 use crate::{
     Outcome,
     world::{EVENT_COSTS, World, now},
@@ -46,7 +46,15 @@ const POSTGRES: &str = "WITH taken AS (
         WHERE b.customer_id = s.customer_id AND b.remaining >= s.credits
         RETURNING b.id, b.customer_id, 'blk_' || REPLACE(b.id::text, '-', '') || ':' AS purse
     ), kept AS (
-        {keep}
+        INSERT INTO usage_rating (customer_id, day, metric_id, last_event, first_event, tenant_id, line_id,
+            rule_id, period_start, units, events, credits, purses, detail, settled_at)
+        SELECT p.customer_id, p.day, p.metric_id, (ARRAY_AGG(p.id ORDER BY p.id DESC))[1],
+            (ARRAY_AGG(p.id ORDER BY p.id))[1], a.tenant_id, $4, $4, $5, SUM(p.units)::bigint, COUNT(*), SUM(p.credits)::bigint,
+            '[\"' || REPLACE(b.id::text, '-', '') || '\"]',
+            '[' || STRING_AGG('[\"' || REPLACE(p.id::text, '-', '') || '\",' || p.from_units || ',' || p.from_events || ','
+                || p.credits || ',[[0,' || p.credits || ']]]', ',' ORDER BY p.id) || ']', $6
+        FROM placed p JOIN paid b ON b.customer_id = p.customer_id JOIN account a ON a.customer_id = p.customer_id
+        GROUP BY p.customer_id, p.day, p.metric_id, p.part, a.tenant_id, b.id
     ), counted AS (
         INSERT INTO usage_counter (customer_id, metric_id, line_id, period_start, tenant_id, units, events, credits, draws)
         SELECT s.customer_id, s.metric_id, $4, $5, a.tenant_id, s.units, s.events, s.credits, b.purse || s.credits
@@ -71,21 +79,6 @@ const POSTGRES: &str = "WITH taken AS (
     )
     SELECT id AS last FROM taken ORDER BY id DESC LIMIT 1";
 
-/// Keeps with each event what it came to: as a mark on the event.
-const POSTGRES_MARK: &str = "UPDATE usage_event e SET state = 'RATED', settled_at = $6, rule_id = $4, line_id = $4, period_start = $5,
-            from_units = p.from_units, from_events = p.from_events, credits = p.credits, draws = b.purse || p.credits
-        FROM placed p JOIN paid b ON b.customer_id = p.customer_id WHERE e.id = p.id";
-/// Or in rows of up to 250 events of a customer and day.
-const POSTGRES_PACK: &str = "INSERT INTO usage_rating (customer_id, day, metric_id, last_event, first_event, tenant_id, line_id,
-            rule_id, period_start, units, events, credits, purses, detail, settled_at)
-        SELECT p.customer_id, p.day, p.metric_id, (ARRAY_AGG(p.id ORDER BY p.id DESC))[1],
-            (ARRAY_AGG(p.id ORDER BY p.id))[1], a.tenant_id, $4, $4, $5, SUM(p.units)::bigint, COUNT(*), SUM(p.credits)::bigint,
-            '[\"' || REPLACE(b.id::text, '-', '') || '\"]',
-            '[' || STRING_AGG('[\"' || REPLACE(p.id::text, '-', '') || '\",' || p.from_units || ',' || p.from_events || ','
-                || p.credits || ',[[0,' || p.credits || ']]]', ',' ORDER BY p.id) || ']', $6
-        FROM placed p JOIN paid b ON b.customer_id = p.customer_id JOIN account a ON a.customer_id = p.customer_id
-        GROUP BY p.customer_id, p.day, p.metric_id, p.part, a.tenant_id, b.id";
-
 /// The same in steps, because SQLite changes one table per statement. Each step reads what the first has gathered.
 const SQLITE_GATHER: &str = "INSERT INTO temp.placed
     SELECT p.id, p.customer_id, p.metric_id, p.units, p.units * ?6 / 1000000,
@@ -99,8 +92,18 @@ const SQLITE_SUMS: &str = "INSERT INTO temp.sums
     SELECT p.customer_id, p.metric_id, SUM(p.units), COUNT(*), SUM(p.credits), MIN(p.from_units), MIN(p.from_events), MIN(p.id),
         MAX(p.id), b.id, 'blk_' || LOWER(HEX(b.id)) || ':'
     FROM temp.placed p JOIN block b ON b.customer_id = p.customer_id AND b.remaining > 0 GROUP BY p.customer_id, p.metric_id";
-const SQLITE_STEPS: [&str; 5] = [
-    "DELETE FROM usage_pending WHERE shard = ?1 AND id IN (SELECT id FROM temp.placed)",
+// All of them take the same four values: shard, rule, first instant of the cycle, now.
+const SQLITE_STEPS: [&str; 6] = [
+    "INSERT INTO usage_rating (customer_id, day, metric_id, last_event, first_event, tenant_id, line_id,
+        rule_id, period_start, units, events, credits, purses, detail, settled_at)
+     SELECT p.customer_id, p.day, p.metric_id, MAX(p.id), MIN(p.id), a.tenant_id, ?2, ?2, ?3, SUM(p.units), COUNT(*),
+        SUM(p.credits), '[\"' || LOWER(HEX(s.block_id)) || '\"]',
+        '[' || GROUP_CONCAT('[\"' || LOWER(HEX(p.id)) || '\",' || p.from_units || ',' || p.from_events || ',' || p.credits
+            || ',[[0,' || p.credits || ']]]', ',' ORDER BY p.id) || ']', ?4
+     FROM temp.placed p JOIN temp.sums s ON s.customer_id = p.customer_id JOIN account a ON a.customer_id = p.customer_id
+     WHERE ?1 >= 0 GROUP BY p.customer_id, p.day, p.metric_id, p.part",
+    "DELETE FROM usage_pending WHERE shard = ?1 AND id IN (SELECT id FROM temp.placed)
+        AND ?2 IS NOT NULL AND ?3 >= 0 AND ?4 >= 0",
     "INSERT INTO usage_counter (customer_id, metric_id, line_id, period_start, tenant_id, units, events, credits, draws)
      SELECT s.customer_id, s.metric_id, ?2, ?3, a.tenant_id, s.units, s.events, s.credits, s.purse || s.credits
      FROM temp.sums s JOIN account a ON a.customer_id = s.customer_id WHERE ?1 >= 0 AND ?4 >= 0
@@ -120,17 +123,6 @@ const SQLITE_STEPS: [&str; 5] = [
         s.from_events, s.from_units + s.units, s.from_events + s.events, s.first, s.last, s.events, ?4
      FROM temp.sums s JOIN account a ON a.customer_id = s.customer_id WHERE ?1 >= 0",
 ];
-const SQLITE_MARK: &str = "UPDATE usage_event SET state = 'RATED', settled_at = ?4, rule_id = ?2, line_id = ?2, period_start = ?3,
-        from_units = p.from_units, from_events = p.from_events, credits = p.credits, draws = s.purse || p.credits
-     FROM temp.placed p JOIN temp.sums s ON s.customer_id = p.customer_id WHERE usage_event.id = p.id AND ?1 >= 0";
-const SQLITE_PACK: &str = "INSERT INTO usage_rating (customer_id, day, metric_id, last_event, first_event, tenant_id, line_id,
-        rule_id, period_start, units, events, credits, purses, detail, settled_at)
-     SELECT p.customer_id, p.day, p.metric_id, MAX(p.id), MIN(p.id), a.tenant_id, ?2, ?2, ?3, SUM(p.units), COUNT(*),
-        SUM(p.credits), '[\"' || LOWER(HEX(s.block_id)) || '\"]',
-        '[' || GROUP_CONCAT('[\"' || LOWER(HEX(p.id)) || '\",' || p.from_units || ',' || p.from_events || ',' || p.credits
-            || ',[[0,' || p.credits || ']]]', ',' ORDER BY p.id) || ']', ?4
-     FROM temp.placed p JOIN temp.sums s ON s.customer_id = p.customer_id JOIN account a ON a.customer_id = p.customer_id
-     WHERE ?1 >= 0 GROUP BY p.customer_id, p.day, p.metric_id, p.part";
 const SQLITE_TABLES: &str = "CREATE TEMP TABLE IF NOT EXISTS placed (id BLOB PRIMARY KEY, customer_id BLOB, metric_id BLOB,
         units INTEGER, credits INTEGER, from_units INTEGER, from_events INTEGER, day INTEGER, part INTEGER) WITHOUT ROWID;
     CREATE TEMP TABLE IF NOT EXISTS sums (customer_id BLOB PRIMARY KEY, metric_id BLOB, units INTEGER, events INTEGER,
@@ -225,7 +217,6 @@ impl Shards {
 struct Cycle {
     rule: Uuid,
     start: i64,
-    form: Form,
 }
 
 impl Cycle {
@@ -233,19 +224,13 @@ impl Cycle {
         Self {
             rule: world.rule,
             start: Timestamp::from_micros(now()).month().start.micros(),
-            form: world.form,
         }
     }
 }
 
 /// From where the last batch ended, so that rows that are deleted but not yet vacuumed are not walked over again.
 async fn postgres(pool: &PgPool, cycle: Cycle, shards: Shards, last: Uuid) -> Outcome<Option<Uuid>> {
-    let keep = match cycle.form {
-        Form::Marked => POSTGRES_MARK,
-        Form::Packed => POSTGRES_PACK,
-    };
-    let sql = shards.of(POSTGRES).replace("{keep}", keep);
-    let row = sqlx::query(AssertSqlSafe(sql))
+    let row = sqlx::query(AssertSqlSafe(shards.of(POSTGRES)))
         .bind(shards.first())
         .bind(last)
         .bind(BATCH)
@@ -272,11 +257,7 @@ async fn sqlite(pool: &SqlitePool, cycle: Cycle, shards: Shards, last: Uuid) -> 
         .execute(&mut *tx)
         .await?;
     sqlx::query(SQLITE_SUMS).execute(&mut *tx).await?;
-    let keep = match cycle.form {
-        Form::Marked => SQLITE_MARK,
-        Form::Packed => SQLITE_PACK,
-    };
-    for step in [keep].into_iter().chain(SQLITE_STEPS) {
+    for step in SQLITE_STEPS {
         sqlx::query(AssertSqlSafe(shards.of(step)))
             .bind(shards.first())
             .bind(cycle.rule)

@@ -9,7 +9,7 @@ use app::{
 };
 use domain::id::CustomerId;
 use serde_json::json;
-use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
+use sqlx::{PgPool, SqlitePool};
 use uuid::Uuid;
 
 use super::Hand;
@@ -24,16 +24,17 @@ const POSTGRES: &str = "WITH v AS (
             AS v (id, customer_id, shard, key, fingerprint)
     ), written AS (
         INSERT INTO usage_event (id, tenant_id, customer_id, metric_id, key, fingerprint, units, occurred_at,
-            received_at, state)
-        SELECT id, $1, customer_id, $2, key, fingerprint, 1000000, $3, $3, 'PENDING' FROM v
+            received_at)
+        SELECT id, $1, customer_id, $2, key, fingerprint, 1000000, $3, $3 FROM v
         ON CONFLICT (tenant_id, key) DO NOTHING RETURNING id
     )
     INSERT INTO usage_pending (shard, id, customer_id, metric_id, units, occurred_at, received_at)
     SELECT v.shard, v.id, v.customer_id, $2, 1000000, $3, $3 FROM v JOIN written ON written.id = v.id";
 
-const SQLITE_EVENTS: &str = "INSERT INTO usage_event (id, tenant_id, customer_id, metric_id, key, fingerprint, units,
-        occurred_at, received_at, state)
-    SELECT unhex(value ->> 0), ?1, unhex(value ->> 1), ?2, value ->> 3, unhex(value ->> 4), 1000000, ?3, ?3, 'PENDING'
+const SQLITE_EVENTS: &str =
+    "INSERT INTO usage_event (id, tenant_id, customer_id, metric_id, key, fingerprint, units,
+        occurred_at, received_at)
+    SELECT unhex(value ->> 0), ?1, unhex(value ->> 1), ?2, value ->> 3, unhex(value ->> 4), 1000000, ?3, ?3
     FROM json_each(?4) WHERE true ON CONFLICT (tenant_id, key) DO NOTHING";
 const SQLITE_PENDING: &str =
     "INSERT INTO usage_pending (shard, id, customer_id, metric_id, units, occurred_at, received_at)
@@ -108,7 +109,7 @@ impl Hand {
 }
 
 async fn postgres(pool: &PgPool, world: &World, rows: &Rows) -> Outcome<()> {
-    sqlx::query(AssertSqlSafe(world.form.of(POSTGRES)))
+    sqlx::query(POSTGRES)
         .bind(world.tenant)
         .bind(world.metric)
         .bind(now())
@@ -125,7 +126,7 @@ async fn postgres(pool: &PgPool, world: &World, rows: &Rows) -> Outcome<()> {
 async fn sqlite(pool: &SqlitePool, world: &World, rows: &Rows) -> Outcome<()> {
     let (json, now) = (rows.json(), now());
     let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
-    let written = sqlx::query(AssertSqlSafe(world.form.of(SQLITE_EVENTS)))
+    let written = sqlx::query(SQLITE_EVENTS)
         .bind(world.tenant)
         .bind(world.metric)
         .bind(now)

@@ -30,34 +30,7 @@ pub enum Hand {
     Postgres(PgPool),
 }
 
-/// How the product keeps what each event came to; a schema may be older than this program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// A mark on every event.
-    Marked,
-    /// One row per batch and customer, with all events in one text.
-    Packed,
-}
-
-impl Form {
-    /// A statement that writes events, in this form: those that are packed have no state.
-    pub fn of(self, sql: &str) -> String {
-        match self {
-            Self::Marked => sql.to_owned(),
-            Self::Packed => sql.replace(", state)", ")").replace(", 'PENDING'", ""),
-        }
-    }
-}
-
 impl Hand {
-    /// The form of this database.
-    pub async fn form(&self) -> Form {
-        match self.number("SELECT COUNT(*) FROM usage_rating").await {
-            Ok(_) => Form::Packed,
-            Err(_) => Form::Marked,
-        }
-    }
-
     /// Opens a database. SQLite gets one connection: it has one writer.
     ///
     /// # Errors

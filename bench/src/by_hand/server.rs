@@ -20,7 +20,6 @@ use axum::{
 };
 use clap::Args;
 use serde_json::Value;
-use sqlx::AssertSqlSafe;
 use tokio::{net::TcpListener, sync::broadcast};
 use uuid::Uuid;
 
@@ -55,12 +54,11 @@ pub struct Options {
 /// One row in the table of events.
 const INSERT: &str =
     "INSERT INTO usage_event (id, tenant_id, customer_id, metric_id, key, fingerprint, units,
-        occurred_at, received_at, state)
-    VALUES ($1, $2, $3, $4, $5, $1, 1000000, $6, $6, 'PENDING')";
+        occurred_at, received_at)
+    VALUES ($1, $2, $3, $4, $5, $1, 1000000, $6, $6)";
 
 struct Bare {
     database: Option<(Hand, [Uuid; 3])>,
-    insert: String,
     ids: Ids,
     texts: broadcast::Sender<Arc<str>>,
 }
@@ -82,13 +80,8 @@ pub async fn run(options: Options) -> Outcome<()> {
         }
         None => None,
     };
-    let insert = match &database {
-        Some((hand, _)) => hand.form().await.of(INSERT),
-        None => String::new(),
-    };
     let bare = Arc::new(Bare {
         database,
-        insert,
         ids: Ids::default(),
         texts: broadcast::Sender::new(WAITING),
     });
@@ -128,10 +121,6 @@ async fn insert(State(bare): State<Arc<Bare>>, body: Bytes) -> Response {
 impl Bare {
     /// One row in the table of events, nothing else.
     async fn insert(&self, body: &Value) -> Outcome<()> {
-        const SQL: &str =
-            "INSERT INTO usage_event (id, tenant_id, customer_id, metric_id, key, fingerprint, units,
-                occurred_at, received_at, state)
-            VALUES ($1, $2, $3, $4, $5, $1, 1000000, $6, $6, 'PENDING')";
         let key = body["variables"]["events"][0]["idempotencyKey"]
             .as_str()
             .ok_or("no key")?;
@@ -139,7 +128,7 @@ impl Bare {
         let id = self.ids.next(SystemClock.now());
         macro_rules! run {
             ($pool:expr) => {
-                sqlx::query(AssertSqlSafe(self.insert.clone()))
+                sqlx::query(INSERT)
                     .bind(id)
                     .bind(tenant)
                     .bind(customer)

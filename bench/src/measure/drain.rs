@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     Bench, Outcome,
-    by_hand::{Form, Hand},
+    by_hand::Hand,
     figure::{Figure, Target},
     pair::pair,
     place::Backend,
@@ -28,8 +28,8 @@ const WAITING: &str =
 /// Everything that must add up to the same number of events.
 const EVENTS: [(&str, &str); 3] = [
     (
-        "marked events",
-        "SELECT COUNT(*) FROM usage_event WHERE state = 'RATED'",
+        "ratings",
+        "SELECT CAST(COALESCE(SUM(events), 0) AS bigint) FROM usage_rating",
     ),
     (
         "counters",
@@ -41,7 +41,11 @@ const EVENTS: [(&str, &str); 3] = [
     ),
 ];
 /// Everything that must add up to the same amount.
-const CREDITS: [(&str, &str); 4] = [
+const CREDITS: [(&str, &str); 5] = [
+    (
+        "ratings",
+        "SELECT CAST(COALESCE(SUM(credits), 0) AS bigint) FROM usage_rating",
+    ),
     (
         "counters",
         "SELECT CAST(COALESCE(SUM(credits), 0) AS bigint) FROM usage_counter",
@@ -59,20 +63,6 @@ const CREDITS: [(&str, &str); 4] = [
         "SELECT CAST(SUM(b.credits - a.blocks) AS bigint) FROM account a JOIN block b ON b.customer_id = a.customer_id",
     ),
 ];
-
-/// What the events themselves say: how many, and how much.
-const fn kept(form: Form) -> [&'static str; 2] {
-    match form {
-        Form::Marked => [
-            "SELECT COUNT(*) FROM usage_event WHERE state = 'RATED'",
-            "SELECT CAST(COALESCE(SUM(credits), 0) AS bigint) FROM usage_event WHERE state = 'RATED'",
-        ],
-        Form::Packed => [
-            "SELECT CAST(COALESCE(SUM(events), 0) AS bigint) FROM usage_rating",
-            "SELECT CAST(COALESCE(SUM(credits), 0) AS bigint) FROM usage_rating",
-        ],
-    }
-}
 
 pub async fn run(bench: &Bench, backend: Backend) -> Outcome<Vec<Figure>> {
     let scale = bench.scale;
@@ -134,7 +124,7 @@ async fn ours(bench: &Bench, start: &World) -> Outcome<f64> {
     for worker in workers {
         worker.stop().await;
     }
-    check(&watch, world.form, bench.scale.drained).await?;
+    check(&watch, bench.scale.drained).await?;
     watch.close().await;
     world.remove(bench).await?;
     Ok(seconds)
@@ -147,22 +137,18 @@ async fn by_hand(bench: &Bench, start: &World) -> Outcome<f64> {
     let begun = Instant::now();
     hand.drain(&world).await?;
     let seconds = begun.elapsed().as_secs_f64();
-    check(&hand, world.form, bench.scale.drained).await?;
+    check(&hand, bench.scale.drained).await?;
     hand.close().await;
     world.remove(bench).await?;
     Ok(seconds)
 }
 
 /// Speed of books that are wrong is worth nothing.
-async fn check(hand: &Hand, form: Form, events: usize) -> Outcome<()> {
+async fn check(hand: &Hand, events: usize) -> Outcome<()> {
     let events = i64::try_from(events)?;
-    let [kept_events, kept_credits] = kept(form);
-    let events_say = EVENTS.into_iter().chain([("events", kept_events)]);
-    let credits_say = CREDITS.into_iter().chain([("events", kept_credits)]);
-    let all = events_say
-        .map(|(name, sql)| (name, sql, events))
-        .chain(credits_say.map(|(name, sql)| (name, sql, events * EVENT_COSTS)));
-    for (name, sql, expected) in all {
+    let events_say = EVENTS.map(|(name, sql)| (name, sql, events));
+    let credits_say = CREDITS.map(|(name, sql)| (name, sql, events * EVENT_COSTS));
+    for (name, sql, expected) in events_say.into_iter().chain(credits_say) {
         let found = hand.number(sql).await?;
         if found != expected {
             return Err(format!("the books are wrong: {name} say {found} instead of {expected}").into());
