@@ -49,7 +49,7 @@ finish() {
 }
 trap finish EXIT
 
-(cd "$stage" && exec env -u TALLYGATE_DATABASE_URL TALLYGATE_LISTEN=127.0.0.1:0 "$command" dev >"$stage/out" 2>"$stage/err") &
+(cd "$stage" && exec env -u TALLYGATE_DATABASE_URL TALLYGATE_LISTEN=127.0.0.1:0 TALLYGATE_ADMIN_LISTEN=off "$command" dev >"$stage/out" 2>"$stage/err") &
 server=$!
 for _ in $(seq 300); do
   url=$(sed -nE 's#.*(http://127\.0\.0\.1:[0-9]+)/graphql$#\1#p' "$stage/out" 2>/dev/null | head -n 1)

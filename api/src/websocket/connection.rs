@@ -283,16 +283,17 @@ impl Line {
 /// Who the client is.
 async fn admit(
     service: &Service,
-    payload: Option<serde_json::Value>,
+    payload: Option<serde_json::Map<String, serde_json::Value>>,
     known: Option<Actor>,
 ) -> Result<Actor, Ended> {
-    let given = payload.and_then(|mut payload| match payload["authorization"].take() {
-        serde_json::Value::Null => Some(payload["Authorization"].take()).filter(|it| !it.is_null()),
-        given => Some(given),
-    });
-    let given = match (&given, known) {
+    let payload = payload.unwrap_or_default();
+    let given = payload
+        .get("authorization")
+        .or_else(|| payload.get("Authorization"))
+        .filter(|given| !given.is_null());
+    let given = match (given, known) {
         (None, Some(actor)) => return Ok(actor),
-        (given, _) => given.as_ref().and_then(serde_json::Value::as_str),
+        (given, _) => given.and_then(serde_json::Value::as_str),
     };
     match auth::from_text(&service.app, given.unwrap_or("")).await {
         Ok(actor) => Ok(actor),

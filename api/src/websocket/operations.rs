@@ -18,6 +18,7 @@ use futures::{
 use crate::{
     graphql::error,
     http::{self, Refusal},
+    limit::Charge,
     live,
     observe::Live,
     server::Service,
@@ -59,10 +60,10 @@ impl Operations {
         self.running.iter().any(|it| it.id == id)
     }
 
-    /// Checks and begins an operation.
+    /// Checks, charges for and begins an operation.
     ///
     /// # Errors
-    /// Too many are running, it is no subscription, or the document is refused unread.
+    /// Too many are running or begun, it is no subscription, or the document is refused unread.
     pub(super) fn begin(
         &mut self,
         service: &Service,
@@ -77,13 +78,19 @@ impl Operations {
                 format!("a connection carries at most {MAX_OPERATIONS} subscriptions; open another");
             return refuse(error::BAD_USER_INPUT, message);
         }
-        let ready = payload.admit(&service.documents)?;
+        let admitted = payload.admit(&service.documents);
+        // A document that is refused was read all the same.
+        let cost = match &admitted {
+            Ok(ready) => ready.charge,
+            Err(_) => Charge::refused(payload.bytes()),
+        };
+        http::charge(service, actor, cost)?;
+        let ready = admitted?;
         if ready.kind != OperationType::Subscription {
             let message = "only subscriptions run here; send queries and mutations to /graphql";
             return refuse(error::BAD_USER_INPUT, message.to_owned());
         }
         live::check_subscription(&ready)?;
-        http::charge(service, actor, ready.charge)?;
         let answers = service
             .schema
             .execute_stream_with_session_data(ready.request, caller.clone())

@@ -20,7 +20,9 @@ const MAX_ID: usize = 64;
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum Said {
     /// Who it is.
-    ConnectionInit { payload: Option<serde_json::Value> },
+    ConnectionInit {
+        payload: Option<serde_json::Map<String, serde_json::Value>>,
+    },
     /// Are you there?
     Ping,
     /// I am here.
@@ -43,6 +45,11 @@ pub(super) struct Payload {
 }
 
 impl Payload {
+    /// How much there was to read.
+    pub(super) fn bytes(&self) -> usize {
+        self.query.len()
+    }
+
     /// Checks it as any other request.
     ///
     /// # Errors
@@ -164,6 +171,8 @@ mod tests {
             &format!(r#"{{"type":"complete","id":"{long}"}}"#),
             r#"{"type":"subscribe","payload":{"query":"{ a }"}}"#,
             r#"{"type":"subscribe","id":"1"}"#,
+            r#"{"type":"connection_init","payload":5}"#,
+            r#"{"type":"connection_init","payload":["authorization"]}"#,
             r#"{"type":"subscribe","id":"1","payload":{"query":1}}"#,
             r#"{"type":"subscribe","id":"1","payload":{"query":"{ a }","variables":[]}}"#,
         ] {

@@ -89,6 +89,7 @@ async fn every_mistake_has_its_code(world: World) {
         Message::text(r#"{"type":"what"}"#),
         Message::text(r#"{"type":"complete"}"#),
         Message::text(r#"{"type":"subscribe","id":"1"}"#),
+        Message::text(r#"{"type":"connection_init","payload":5}"#),
         Message::binary(br#"{"type":"ping"}"#.to_vec()),
     ] {
         for mut confused in [Socket::connect(&server).await, Socket::open(&server).await] {
