@@ -91,9 +91,9 @@ const FAULTS: &[Fault] = &[
         at_once: true,
     },
     Fault {
-        damage: "UPDATE ledger_entry SET sequence = sequence + 100 WHERE customer_id = {one} AND sequence = 5",
+        damage: "UPDATE ledger_entry SET sequence = sequence + 100 WHERE customer_id = {one} AND sequence = 6",
         repair: "UPDATE ledger_entry SET sequence = sequence - 100 WHERE customer_id = {one} AND sequence > 100",
-        found: &["ledger.sequence", "ledger.chain", "ledger.balance"],
+        found: &["ledger.sequence", "ledger.chain"],
         at_once: true,
     },
     Fault {
@@ -331,7 +331,8 @@ async fn what_is_new_is_looked_at_and_nothing_else(world: World) {
     // What is wrong in what is new is found from where the last run stood.
     world.consume(one, "call", "3").await;
     world.run_to_rest().await;
-    let last = world.ledger(one).await.len();
+    let lines = world.ledger(one).await;
+    let (last, text) = (lines.len(), lines[lines.len() - 1].description.clone());
     assert!(last > before);
     let damage = format!(
         "UPDATE ledger_entry SET description = 'forged' WHERE customer_id = {ONE} AND sequence = {last}"
@@ -344,13 +345,8 @@ async fn what_is_new_is_looked_at_and_nothing_else(world: World) {
             BTreeSet::from(["ledger.chain"])
         );
     }
-    let kept = world.ledger(one).await;
-    let text = kept.last().unwrap();
-    assert_eq!(text.description, "forged");
     let repair = format!(
-        "UPDATE ledger_entry SET description = (SELECT e.description FROM ledger_entry e WHERE e.customer_id = {ONE}
-            AND e.sequence = {}) WHERE customer_id = {ONE} AND sequence = {last}",
-        kept.iter().rev().skip(1).find(|line| line.description.starts_with("call: 3 ")).unwrap().sequence
+        "UPDATE ledger_entry SET description = '{text}' WHERE customer_id = {ONE} AND sequence = {last}"
     );
     world.sabotage(&repair).await;
     assert_eq!(incremental(&world).await.violations, 0);
@@ -369,11 +365,13 @@ async fn a_late_commit_is_not_missed(world: World) {
 
 async fn a_frozen_customer_waits_for_an_operator(world: World) {
     let [one, other] = story(&world).await;
-    let damage = format!(
-        "UPDATE account SET head = (SELECT hash FROM ledger_entry WHERE customer_id = {ONE} AND sequence = 1)
-        WHERE customer_id = {ONE}"
-    );
-    world.sabotage(&damage).await;
+    let text = |description: &str| {
+        format!(
+            "UPDATE ledger_entry SET description = '{description}' WHERE customer_id = {ONE} AND sequence = 1"
+        )
+    };
+    world.sabotage("DELETE FROM audit_mark").await;
+    world.sabotage(&text("forged")).await;
     assert_eq!(
         found(&incremental(&world).await),
         BTreeSet::from(["ledger.chain"])
@@ -401,45 +399,12 @@ async fn a_frozen_customer_waits_for_an_operator(world: World) {
     );
     // Seen again, but looked at before.
     grant(one).await.unwrap();
-    // Lines were chained to the wrong head meanwhile: the whole chain is made anew, as an operator would.
-    rechain(&world, one).await;
+    world.sabotage(&text("Credits granted")).await;
     assert_eq!(full(&world).await.violations, 0);
     let left = audit::violations(&world.app, &world.actor, false, Page::first(10))
         .await
         .unwrap();
     assert!(left.items.is_empty(), "{:?}", left.items);
-}
-
-/// Gives a ledger new hashes, with the guards off.
-async fn rechain(world: &World, customer: CustomerId) {
-    use domain::ledger::chain::EntryHash;
-    use entity::ledger_entry;
-    use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
-    let entries = ledger_entry::Entity::find()
-        .filter(ledger_entry::Column::CustomerId.eq(customer.0))
-        .order_by_asc(ledger_entry::Column::Sequence)
-        .all(world.app.db().reader())
-        .await
-        .unwrap();
-    let mut head = EntryHash::NONE;
-    let literal = |hash: EntryHash| match world.app.db().backend() {
-        Backend::Sqlite => format!("x'{hash}'"),
-        Backend::Postgres => format!("'\\x{hash}'"),
-    };
-    let mut text = String::new();
-    for entry in entries {
-        head = head.next(&entry.content());
-        text += &format!(
-            "UPDATE ledger_entry SET hash = {} WHERE customer_id = {ONE} AND sequence = {};",
-            literal(head),
-            entry.sequence
-        );
-    }
-    text += &format!(
-        "UPDATE account SET head = {} WHERE customer_id = {ONE}",
-        literal(head)
-    );
-    world.sabotage(&text).await;
 }
 
 async fn the_worker_audits_every_minute(world: World) {

@@ -1,6 +1,6 @@
 //! The SQL of the audit: reading books in one snapshot, and keeping what was found.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use domain::{
     id::{CustomerId, TenantId},
@@ -405,6 +405,12 @@ pub(super) async fn put_marks(op: &Op, all: &[Mark]) -> Result<()> {
 
 /// Keeps findings. What was released stays so while it is seen; what had been resolved is open again. One statement.
 pub(super) async fn put_findings(op: &Op, all: &[Finding], mode: Mode) -> Result<()> {
+    // PostgreSQL refuses a statement that would write a row twice.
+    let mut named = HashSet::new();
+    let all: Vec<&Finding> = all
+        .iter()
+        .filter(|it| named.insert((it.check, it.subject.as_str())))
+        .collect();
     if all.is_empty() {
         return Ok(());
     }

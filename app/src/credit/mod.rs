@@ -104,7 +104,8 @@ pub(crate) fn check_not_frozen(account: &account::Model) -> Result<()> {
     if account.frozen_at.is_none() {
         return Ok(());
     }
-    let message = "the audit found that the books of this customer do not add up; an operator has to look first";
+    let message =
+        "the audit found that the books of this customer do not add up; an operator has to look first";
     Err(Rejection::new(RejectionCode::CustomerFrozen, "", message).into())
 }
 

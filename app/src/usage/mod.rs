@@ -37,12 +37,12 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use self::{collector::Prepared, directory::Known};
 pub(crate) use self::{
     drain::{refundable, settle_usage},
     rating::{day_of, unpack},
     view::Rating,
 };
-use self::{collector::Prepared, directory::Known};
 pub use self::{
     view::{GroupBy, Summary, SummaryLine, UsageEvent},
     void::{VoidUsage, Voided, void},

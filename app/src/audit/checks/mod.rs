@@ -136,8 +136,16 @@ impl Findings {
         }
     }
 
-    /// Adds one, unless there are many of its kind.
+    /// Adds one, unless there are many of its kind, or the same is known to be broken about this subject.
     pub(super) fn add(&mut self, check: Check, subject: impl ToString, message: impl Into<String>) {
+        let subject = subject.to_string();
+        if self
+            .all
+            .iter()
+            .any(|it| it.check == check && it.subject == subject)
+        {
+            return;
+        }
         let alike = self.alike.entry(check).or_default();
         *alike += 1;
         if *alike <= MAX_ALIKE {
@@ -145,7 +153,7 @@ impl Findings {
                 check,
                 tenant: self.tenant,
                 customer: self.customer,
-                subject: subject.to_string(),
+                subject,
                 message: message.into(),
             });
         }
