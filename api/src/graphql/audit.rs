@@ -160,7 +160,6 @@ pub struct Audit {
 impl Audit {
     /// What does not add up, oldest first.
     #[graphql(complexity = "cost(first, last, child_complexity)")]
-    #[expect(clippy::too_many_arguments, reason = "those of a connection, and one more")]
     async fn violations(
         &self,
         ctx: &Context<'_>,

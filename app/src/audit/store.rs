@@ -243,11 +243,14 @@ pub(super) async fn ratings_since(
         .await?)
 }
 
-/// What the ratings of customers sum up to: `(customer, metric, line, cycle, version, units, events)`.
+/// `(customer, metric, line, cycle, version, units, events)`.
+pub(super) type RatingSum = (Uuid, Uuid, Uuid, i64, Option<Uuid>, i64, i64);
+
+/// What the ratings of customers sum up to.
 pub(super) async fn rating_sums(
     db: &impl ConnectionTrait,
     all: &[Uuid],
-) -> Result<Vec<(Uuid, Uuid, Uuid, i64, Option<Uuid>, i64, i64)>> {
+) -> Result<Vec<RatingSum>> {
     let rows = ids(all)
         .query(
             db,
