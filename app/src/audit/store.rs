@@ -247,10 +247,7 @@ pub(super) async fn ratings_since(
 pub(super) type RatingSum = (Uuid, Uuid, Uuid, i64, Option<Uuid>, i64, i64);
 
 /// What the ratings of customers sum up to.
-pub(super) async fn rating_sums(
-    db: &impl ConnectionTrait,
-    all: &[Uuid],
-) -> Result<Vec<RatingSum>> {
+pub(super) async fn rating_sums(db: &impl ConnectionTrait, all: &[Uuid]) -> Result<Vec<RatingSum>> {
     let rows = ids(all)
         .query(
             db,
