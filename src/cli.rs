@@ -47,7 +47,7 @@ Configuration:
 
 Exit codes:
   0 done; 1 failed, with one line that says why; 2 the command line could not be read;
-  3 an import had bad rows; 130 interrupted";
+  3 an import had bad rows; 4 an audit found that something does not add up; 130 interrupted";
 
 /// What to do.
 #[derive(Subcommand)]
@@ -83,12 +83,37 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Option<JobsCommand>,
     },
+    /// Prove that the books add up
+    ///
+    /// Looks at every entry, block, count and event, and tells what does not add up; the exit code is then 4. Workers look at what
+    /// has changed every minute. May run beside them.
+    Audit(AuditArgs),
     /// Bring data in
     Import {
         /// What to bring in.
         #[command(subcommand)]
         command: ImportCommand,
     },
+}
+
+/// Whose books to look at.
+#[derive(Args)]
+pub(crate) struct AuditArgs {
+    /// Only the customers of this tenant [default: those of all tenants; with --customer or --release: `default`]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tenant: Option<String>,
+    /// Only this customer, by the vendor's own name
+    #[arg(long, value_name = "EXTERNAL_ID")]
+    pub(crate) customer: Option<String>,
+    /// Only what has changed since it was last found sound, for about two seconds
+    #[arg(long)]
+    pub(crate) incremental: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Let this customer go on, whose grants and corrections are refused because of violations that were looked at
+    #[arg(long, value_name = "EXTERNAL_ID", conflicts_with_all = ["customer", "incremental", "json"])]
+    pub(crate) release: Option<String>,
 }
 
 /// Which jobs to run.

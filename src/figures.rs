@@ -91,6 +91,16 @@ impl Figures {
             .await
             .map_err(|error| error.to_string())?;
         show(&overview);
+        let (violations, ended) = app::audit::figures(&self.app)
+            .await
+            .map_err(|error| error.to_string())?;
+        for (check, open) in violations {
+            gauge!(t::AUDIT_VIOLATIONS, "check" => check.id()).set(open as f64);
+        }
+        if let Some(ended) = ended {
+            let age = self.app.now().micros().saturating_sub(ended.micros()).max(0);
+            gauge!(t::AUDIT_AGE).set(Duration::from_micros(age.unsigned_abs()).as_secs_f64());
+        }
         for lane in Lane::ALL {
             let depth = self
                 .queue

@@ -7,10 +7,11 @@
 //! | `database` | open it, wait for it, refuse one that does not fit |
 //! | `dev`, `serve` | the long-running processes |
 //! | `admin`, `readiness`, `recorder`, `figures`, `traces` | what operators see of them |
-//! | `migrate`, `keys`, `jobs`, `import` | the short ones |
+//! | `migrate`, `keys`, `jobs`, `audit`, `import` | the short ones |
 //! | `shutdown`, `logging`, `print`, `failure` | manners |
 
 mod admin;
+mod audit;
 mod cli;
 mod config;
 mod database;
@@ -85,6 +86,7 @@ async fn perform(command: Command, config: &Config, stop: CancellationToken) -> 
         Command::Jobs {
             command: Some(JobsCommand::Retry { id }),
         } => shutdown::or_interrupted(&stop, jobs::retry(config, id)).await,
+        Command::Audit(args) => shutdown::or_interrupted(&stop, audit::run(config, args)).await,
         Command::Import {
             command: ImportCommand::Usage(args),
         } => import::run(config, args, &stop).await,

@@ -7,6 +7,7 @@
 //! | [`customer`] | customers and their terms |
 //! | [`credit`] | grants, adjustments, revocation, expiry, ledger, live balance |
 //! | [`usage`] | record, drain, void, summarise |
+//! | [`audit`] | prove that the books add up |
 //! | [`gate`] | may this customer go on? |
 //! | [`job`] | what the workers run, what is overdue, what needs a person |
 //!
@@ -15,6 +16,7 @@
 
 pub mod access;
 pub mod actor;
+pub mod audit;
 pub mod catalog;
 pub mod clock;
 pub mod credit;

@@ -123,8 +123,8 @@ metrics! {
     JOBS_RUNNING Gauge "jobs_running" ["lane"] "Jobs that run in this process";
     PARKED_WORK Gauge "parked_work" ["kind"] "Work set aside until a person looks at it. Of all processes together";
 
-    AUDIT_VIOLATIONS Gauge "audit_violations" ["check"] "Violations that the last audit found, by check";
-    AUDIT_AGE Gauge "audit_age_seconds" [] "Time since the last audit ended";
+    AUDIT_VIOLATIONS Gauge "audit_violations" ["check"] "Violations of the books that are not resolved, by check. Of all processes together";
+    AUDIT_AGE Gauge "audit_age_seconds" [] "Time since the last audit of what has changed ended. Of all processes together";
 
     TRANSACTIONS Counter "database_transactions_total" ["outcome"] "Writing transactions: committed or taken_back";
     TRANSACTION_SECONDS Slow "database_transaction_seconds" [] "Duration of writing transactions, from asking for a connection to the end";

@@ -26,6 +26,8 @@ pub enum RejectionCode {
     EventAlreadyVoided,
     /// The work is not parked, so there is nothing to retry.
     WorkNotParked,
+    /// The audit found that the customer's books do not add up; an operator has to look first.
+    CustomerFrozen,
 }
 
 /// A refusal of a whole request, with nothing written.

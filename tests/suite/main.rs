@@ -20,6 +20,7 @@
 //! | [`live`] | balances as they change |
 //! | [`schema`] | migrations, forward and back |
 //! | [`audit`] | the auditor itself finds damage |
+//! | [`audit_checks`] | the audit of the product finds every planted fault, and no others |
 //! | [`audit_guards`] | ledger entries are final and chained, rows stay with their owners |
 //! | [`simulation`] | random weeks against a model in memory |
 //! | [`door`] | how often, how many, how long |
@@ -56,6 +57,7 @@ mod access;
 mod access_ending;
 mod access_tokens;
 mod audit;
+mod audit_checks;
 mod audit_guards;
 mod authorisation;
 mod catalog;

@@ -384,6 +384,7 @@ impl Weeks {
             "work is left: TALLYGATE_SEED={}",
             self.seed
         );
+        auditor::prove_changes(&world.app).await;
         let problems = auditor::problems(world.app.db()).await;
         assert!(problems.is_empty(), "{problems:#?} TALLYGATE_SEED={}", self.seed);
         let now = world.now().micros();

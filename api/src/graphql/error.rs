@@ -45,6 +45,8 @@ pub enum UserErrorCode {
     EventAlreadyVoided,
     /// The work is not parked, so there is nothing to retry.
     WorkNotParked,
+    /// The audit found that the customer's books do not add up: credits are not moved by hand until an operator has looked.
+    CustomerFrozen,
 }
 
 /// Why a mutation was refused. Nothing was written.

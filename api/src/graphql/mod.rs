@@ -1,6 +1,7 @@
 //! The schema: what can be asked, in the words of the product. One file per room.
 
 mod access;
+mod audit;
 mod catalog;
 mod credit;
 mod customer;
@@ -39,6 +40,7 @@ pub struct Query(
     usage::UsageQuery,
     gate::GateQuery,
     job::JobQuery,
+    audit::AuditQuery,
     node::NodeQuery,
 );
 
@@ -52,6 +54,7 @@ pub struct Mutation(
     credit::CreditMutation,
     usage::UsageMutation,
     job::JobMutation,
+    audit::AuditMutation,
 );
 
 /// The whole schema.

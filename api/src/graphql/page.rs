@@ -8,6 +8,7 @@ use domain::rejection::Rejection;
 
 use super::{
     access::ApiKey,
+    audit::AuditViolation,
     catalog::{MeteringRule, Metric},
     credit::{CreditBlock, LedgerEntry},
     customer::Customer,
@@ -71,6 +72,7 @@ pub struct Edge<N> {
 /// One page of a list, as the Relay Cursor Connections specification describes it.
 #[Object(
     concrete(name = "ApiKeyConnection", params(ApiKey)),
+    concrete(name = "AuditViolationConnection", params(AuditViolation)),
     concrete(name = "CreditBlockConnection", params(CreditBlock)),
     concrete(name = "CustomerConnection", params(Customer)),
     concrete(name = "LedgerEntryConnection", params(LedgerEntry)),
@@ -107,6 +109,7 @@ where
 /// An item of a list and its cursor.
 #[Object(
     concrete(name = "ApiKeyEdge", params(ApiKey)),
+    concrete(name = "AuditViolationEdge", params(AuditViolation)),
     concrete(name = "CreditBlockEdge", params(CreditBlock)),
     concrete(name = "CustomerEdge", params(Customer)),
     concrete(name = "LedgerEntryEdge", params(LedgerEntry)),

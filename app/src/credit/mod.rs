@@ -23,9 +23,10 @@ use domain::{
     customer::{Settlement, Terms},
     id::{BlockId, CustomerId, EntryId, TenantId},
     ledger::{Account, Cause, Entry, chain::EntryHash},
-    rejection::Rejection,
+    rejection::{Rejection, RejectionCode},
     time::Timestamp,
 };
+use entity::account;
 
 pub use self::view::{Adjusted, Balance, BlockView, Explanation, LedgerLine};
 pub use self::{
@@ -98,6 +99,16 @@ fn check_description(description: Option<&str>) -> Result<()> {
     Ok(())
 }
 
+/// Credits of a customer whose books do not add up are not moved by hand. Usage is debited all the same.
+pub(crate) fn check_not_frozen(account: &account::Model) -> Result<()> {
+    if account.frozen_at.is_none() {
+        return Ok(());
+    }
+    let message =
+        "the audit found that the books of this customer do not add up; an operator has to look first";
+    Err(Rejection::new(RejectionCode::CustomerFrozen, "", message).into())
+}
+
 /// Locks an account and reads its totals and terms.
 async fn lock(op: &mut Op, reach: Reach, customer: CustomerId) -> Result<(Account, Terms)> {
     let who = CustomerRef::Id(customer);
@@ -105,6 +116,7 @@ async fn lock(op: &mut Op, reach: Reach, customer: CustomerId) -> Result<(Accoun
         .lock_account(reach.tenant(), customer)
         .await?
         .ok_or_else(|| who.unknown())?;
+    check_not_frozen(&account)?;
     let row = customer::find(op.tx(), reach, &who)
         .await?
         .ok_or_else(|| who.unknown())?;

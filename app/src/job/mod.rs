@@ -5,6 +5,7 @@
 //!
 //! To add a kind: one file beside this one, one line in [`KINDS`].
 
+mod audit;
 pub(crate) mod drain;
 mod expire;
 mod status;
@@ -91,7 +92,7 @@ pub(crate) struct Kind {
 }
 
 /// Every kind.
-pub(crate) static KINDS: &[Kind] = &[drain::KIND, expire::KIND];
+pub(crate) static KINDS: &[Kind] = &[drain::KIND, expire::KIND, audit::KIND];
 
 impl Kind {
     pub(crate) fn of(name: &str) -> Option<&'static Self> {

@@ -37,8 +37,12 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-pub(crate) use self::drain::{refundable, settle_usage};
 use self::{collector::Prepared, directory::Known};
+pub(crate) use self::{
+    drain::{refundable, settle_usage},
+    rating::{day_of, unpack},
+    view::Rating,
+};
 pub use self::{
     view::{GroupBy, Summary, SummaryLine, UsageEvent},
     void::{VoidUsage, Voided, void},
@@ -55,6 +59,8 @@ use crate::{
 
 /// Seconds in a day.
 const DAY: i64 = 86_400;
+/// Microseconds in a day.
+pub(crate) const DAY_MICROS: i64 = DAY * 1_000_000;
 
 /// An event as a producer sends it.
 #[derive(Debug, Clone)]

@@ -42,7 +42,7 @@ pub(super) struct RatingRow {
 }
 
 /// First instant of the UTC day, in microseconds.
-pub(super) fn day_of(instant: Timestamp) -> i64 {
+pub(crate) fn day_of(instant: Timestamp) -> i64 {
     const MICROS: i64 = DAY * 1_000_000;
     instant.micros() / MICROS * MICROS
 }
@@ -187,7 +187,7 @@ type Packed<'a> = (&'a str, i64, i64, i64, Vec<(usize, i64)>);
 ///
 /// # Errors
 /// A row that does not say what it should.
-pub(super) fn unpack(row: &usage_rating::Model) -> Result<Vec<(EventId, Rating)>> {
+pub(crate) fn unpack(row: &usage_rating::Model) -> Result<Vec<(EventId, Rating)>> {
     let corrupt = |problem: String| Corrupt {
         table: "usage_rating",
         problem: format!("ending at {}: {problem}", row.last_event),

@@ -124,7 +124,10 @@ async fn take(op: &mut Op, actor: &Actor, account: account::Model, event_key: &s
             let message = "the event was taken back before";
             return Err(Rejection::new(RejectionCode::EventAlreadyVoided, "key", message).into());
         }
-        (EventState::Rated, Some(rating)) => take_back(op, actor, account, &event, rating).await?,
+        (EventState::Rated, Some(rating)) => {
+            credit::check_not_frozen(&account)?;
+            take_back(op, actor, account, &event, rating).await?
+        }
         (EventState::Pending | EventState::Rated, _) => {
             if !store::forget_pending(op, shard_of(event.customer), event.id).await? {
                 let problem = format!("{} is neither pending nor rated", event.id);

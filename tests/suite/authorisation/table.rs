@@ -48,6 +48,7 @@ use Token::{Never, Own, Shared};
 #[rustfmt::skip]
 pub const TABLE: &[Line] = &[
     line("Query", "apiKeys", &[AccessRead], Never, "apiKeys { nodes { id name } }"),
+    line("Query", "audit", &[OperationsRead], Never, "audit { waitingCustomers violations { nodes { id } } }"),
     line("Query", "customer", &[CustomerRead], Own, r#"customer(id: "CUSTOMER") { id name }"#),
     line("Query", "customer", &[CustomerRead], Own, r#"customer(externalId: "EXTERNAL") { id name }"#),
     line("Query", "customers", &[CustomerRead], Never, "customers { nodes { id name } }"),
@@ -98,6 +99,7 @@ pub const TABLE: &[Line] = &[
     line("Mutation", "revokeApiKey", &[AccessWrite], Never, r#"revokeApiKey(input: {id: "KEY", idempotencyKey: "FRESH"}) { apiKey { id name } userErrors { code } }"#),
     line("Mutation", "revokeBlock", &[CreditWrite], Never, r#"revokeBlock(input: {blockId: "BLOCK", idempotencyKey: "FRESH"}) { block { id } userErrors { code } }"#),
     line("Mutation", "rotateApiKey", &[AccessWrite], Never, r#"rotateApiKey(input: {id: "TURNED", idempotencyKey: "FRESH"}) { apiKey { id name } secret userErrors { code } }"#),
+    line("Mutation", "runAudit", &[OperationsWrite], Never, r#"runAudit(input: {mode: FULL, customerId: "CUSTOMER"}) { run { customers } userErrors { code } }"#),
     line("Mutation", "updateCustomer", &[CustomerWrite], Never, r#"updateCustomer(input: {customerId: "CUSTOMER", poNumber: "7"}) { customer { id name } userErrors { code } }"#),
     line("Mutation", "updateMetric", &[CatalogWrite], Never, r#"updateMetric(input: {key: "METRIC", unit: "piece"}) { metric { id name } userErrors { code } }"#),
     line("Mutation", "voidUsage", &[UsageWrite], Never, r#"voidUsage(input: {key: "PRODUCED", idempotencyKey: "FRESH"}) { voided { key } userErrors { code } }"#),

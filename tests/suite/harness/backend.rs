@@ -90,6 +90,8 @@ async fn run<F: Future<Output = ()>>(backend: Backend, case: impl FnOnce(World) 
         let world = World::over(place).await;
         case(world.clone()).await;
         auditor::audit(world.app.db()).await;
+        auditor::prove_changes(&world.app).await;
+        auditor::prove(&world.app).await;
         world.app.db().close().await;
     })
     .await;

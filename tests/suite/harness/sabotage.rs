@@ -2,7 +2,9 @@
 //! afterwards.
 
 use app::db::{Backend, Db};
-use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Statement, TransactionTrait};
+use sea_orm::{
+    ConnectionTrait, DatabaseTransaction, QueryResult, Statement, TransactionOptions, TransactionTrait,
+};
 
 /// Runs SQL without triggers, references and checks.
 pub async fn run(db: &Db, sql: &str) {
@@ -19,7 +21,7 @@ async fn on_sqlite(db: &Db, sql: &str) {
         db.writer().execute_unprepared(&both).await.unwrap();
     };
     pragma("ON", "OFF").await;
-    let tx = db.writer().begin().await.unwrap();
+    let tx = begin(db).await;
     let triggers = texts(
         &tx,
         "SELECT name, sql AS definition FROM sqlite_master WHERE type = 'trigger'",
@@ -37,7 +39,7 @@ async fn on_sqlite(db: &Db, sql: &str) {
 }
 
 async fn on_postgres(db: &Db, sql: &str) {
-    let tx = db.writer().begin().await.unwrap();
+    let tx = begin(db).await;
     let tables = texts(
         &tx,
         "SELECT relname::text AS name, '' AS definition FROM pg_class
@@ -77,6 +79,11 @@ async fn on_postgres(db: &Db, sql: &str) {
         execute(&tx, &format!("ALTER TABLE {table} ENABLE TRIGGER ALL")).await;
     }
     tx.commit().await.unwrap();
+}
+
+async fn begin(db: &Db) -> DatabaseTransaction {
+    let options = TransactionOptions::default();
+    db.writer().begin_with_options(options).await.unwrap()
 }
 
 async fn execute(tx: &DatabaseTransaction, sql: &str) {

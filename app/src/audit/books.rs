@@ -1,0 +1,446 @@
+//! Looking at the books of some customers, all in one snapshot, so that what is compared belongs together.
+//!
+//! About fifteen statements for a batch, and one more per [`WINDOW`] entries or [`EVENTS`] events of a customer with many.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use domain::{
+    credit::block::Block,
+    id::{BlockId, CustomerId, MetricId},
+};
+use entity::{account, block, customer, ledger_entry, usage_counter};
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
+use uuid::Uuid;
+
+use super::{
+    Mode,
+    checks::{
+        Check, Finding, Findings, account as totals,
+        ledger::{Place, Replay},
+        usage::{self, Known, Tally, Usage},
+    },
+    store,
+};
+use crate::{App, catalog, error::Result, op, usage::DAY_MICROS};
+
+/// Entries in memory at a time: some twenty megabytes.
+const WINDOW: i64 = 20_000;
+/// Events in memory at a time.
+const EVENTS: i64 = 50_000;
+/// Rows of ratings that an incremental look reads. What is beyond is left to a full one; the sums are compared all the same.
+const RECENT_ROWS: u64 = 5_000;
+/// Events that an incremental look reads, by the same rule.
+const RECENT_EVENTS: usize = 100_000;
+/// Instants that no row has.
+const EVER: (i64, i64) = (i64::MIN, i64::MAX);
+
+/// How far a customer was found sound.
+#[derive(Debug)]
+pub(super) struct Mark {
+    pub(super) customer: Uuid,
+    pub(super) revision: i64,
+    pub(super) place: Place,
+}
+
+/// What a look came to.
+#[derive(Debug, Default)]
+pub(super) struct Looked {
+    pub(super) findings: Vec<Finding>,
+    pub(super) marks: Vec<Mark>,
+    pub(super) entries: i64,
+    pub(super) events: i64,
+}
+
+/// One customer while it is looked at.
+struct Subject {
+    customer: customer::Model,
+    account: account::Model,
+    replay: Replay,
+    since: i64,
+    found: Findings,
+    tally: Tally,
+}
+
+/// Looks at the books of customers: what is new since they were last found sound, or everything.
+pub(super) async fn look(app: &App, customers: &[Uuid], mode: Mode) -> Result<Looked> {
+    let tx = op::snapshot(app).await?;
+    let mut looked = Looked::default();
+    let mut subjects = subjects(&tx, customers, mode, &mut looked).await?;
+    replay(&tx, &mut subjects, &mut looked).await?;
+    let blocks = blocks(&tx, &mut subjects, mode).await?;
+    let counters = store::counters(&tx, customers).await?;
+    let mut known = known(&tx, &counters, blocks).await?;
+    match mode {
+        Mode::Full => all_usage(&tx, &mut subjects, &counters, &mut known, &mut looked).await?,
+        Mode::Incremental => recent_usage(&tx, &mut subjects, &mut known, &mut looked).await?,
+    }
+    tx.commit().await?;
+    let mut counters_of: HashMap<Uuid, Vec<usage_counter::Model>> = HashMap::new();
+    for counter in counters {
+        counters_of.entry(counter.customer_id).or_default().push(counter);
+    }
+    for mut subject in subjects {
+        let counters = counters_of.remove(&subject.customer.id).unwrap_or_default();
+        let tenant = subject.customer.tenant_id;
+        usage::counts(tenant, &counters, &mut subject.tally, &known, &mut subject.found);
+        usage::debits(
+            subject.customer.id,
+            &subject.replay.debits,
+            &subject.tally.drawn,
+            subject.since,
+            &mut subject.found,
+        );
+        subject.close(&mut looked);
+    }
+    Ok(looked)
+}
+
+impl Subject {
+    fn close(mut self, looked: &mut Looked) {
+        self.replay.finish(&self.account, &mut self.found);
+        // What is not sound is looked at again from the same place until it is.
+        if self.found.all.is_empty() {
+            looked.marks.push(Mark {
+                customer: self.customer.id,
+                revision: self.account.revision,
+                place: self.replay.place,
+            });
+        }
+        looked.findings.extend(self.found.all);
+    }
+
+    fn id(&self) -> Uuid {
+        self.customer.id
+    }
+}
+
+async fn subjects(
+    tx: &DatabaseTransaction,
+    all: &[Uuid],
+    mode: Mode,
+    looked: &mut Looked,
+) -> Result<Vec<Subject>> {
+    let customers = store::customers(tx, all).await?;
+    let mut accounts = store::accounts(tx, all).await?;
+    let marks = match mode {
+        Mode::Full => HashMap::new(),
+        Mode::Incremental => store::marks(tx, all).await?,
+    };
+    let mut subjects = Vec::with_capacity(customers.len());
+    for customer in customers {
+        let mut found = Findings::about(customer.tenant_id, customer.id);
+        let who = CustomerId(customer.id);
+        let Some(account) = accounts.remove(&customer.id) else {
+            found.add(Check::AccountBlocks, who, "the customer has no account");
+            looked.findings.extend(found.all);
+            continue;
+        };
+        totals::owner(customer.tenant_id, account.tenant_id, who, "account", &mut found);
+        // A place that cannot be read is none: everything is looked at again.
+        let place: Place = marks
+            .get(&customer.id)
+            .and_then(|mark| serde_json::from_str(&mark.state).ok())
+            .unwrap_or_default();
+        subjects.push(Subject {
+            since: if place.sequence == 0 {
+                i64::MIN
+            } else {
+                place.instant
+            },
+            replay: Replay::from(place),
+            tally: Tally::default(),
+            customer,
+            account,
+            found,
+        });
+    }
+    Ok(subjects)
+}
+
+/// Replays the entries: short ledgers together, long ones page by page.
+async fn replay(tx: &DatabaseTransaction, subjects: &mut [Subject], looked: &mut Looked) -> Result<()> {
+    let after: Vec<(Uuid, i64)> = subjects
+        .iter()
+        .map(|subject| (subject.id(), subject.replay.place.sequence))
+        .collect();
+    let counts = store::entry_counts(tx, &after).await?;
+    let count = |id: &Uuid| counts.get(id).copied().unwrap_or(0);
+    let mut places: HashMap<Uuid, usize> = HashMap::new();
+    for (index, (id, _)) in after.iter().enumerate() {
+        places.insert(*id, index);
+    }
+    let mut take = |entries: Vec<ledger_entry::Model>| {
+        looked.entries += i64::try_from(entries.len()).unwrap_or(i64::MAX);
+        for entry in entries {
+            if let Some(subject) = places
+                .get(&entry.customer_id)
+                .and_then(|&place| subjects.get_mut(place))
+            {
+                let line = format!("line:{}:{}", CustomerId(entry.customer_id), entry.sequence);
+                let tenant = subject.customer.tenant_id;
+                totals::owner(tenant, entry.tenant_id, line, "ledger_entry", &mut subject.found);
+                subject.replay.take(&entry, &mut subject.found);
+            }
+        }
+    };
+    let mut together: Vec<(Uuid, i64)> = Vec::new();
+    let mut sum = 0;
+    for &(id, from) in after.iter().filter(|(id, _)| count(id) > 0) {
+        if count(&id) > WINDOW {
+            let mut at = from;
+            loop {
+                let page = store::entries_of(tx, id, at, WINDOW.unsigned_abs()).await?;
+                let Some(last) = page.last() else { break };
+                at = last.sequence;
+                take(page);
+            }
+            continue;
+        }
+        if sum + count(&id) > WINDOW {
+            take(store::entries(tx, &std::mem::take(&mut together)).await?);
+            sum = 0;
+        }
+        sum += count(&id);
+        together.push((id, from));
+    }
+    if !together.is_empty() {
+        take(store::entries(tx, &together).await?);
+    }
+    Ok(())
+}
+
+/// Compares blocks with the replay. Answers those that were read, by id.
+async fn blocks(
+    tx: &DatabaseTransaction,
+    subjects: &mut [Subject],
+    mode: Mode,
+) -> Result<HashMap<Uuid, block::Model>> {
+    let ids: Vec<Uuid> = subjects.iter().map(Subject::id).collect();
+    let rows = store::blocks(tx, &ids, mode == Mode::Full).await?;
+    let mut all: HashMap<Uuid, block::Model> = rows.into_iter().map(|row| (row.id, row)).collect();
+    let missing: Vec<Uuid> = subjects
+        .iter()
+        .flat_map(|subject| &subject.replay.touched)
+        .filter(|id| !all.contains_key(id))
+        .copied()
+        .collect();
+    if !missing.is_empty() {
+        all.extend(
+            store::blocks_by_id(tx, &missing)
+                .await?
+                .into_iter()
+                .map(|row| (row.id, row)),
+        );
+    }
+    let mut of: HashMap<Uuid, Vec<&block::Model>> = HashMap::new();
+    for block in all.values() {
+        of.entry(block.customer_id).or_default().push(block);
+    }
+    for subject in subjects {
+        let own = of.get(&subject.customer.id).map_or(&[][..], Vec::as_slice);
+        totals::blocks(&subject.account, own, &subject.replay, &mut subject.found);
+        for block in own {
+            let tenant = subject.customer.tenant_id;
+            totals::owner(
+                tenant,
+                block.tenant_id,
+                BlockId(block.id),
+                "block",
+                &mut subject.found,
+            );
+        }
+        for id in &subject.replay.touched {
+            let its = all
+                .get(id)
+                .is_some_and(|block| block.customer_id == subject.customer.id);
+            subject.found.expect(
+                its,
+                Check::RowOwner,
+                BlockId(*id),
+                || "entries touch it, but it is not a block of their customer",
+            );
+        }
+    }
+    Ok(all)
+}
+
+/// The prices, metrics and blocks that ratings are judged by.
+async fn known(
+    tx: &DatabaseTransaction,
+    counters: &[usage_counter::Model],
+    blocks: HashMap<Uuid, block::Model>,
+) -> Result<Known> {
+    let metrics: BTreeSet<Uuid> = counters.iter().map(|counter| counter.metric_id).collect();
+    let list: Vec<MetricId> = metrics.iter().copied().map(MetricId).collect();
+    let mut known = Known {
+        rules: catalog::rule_book_in(tx, &list).await?,
+        metric_tenants: store::metric_tenants(tx, &metrics).await?,
+        blocks: HashMap::new(),
+        block_owners: HashMap::new(),
+    };
+    remember(&mut known, blocks.into_values());
+    Ok(known)
+}
+
+fn remember(known: &mut Known, rows: impl IntoIterator<Item = block::Model>) {
+    for row in rows {
+        known.block_owners.insert(row.id, row.customer_id);
+        // A block that cannot be read is open to nobody.
+        if let Ok(block) = Block::try_from(&row) {
+            known.blocks.insert(row.id, block);
+        }
+    }
+}
+
+/// All usage: customers with little of it together, others day by day.
+async fn all_usage(
+    tx: &DatabaseTransaction,
+    subjects: &mut [Subject],
+    counters: &[usage_counter::Model],
+    known: &mut Known,
+    looked: &mut Looked,
+) -> Result<()> {
+    let mut events: HashMap<Uuid, i64> = HashMap::new();
+    for counter in counters {
+        let sum = events.entry(counter.customer_id).or_default();
+        *sum = sum.saturating_add(counter.events);
+    }
+    let count = |id: &Uuid| events.get(id).copied().unwrap_or(0);
+    let mut together: Vec<Uuid> = Vec::new();
+    let mut sum = 0;
+    for id in subjects.iter().map(Subject::id).collect::<Vec<_>>() {
+        if count(&id) > EVENTS {
+            let days = store::days_of(tx, id).await?;
+            let (first, last) = days.unwrap_or((0, -1));
+            let mut day = first.div_euclid(DAY_MICROS) * DAY_MICROS;
+            while day <= last {
+                slice(tx, &[id], (day, day + DAY_MICROS), subjects, known, looked).await?;
+                day += DAY_MICROS;
+            }
+            continue;
+        }
+        if sum + count(&id) > EVENTS {
+            slice(tx, &std::mem::take(&mut together), EVER, subjects, known, looked).await?;
+            sum = 0;
+        }
+        sum += count(&id);
+        together.push(id);
+    }
+    if !together.is_empty() {
+        slice(tx, &together, EVER, subjects, known, looked).await?;
+    }
+    Ok(())
+}
+
+/// Everything of some days.
+async fn slice(
+    tx: &DatabaseTransaction,
+    customers: &[Uuid],
+    days: (i64, i64),
+    subjects: &mut [Subject],
+    known: &mut Known,
+    looked: &mut Looked,
+) -> Result<()> {
+    let mut of: HashMap<Uuid, Usage> = HashMap::new();
+    for rating in store::ratings_between(tx, customers, days).await? {
+        of.entry(rating.customer_id).or_default().ratings.push(rating);
+    }
+    for event in store::events_between(tx, customers, days).await? {
+        looked.events += 1;
+        of.entry(event.customer_id)
+            .or_default()
+            .events
+            .insert(event.id, event);
+    }
+    for row in store::pending(tx, customers).await? {
+        of.entry(row.customer_id).or_default().pending.insert(row.id, row);
+    }
+    for usage in of.values_mut() {
+        usage.complete = true;
+    }
+    judge(tx, of, subjects, known).await
+}
+
+/// What was rated since the customers were last found sound, and the sums of everything.
+async fn recent_usage(
+    tx: &DatabaseTransaction,
+    subjects: &mut [Subject],
+    known: &mut Known,
+    looked: &mut Looked,
+) -> Result<()> {
+    let ids: Vec<Uuid> = subjects.iter().map(Subject::id).collect();
+    let since: Vec<(Uuid, i64)> = subjects
+        .iter()
+        .map(|subject| (subject.id(), subject.since))
+        .collect();
+    let recent = store::ratings_since(tx, &since, RECENT_ROWS + 1).await?;
+    let mut whole = recent.len() as u64 <= RECENT_ROWS;
+    let mut of: HashMap<Uuid, Usage> = HashMap::new();
+    let mut events = HashSet::new();
+    for rating in recent {
+        if events.len() > RECENT_EVENTS {
+            whole = false;
+            break;
+        }
+        // Cheaper than parsing: the ids are 32 digits between quotes.
+        let names = rating.detail.split('"').skip(1).step_by(2);
+        events.extend(names.filter_map(|name| Uuid::try_parse(name).ok()));
+        of.entry(rating.customer_id).or_default().ratings.push(rating);
+    }
+    let events: Vec<Uuid> = events.into_iter().collect();
+    looked.events += i64::try_from(events.len()).unwrap_or(i64::MAX);
+    for event in store::events_by_id(tx, &events).await? {
+        // One of somebody else is not handed out: whoever rated it is told that there is no such event.
+        if let Some(usage) = of.get_mut(&event.customer_id) {
+            usage.events.insert(event.id, event);
+        }
+    }
+    for row in store::pending(tx, &ids).await? {
+        if let Some(usage) = of.get_mut(&row.customer_id) {
+            usage.pending.insert(row.id, row);
+        }
+    }
+    judge(tx, of, subjects, known).await?;
+    for subject in subjects.iter_mut() {
+        subject.tally.forget_counts();
+        if !whole {
+            // Not everything was read, so there is nothing to compare the debits with.
+            subject.since = i64::MAX;
+        }
+    }
+    let places: HashMap<Uuid, usize> = ids.iter().enumerate().map(|(place, id)| (*id, place)).collect();
+    for (customer, metric, line, cycle, version, units, events) in store::rating_sums(tx, &ids).await? {
+        if let Some(&place) = places.get(&customer) {
+            subjects[place]
+                .tally
+                .add_sums((metric, line, cycle), version, units, events);
+        }
+    }
+    Ok(())
+}
+
+async fn judge(
+    tx: &impl ConnectionTrait,
+    mut of: HashMap<Uuid, Usage>,
+    subjects: &mut [Subject],
+    known: &mut Known,
+) -> Result<()> {
+    let missing: BTreeSet<Uuid> = of
+        .values()
+        .flat_map(|usage| &usage.ratings)
+        .flat_map(|rating| rating.purses.split('"').skip(1).step_by(2))
+        .filter_map(|name| Uuid::try_parse(name).ok())
+        .filter(|id| !known.block_owners.contains_key(id))
+        .collect();
+    if !missing.is_empty() {
+        let missing: Vec<Uuid> = missing.into_iter().collect();
+        remember(known, store::blocks_by_id(tx, &missing).await?);
+    }
+    for subject in subjects {
+        if let Some(usage) = of.remove(&subject.customer.id) {
+            let tenant = subject.customer.tenant_id;
+            usage::ratings(tenant, &usage, known, &mut subject.tally, &mut subject.found);
+        }
+    }
+    Ok(())
+}

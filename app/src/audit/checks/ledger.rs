@@ -1,0 +1,182 @@
+//! The entries of one customer, replayed one after the other from where the last audit stood, or from the beginning.
+
+use std::collections::{BTreeMap, HashSet};
+
+use domain::{
+    id::{BlockId, CustomerId, EntryId},
+    ledger::{EntryKind, chain::EntryHash},
+};
+use entity::{account, ledger_entry};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Check, Findings};
+
+/// Where a replay stands. Kept between audits, so that an audit costs what is new and not what has ever been.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::audit) struct Place {
+    /// Number of the last entry.
+    pub(in crate::audit) sequence: i64,
+    /// Its hash.
+    pub(in crate::audit) head: EntryHash,
+    /// Balance after it.
+    pub(in crate::audit) balance: i64,
+    /// Overdraft after it.
+    pub(in crate::audit) overdraft: i64,
+    /// What blocks hold by their entries, without the empty ones.
+    pub(in crate::audit) blocks: BTreeMap<BlockId, i64>,
+    /// When the account last moved.
+    pub(in crate::audit) instant: i64,
+    /// What was debited at that very instant: ratings of the same instant may still be compared with it.
+    pub(in crate::audit) debits: Vec<(Option<BlockId>, i64)>,
+}
+
+/// What was debited, by instant and purse (`None`: the overdraft). Positive when credits were drawn.
+pub(in crate::audit) type Debits = BTreeMap<(i64, Option<Uuid>), i128>;
+
+/// A replay under way.
+#[derive(Debug)]
+pub(in crate::audit) struct Replay {
+    pub(in crate::audit) place: Place,
+    pub(in crate::audit) debits: Debits,
+    /// Blocks that entries of this replay have touched.
+    pub(in crate::audit) touched: HashSet<Uuid>,
+    /// First deposits seen: block and credits.
+    pub(in crate::audit) deposits: BTreeMap<Uuid, i64>,
+    ended: HashSet<Uuid>,
+    from_beginning: bool,
+}
+
+impl Replay {
+    /// Goes on from a place.
+    pub(in crate::audit) fn from(place: Place) -> Self {
+        let debits = place
+            .debits
+            .iter()
+            .map(|(block, credits)| ((place.instant, block.map(|block| block.0)), i128::from(*credits)))
+            .collect();
+        Self {
+            from_beginning: place.sequence == 0,
+            place,
+            debits,
+            touched: HashSet::new(),
+            deposits: BTreeMap::new(),
+            ended: HashSet::new(),
+        }
+    }
+
+    /// Takes the next entry. After a fault it goes on from what the entry says, so that one fault is one finding.
+    pub(in crate::audit) fn take(&mut self, entry: &ledger_entry::Model, found: &mut Findings) {
+        let id = EntryId {
+            customer: CustomerId(entry.customer_id),
+            sequence: entry.sequence,
+        };
+        self.number(entry, id, found);
+        self.totals(entry, id, found);
+        self.block(entry, id, found);
+        self.note_debit(entry);
+    }
+
+    fn number(&mut self, entry: &ledger_entry::Model, id: EntryId, found: &mut Findings) {
+        let due = self.place.sequence + 1;
+        found.expect(entry.sequence == due, Check::LedgerSequence, id, || {
+            format!("number {} follows number {}", entry.sequence, due - 1)
+        });
+        self.place.sequence = entry.sequence;
+        let hash = self.place.head.next(&entry.content());
+        found.expect(hash.as_bytes() == entry.hash, Check::LedgerChain, id, || {
+            format!("its content and the entry before give {hash}, it has another hash")
+        });
+        self.place.head = EntryHash::from_bytes(&entry.hash).unwrap_or_default();
+    }
+
+    fn totals(&mut self, entry: &ledger_entry::Model, id: EntryId, found: &mut Findings) {
+        let balance = i128::from(self.place.balance) + i128::from(entry.credits);
+        let overdraft = i128::from(self.place.overdraft) + i128::from(entry.overdraft_change);
+        let holds = (i128::from(entry.balance_after), i128::from(entry.overdraft_after))
+            == (balance, overdraft)
+            && entry.overdraft_after >= 0;
+        found.expect(holds, Check::LedgerBalance, id, || {
+            format!(
+                "it says balance {} and overdraft {}, they come to {balance} and {overdraft}",
+                entry.balance_after, entry.overdraft_after
+            )
+        });
+        (self.place.balance, self.place.overdraft) = (entry.balance_after, entry.overdraft_after);
+    }
+
+    fn block(&mut self, entry: &ledger_entry::Model, id: EntryId, found: &mut Findings) {
+        let Some(block) = entry.block_id else {
+            found.expect(
+                i128::from(entry.credits) == -i128::from(entry.overdraft_change),
+                Check::LedgerBalance,
+                id,
+                || "credits came from no block and no overdraft".to_owned(),
+            );
+            return;
+        };
+        let first = self.touched.insert(block) && self.from_beginning;
+        if first || entry.kind == EntryKind::Grant.as_str() {
+            self.deposits.entry(block).or_insert(entry.credits);
+        }
+        found.expect(!self.ended.contains(&block), Check::BlockEnded, id, || {
+            format!("{} had ended before", BlockId(block))
+        });
+        if entry.kind == EntryKind::Expiry.as_str() || entry.kind == EntryKind::Revocation.as_str() {
+            self.ended.insert(block);
+        }
+        let change = entry.credits.saturating_add(entry.overdraft_change);
+        let held = self.place.blocks.entry(BlockId(block)).or_default();
+        *held = held.saturating_add(change);
+        if *held == 0 {
+            self.place.blocks.remove(&BlockId(block));
+        }
+    }
+
+    fn note_debit(&mut self, entry: &ledger_entry::Model) {
+        // Credits that return for a repaid overdraft go into a block of their own and say nothing of usage.
+        if entry.kind != EntryKind::Debit.as_str() || entry.metric_id.is_none() {
+            return;
+        }
+        let sum = self.debits.entry((entry.created_at, entry.block_id)).or_default();
+        *sum -= i128::from(entry.credits);
+    }
+
+    /// Compares the end with the account.
+    pub(in crate::audit) fn finish(&mut self, account: &account::Model, found: &mut Findings) {
+        let who = CustomerId(account.customer_id);
+        let place = &self.place;
+        found.expect(
+            account.sequence == place.sequence,
+            Check::LedgerSequence,
+            who,
+            || {
+                format!(
+                    "the account says {} entries, the last is {}",
+                    account.sequence, place.sequence
+                )
+            },
+        );
+        found.expect(
+            account.head == place.head.as_bytes(),
+            Check::LedgerChain,
+            who,
+            || format!("the last entry has the hash {}, the account another", place.head),
+        );
+        let balance = i128::from(account.blocks) - i128::from(account.overdraft);
+        let holds = (balance, account.overdraft) == (i128::from(place.balance), place.overdraft);
+        found.expect(holds, Check::LedgerBalance, who, || {
+            format!(
+                "the account says balance {balance} and overdraft {}, the last entry {} and {}",
+                account.overdraft, place.balance, place.overdraft
+            )
+        });
+        self.place.instant = account.updated_at;
+        let at = account.updated_at;
+        self.place.debits = self
+            .debits
+            .range((at, None)..=(at, Some(Uuid::max())))
+            .filter_map(|((_, block), sum)| Some((block.map(BlockId), i64::try_from(*sum).ok()?)))
+            .collect();
+    }
+}

@@ -1,0 +1,21 @@
+//! The job that looks at the books of whoever has changed. It has one subject: all of them.
+
+use super::{Kind, Lane};
+use crate::audit::{self, Reached};
+
+pub(crate) const KIND: Kind = Kind {
+    name: "audit",
+    lane: Lane::Upkeep,
+    run: |app, _, _| {
+        Box::pin(async move {
+            let run = audit::incremental(app, Reached::All).await?;
+            Ok(run.remaining > 0)
+        })
+    },
+    due: |app| {
+        Box::pin(async move {
+            let due = audit::is_due(app).await?;
+            Ok(due.then(|| "all".to_owned()).into_iter().collect())
+        })
+    },
+};

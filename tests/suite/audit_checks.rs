@@ -1,0 +1,475 @@
+//! The audit of the product: it finds nothing in sound books, and every fault that is planted by the check made for it.
+
+use std::collections::BTreeSet;
+
+use app::{
+    audit::{self, Mode, Reached, Run, ViolationState},
+    customer::CustomerRef,
+    db::Backend,
+    page::Page,
+};
+use domain::{id::CustomerId, rejection::RejectionCode};
+
+use crate::harness::{World, graduated, refusal};
+
+on_both!(
+    sound_books_are_found_sound,
+    every_fault_is_found_by_its_check,
+    a_guard_that_is_switched_off_is_found,
+    what_is_new_is_looked_at_and_nothing_else,
+    a_late_commit_is_not_missed,
+    a_frozen_customer_waits_for_an_operator,
+    the_worker_audits_every_minute,
+    tenants_see_their_own_violations,
+);
+
+async fn full(world: &World) -> Run {
+    world.advance(1);
+    audit::full(&world.app, Reached::All, |_, _| ()).await.unwrap()
+}
+
+async fn incremental(world: &World) -> Run {
+    world.advance(1);
+    audit::incremental(&world.app, Reached::All).await.unwrap()
+}
+
+fn found(run: &Run) -> BTreeSet<&'static str> {
+    run.found.iter().map(|(check, _)| check.id()).collect()
+}
+
+/// Two customers: one with debits from two blocks, overdraft, a void and an event that waits, one with an untouched block.
+async fn story(world: &World) -> [CustomerId; 2] {
+    world.stranger().await;
+    world.priced("call", graduated(&[("10", "1"), ("", "0.5")])).await;
+    let (one, other) = (world.customer("one").await, world.customer("other").await);
+    world.give(one, "20").await;
+    world.give(other, "5").await;
+    world.consume(one, "call", "8").await;
+    world.run_to_rest().await;
+    world.advance(1);
+    world.consume(one, "call", "40").await;
+    world.run_to_rest().await;
+    world.give(one, "30").await;
+    let key = world.consume(other, "call", "2").await;
+    world.run_to_rest().await;
+    world.void(&key).await.unwrap();
+    world.consume(one, "call", "1").await;
+    [one, other]
+}
+
+async fn sound_books_are_found_sound(world: World) {
+    let customers = story(&world).await.len() as i64;
+    let run = full(&world).await;
+    assert_eq!((run.violations, run.customers), (0, customers), "{:?}", run.first);
+    assert!(run.entries >= 7 && run.events == 4, "{run:?}");
+    let run = incremental(&world).await;
+    assert_eq!(
+        (run.violations, run.customers),
+        (0, 0),
+        "a full run leaves nothing to do"
+    );
+}
+
+struct Fault {
+    damage: &'static str,
+    repair: &'static str,
+    found: &'static [&'static str],
+    /// Whether an incremental run finds the first of them as well.
+    at_once: bool,
+}
+
+const ONE: &str = "(SELECT id FROM customer WHERE external_id = 'one')";
+const OTHER: &str = "(SELECT id FROM customer WHERE external_id = 'other')";
+const STRANGER: &str = "(SELECT id FROM tenant WHERE name = 'stranger')";
+const ACME: &str = "(SELECT id FROM tenant WHERE name = 'acme')";
+
+const FAULTS: &[Fault] = &[
+    Fault {
+        damage: "UPDATE account SET sequence = sequence + 1 WHERE customer_id = {one}",
+        repair: "UPDATE account SET sequence = sequence - 1 WHERE customer_id = {one}",
+        found: &["ledger.sequence"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE ledger_entry SET sequence = sequence + 100 WHERE customer_id = {one} AND sequence = 6",
+        repair: "UPDATE ledger_entry SET sequence = sequence - 100 WHERE customer_id = {one} AND sequence > 100",
+        found: &["ledger.sequence", "ledger.chain"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE account SET overdraft = overdraft + 1 WHERE customer_id = {one}",
+        repair: "UPDATE account SET overdraft = overdraft - 1 WHERE customer_id = {one}",
+        found: &["ledger.balance"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE ledger_entry SET balance_after = balance_after - 1 WHERE customer_id = {one} AND sequence = 2",
+        repair: "UPDATE ledger_entry SET balance_after = balance_after + 1 WHERE customer_id = {one} AND sequence = 2",
+        found: &["ledger.balance", "ledger.chain"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE ledger_entry SET description = 'forged' WHERE customer_id = {one} AND sequence = 1",
+        repair: "UPDATE ledger_entry SET description = 'Credits granted' WHERE customer_id = {one} AND sequence = 1",
+        found: &["ledger.chain"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE account SET blocks = blocks + 1 WHERE customer_id = {one}",
+        repair: "UPDATE account SET blocks = blocks - 1 WHERE customer_id = {one}",
+        found: &["account.blocks", "ledger.balance"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE block SET remaining = remaining - 1 WHERE customer_id = {other}",
+        repair: "UPDATE block SET remaining = remaining + 1 WHERE customer_id = {other}",
+        found: &["block.entries", "account.blocks"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE block SET state = 'REVOKED' WHERE customer_id = {other}",
+        repair: "UPDATE block SET state = 'ACTIVE' WHERE customer_id = {other}",
+        found: &["block.bounds"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE block SET credits = credits + 1 WHERE customer_id = {other}",
+        repair: "UPDATE block SET credits = credits - 1 WHERE customer_id = {other}",
+        found: &["block.deposit"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE ledger_entry SET kind = 'EXPIRY' WHERE customer_id = {one} AND sequence = 2",
+        repair: "UPDATE ledger_entry SET kind = 'DEBIT' WHERE customer_id = {one} AND sequence = 2",
+        found: &["block.ended", "ledger.chain", "usage.debits"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE block SET tenant_id = {stranger} WHERE customer_id = {other}",
+        repair: "UPDATE block SET tenant_id = {acme} WHERE customer_id = {other}",
+        found: &["row.owner"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE usage_counter SET tenant_id = {stranger} WHERE customer_id = {one}",
+        repair: "UPDATE usage_counter SET tenant_id = {acme} WHERE customer_id = {one}",
+        found: &["row.owner"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE usage_pending SET units = units + 1",
+        repair: "UPDATE usage_pending SET units = units - 1",
+        found: &["usage.once"],
+        at_once: false,
+    },
+    Fault {
+        damage: "UPDATE usage_rating SET units = units + 1 WHERE customer_id = {one}",
+        repair: "UPDATE usage_rating SET units = units - 1 WHERE customer_id = {one}",
+        found: &["usage.rows"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE metering_rule SET created_at = created_at + 86400000000",
+        repair: "UPDATE metering_rule SET created_at = created_at - 86400000000",
+        found: &["usage.price"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE block SET granted_at = granted_at + 86400000000 WHERE customer_id = {one} AND remaining = 0",
+        repair: "UPDATE block SET granted_at = granted_at - 86400000000 WHERE customer_id = {one} AND remaining = 0",
+        found: &["usage.paid"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE usage_counter SET units = units + 1 WHERE customer_id = {other}",
+        repair: "UPDATE usage_counter SET units = units - 1 WHERE customer_id = {other}",
+        found: &["usage.counts"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE usage_counter SET credits = credits + 1 WHERE customer_id = {one}",
+        repair: "UPDATE usage_counter SET credits = credits - 1 WHERE customer_id = {one}",
+        found: &["usage.counts"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE usage_rating SET purses = '[\"overdraft\",\"overdraft\"]' WHERE customer_id = {one}",
+        repair: "",
+        found: &["usage.debits"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE metering_rule SET effective_to = effective_from + 1000000",
+        repair: "UPDATE metering_rule SET effective_to = NULL",
+        found: &["rule.versions"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE block SET expires_at = 1 WHERE customer_id = {other}",
+        repair: "UPDATE block SET expires_at = NULL WHERE customer_id = {other}",
+        found: &["block.swept", "usage.paid"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE usage_pending SET received_at = received_at - 900000000;
+            UPDATE usage_event SET received_at = received_at - 900000000 WHERE id IN (SELECT id FROM usage_pending)",
+        repair: "UPDATE usage_event SET received_at = received_at + 900000000 WHERE id IN (SELECT id FROM usage_pending);
+            UPDATE usage_pending SET received_at = received_at + 900000000",
+        found: &["usage.waiting"],
+        at_once: true,
+    },
+    Fault {
+        damage: "INSERT INTO work (id, tenant_id, kind, subject, state, attempts, due_at, woken_at, created_at, updated_at)
+            SELECT id, id, 'usage.customer', 'x', 'PARKED', 1, 0, 0, 0, 0 FROM tenant WHERE name = 'acme'",
+        repair: "DELETE FROM work WHERE state = 'PARKED'",
+        found: &["work.parked"],
+        at_once: true,
+    },
+    Fault {
+        damage: "INSERT INTO api_key (id, tenant_id, name, hash, hint, scopes, created_at)
+                SELECT id, id, 'x', 'x', 'x', 'credit:read usage:read', 0 FROM tenant WHERE name = 'acme';
+            INSERT INTO customer_token (id, tenant_id, customer_id, api_key_id, hash, scopes, created_at, expires_at)
+                SELECT {one}, id, {one}, id, 'x', 'credit:read credit:write', 0, 9000000000000000
+                FROM tenant WHERE name = 'acme'",
+        repair: "DELETE FROM customer_token; DELETE FROM api_key WHERE hash = 'x'",
+        found: &["access.scopes"],
+        at_once: true,
+    },
+];
+
+fn sql(text: &str) -> String {
+    text.replace("{one}", ONE)
+        .replace("{other}", OTHER)
+        .replace("{stranger}", STRANGER)
+        .replace("{acme}", ACME)
+}
+
+async fn every_fault_is_found_by_its_check(world: World) {
+    story(&world).await;
+    let kept = "CREATE TABLE kept_rating AS SELECT * FROM usage_rating";
+    world.sabotage(kept).await;
+    let mut seen = BTreeSet::new();
+    for fault in FAULTS.iter() {
+        let damage = sql(fault.damage);
+        world.sabotage(&damage).await;
+        let run = full(&world).await;
+        let due: BTreeSet<&str> = fault.found.iter().copied().collect();
+        assert_eq!(found(&run), due, "{damage}: {:?}", run.first);
+        world.sabotage("DELETE FROM audit_mark").await;
+        let run = incremental(&world).await;
+        assert!(
+            !fault.at_once || found(&run).contains(fault.found[0]),
+            "not seen at once: {damage}: {:?}",
+            run.first
+        );
+        if fault.repair.is_empty() {
+            world
+                .sabotage("DELETE FROM usage_rating; INSERT INTO usage_rating SELECT * FROM kept_rating")
+                .await;
+        } else {
+            world.sabotage(&sql(fault.repair)).await;
+        }
+        let run = full(&world).await;
+        assert_eq!(run.violations, 0, "after {damage}: {:?}", run.first);
+        seen.extend(due);
+    }
+    // Guards have a case of their own.
+    let all: BTreeSet<&str> = audit::Check::ALL.iter().map(|check| check.id()).collect();
+    let missing: Vec<_> = all.difference(&seen).collect();
+    assert_eq!(missing, [&"guards"], "checks that nobody has seen fail");
+    world.sabotage("DROP TABLE kept_rating").await;
+    let left = audit::violations(&world.app, &world.actor, false, Page::first(100))
+        .await
+        .unwrap();
+    assert!(left.items.is_empty(), "{:?}", left.items);
+    let all = audit::violations(&world.app, &world.actor, true, Page::first(100))
+        .await
+        .unwrap();
+    assert!(
+        all.items
+            .iter()
+            .all(|it| it.state == ViolationState::Resolved && it.resolved_at.is_some())
+    );
+}
+
+async fn a_guard_that_is_switched_off_is_found(world: World) {
+    story(&world).await;
+    let (off, on) = match world.app.db().backend() {
+        Backend::Sqlite => (
+            "DROP TRIGGER ledger_entry_final",
+            "CREATE TRIGGER ledger_entry_final BEFORE UPDATE ON ledger_entry
+             BEGIN SELECT RAISE(ABORT, 'ledger entries are final: UPDATE is refused'); END",
+        ),
+        Backend::Postgres => (
+            "ALTER TABLE ledger_entry DISABLE TRIGGER ledger_entry_final",
+            "ALTER TABLE ledger_entry ENABLE TRIGGER ledger_entry_final",
+        ),
+    };
+    let db = world.app.db().writer();
+    sea_orm::ConnectionTrait::execute_unprepared(db, off)
+        .await
+        .unwrap();
+    assert_eq!(found(&incremental(&world).await), BTreeSet::from(["guards"]));
+    sea_orm::ConnectionTrait::execute_unprepared(db, on)
+        .await
+        .unwrap();
+    assert_eq!(incremental(&world).await.violations, 0);
+}
+
+async fn what_is_new_is_looked_at_and_nothing_else(world: World) {
+    let [one, _] = story(&world).await;
+    assert_eq!(incremental(&world).await.customers, 2);
+    assert_eq!(incremental(&world).await.customers, 0);
+    // More of everything, and only that is read.
+    world.consume(one, "call", "3").await;
+    world.run_to_rest().await;
+    world.give(one, "1").await;
+    let before = world.ledger(one).await.len();
+    let run = incremental(&world).await;
+    assert_eq!((run.violations, run.customers), (0, 1), "{:?}", run.first);
+    assert!(run.entries < 5, "{run:?}");
+    // What is wrong in what is new is found from where the last run stood.
+    world.consume(one, "call", "3").await;
+    world.run_to_rest().await;
+    let lines = world.ledger(one).await;
+    let (last, text) = (lines.len(), lines[lines.len() - 1].description.clone());
+    assert!(last > before);
+    let damage = format!(
+        "UPDATE ledger_entry SET description = 'forged' WHERE customer_id = {ONE} AND sequence = {last}"
+    );
+    world.sabotage(&damage).await;
+    for _ in 0..2 {
+        // It is looked at until it is sound, though the account does not change.
+        assert_eq!(
+            found(&incremental(&world).await),
+            BTreeSet::from(["ledger.chain"])
+        );
+    }
+    let repair = format!(
+        "UPDATE ledger_entry SET description = '{text}' WHERE customer_id = {ONE} AND sequence = {last}"
+    );
+    world.sabotage(&repair).await;
+    assert_eq!(incremental(&world).await.violations, 0);
+}
+
+async fn a_late_commit_is_not_missed(world: World) {
+    let [one, _] = story(&world).await;
+    assert_eq!(incremental(&world).await.customers, 2);
+    // As if it had been written long ago and only been committed now.
+    let late =
+        format!("UPDATE account SET updated_at = 1, revision = revision + 1 WHERE customer_id = {ONE}");
+    world.sabotage(&late).await;
+    world.give(one, "1").await;
+    assert_eq!(incremental(&world).await.customers, 1);
+}
+
+async fn a_frozen_customer_waits_for_an_operator(world: World) {
+    let [one, other] = story(&world).await;
+    let text = |description: &str| {
+        format!(
+            "UPDATE ledger_entry SET description = '{description}' WHERE customer_id = {ONE} AND sequence = 1"
+        )
+    };
+    world.sabotage("DELETE FROM audit_mark").await;
+    world.sabotage(&text("forged")).await;
+    assert_eq!(
+        found(&incremental(&world).await),
+        BTreeSet::from(["ledger.chain"])
+    );
+    let grant = async |customer| {
+        app::credit::grant(
+            &world.app,
+            &world.actor,
+            world.deposit(customer, "1"),
+            &world.key(),
+        )
+        .await
+    };
+    assert_eq!(refusal(grant(one).await).0, RejectionCode::CustomerFrozen);
+    grant(other).await.unwrap();
+    // Usage is accepted and debited all the same.
+    world.consume(one, "call", "1").await;
+    world.run_to_rest().await;
+    assert_eq!(world.pending().await, 0);
+    let who = CustomerRef::Id(one);
+    assert_eq!(audit::release(&world.app, &world.actor, &who).await.unwrap(), 1);
+    assert_eq!(
+        found(&incremental(&world).await),
+        BTreeSet::from(["ledger.chain"])
+    );
+    // Seen again, but looked at before.
+    grant(one).await.unwrap();
+    world.sabotage(&text("Credits granted")).await;
+    assert_eq!(full(&world).await.violations, 0);
+    let left = audit::violations(&world.app, &world.actor, false, Page::first(10))
+        .await
+        .unwrap();
+    assert!(left.items.is_empty(), "{:?}", left.items);
+}
+
+async fn the_worker_audits_every_minute(world: World) {
+    story(&world).await;
+    world.run_to_rest().await;
+    let standing = async || audit::standing(&world.app, &world.actor).await.unwrap();
+    let first = standing().await.incremental.expect("no run yet");
+    world.run_to_rest().await;
+    assert_eq!(
+        standing().await.incremental.as_ref(),
+        Some(&first),
+        "not before a minute is over"
+    );
+    let damage = format!(
+        "UPDATE account SET overdraft = overdraft + 1, revision = revision + 1 WHERE customer_id = {ONE}"
+    );
+    world.sabotage(&damage).await;
+    assert_eq!(standing().await.waiting, 1);
+    world.advance(61);
+    world.run_to_rest().await;
+    let second = standing().await.incremental.unwrap();
+    assert!(
+        second.started_at > first.started_at && second.violations == 1,
+        "{second:?}"
+    );
+    let repair = format!(
+        "UPDATE account SET overdraft = overdraft - 1, revision = revision + 1 WHERE customer_id = {ONE}"
+    );
+    world.sabotage(&repair).await;
+    world.advance(61);
+    world.run_to_rest().await;
+    let third = standing().await;
+    assert_eq!(
+        (third.incremental.unwrap().violations, third.waiting, third.full),
+        (0, 0, None)
+    );
+}
+
+async fn tenants_see_their_own_violations(world: World) {
+    story(&world).await;
+    let stranger = world.stranger().await;
+    let damage = format!("UPDATE account SET overdraft = overdraft + 1 WHERE customer_id = {ONE}");
+    world.sabotage(&damage).await;
+    let run = audit::run(&stranger.app, &stranger.actor, Mode::Full, None)
+        .await
+        .unwrap();
+    assert_eq!((run.customers, run.violations), (0, 0));
+    let run = audit::run(&world.app, &world.actor, Mode::Full, None)
+        .await
+        .unwrap();
+    assert_eq!((run.customers, run.violations), (2, 1));
+    for (who, seen) in [(&world, 1), (&stranger, 0)] {
+        let page = audit::violations(&who.app, &who.actor, false, Page::first(10))
+            .await
+            .unwrap();
+        assert_eq!(page.items.len(), seen);
+    }
+    let one = CustomerRef::External("one".to_owned());
+    let refused = audit::run(&stranger.app, &stranger.actor, Mode::Full, Some(&one)).await;
+    assert_eq!(refusal(refused).0, RejectionCode::NotFound);
+    let repair = format!("UPDATE account SET overdraft = overdraft - 1 WHERE customer_id = {ONE}");
+    world.sabotage(&repair).await;
+    world.advance(1);
+    let run = audit::run(&world.app, &world.actor, Mode::Full, Some(&one))
+        .await
+        .unwrap();
+    assert_eq!((run.customers, run.violations), (1, 0));
+}
