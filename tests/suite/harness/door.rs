@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use api::{Limits, Options};
-use app::access;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 use tokio::{
