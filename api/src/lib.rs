@@ -13,6 +13,7 @@
 //! | `/readyz` | it is ready for work: 200, else 503 |
 
 mod auth;
+mod cors;
 mod document;
 mod graphql;
 mod guard;

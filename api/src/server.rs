@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
+    cors,
     document::Documents,
     graphql::{self, TallygateSchema},
     http,
@@ -114,11 +115,16 @@ fn routes(service: Arc<Service>) -> Router {
     if service.options.dev {
         router = router.route("/graphiql", get(graphiql)).route("/", get(graphiql));
     }
-    router
+    let cors = cors::layer(&service.options.live.origins);
+    let router = router
         .layer(CatchPanicLayer::custom(|_| http::internal().into_response()))
         .layer(map_response(guarded))
         .layer(from_fn(observe::observe))
-        .with_state(service)
+        .with_state(service);
+    match cors {
+        Some(cors) => router.layer(cors),
+        None => router,
+    }
 }
 
 /// Says to browsers and proxies: keep nothing, guess nothing, frame nothing.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use api::{Limits, RateLimits};
+use api::{Limits, LiveLimits, Options, RateLimits};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -19,6 +19,7 @@ on_both! {
     heads_and_bodies_that_trickle_in_are_given_up,
     connections_beyond_the_seats_wait,
     answers_say_to_keep_nothing_and_guess_nothing,
+    only_listed_pages_may_read,
 }
 
 const READ: &str = "{ viewer { scopes } }";
@@ -262,5 +263,35 @@ async fn answers_say_to_keep_nothing_and_guess_nothing(world: World) {
                 .unwrap()
                 .starts_with("req_")
         );
+    }
+}
+
+async fn only_listed_pages_may_read(world: World) {
+    let listed = Options {
+        live: LiveLimits {
+            origins: vec!["https://console.example".to_owned()],
+            ..LiveLimits::default()
+        },
+        ..Options::default()
+    };
+    let (none, listed) = (
+        Door::open(&world, Limits::default()).await,
+        Door::open_with(&world, listed).await,
+    );
+    let body = json!({ "query": READ }).to_string();
+    for (door, origin, allowed) in [
+        (&none, "https://console.example", None),
+        (
+            &listed,
+            "https://console.example",
+            Some("https://console.example"),
+        ),
+        (&listed, "https://console.example.evil.example", None),
+        (&listed, "null", None),
+    ] {
+        let answer = door.post(body.clone(), &[("origin", origin)]).await;
+        let said = answer.headers.get("access-control-allow-origin");
+        assert_eq!(said.map(|value| value.to_str().unwrap()), allowed, "{origin}");
+        assert_eq!(answer.headers.get("access-control-allow-credentials"), None);
     }
 }

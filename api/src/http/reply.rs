@@ -138,12 +138,11 @@ fn reply(media: Media, status: StatusCode, mut answer: Answer, spent: Option<&Sp
         Media::Json if status == StatusCode::BAD_REQUEST && well_formed => StatusCode::OK,
         Media::Json | Media::GraphqlJson => status,
     };
-    let mut text = json(&answer);
+    let text = json(&answer);
     if text.len() > MAX_ANSWER {
         let message = format!("the answer is larger than {MAX_ANSWER} bytes; ask for less at once");
-        let mut large = Refusal::new(StatusCode::BAD_REQUEST, error::QUERY_TOO_COMPLEX, message).answer();
-        complete(&mut large, &request_id);
-        text = json(&large);
+        let large = Refusal::new(StatusCode::BAD_REQUEST, error::QUERY_TOO_COMPLEX, message);
+        return reply(media, StatusCode::BAD_REQUEST, large.answer(), spent);
     }
     respond(media, status, &request_id, text, spent)
 }
@@ -230,4 +229,59 @@ impl<'a> Parts<'a> {
 /// A name for a request, to find it in the log.
 pub(crate) fn request_id() -> String {
     format!("req_{}", Uuid::now_v7().simple())
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::{ErrorExtensionValues, PathSegment};
+
+    use super::*;
+
+    fn failed(code: &str) -> ServerError {
+        let mut error = ServerError::new("no", None);
+        let mut extensions = ErrorExtensionValues::default();
+        extensions.set("code", code);
+        error.extensions = Some(extensions);
+        error.path = vec![PathSegment::Field("a".to_owned())];
+        error
+    }
+
+    async fn told(answer: Answer, media: Media) -> (StatusCode, HeaderMap, serde_json::Value) {
+        let (head, body) = reply_answer(media, answer, None).into_parts();
+        let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        (head.status, head.headers, serde_json::from_slice(&bytes).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_database_that_is_busy_or_away_is_a_503() {
+        for media in [Media::Json, Media::GraphqlJson] {
+            let busy = Answer::from_errors(vec![failed(error::SERVICE_UNAVAILABLE)]);
+            let (status, headers, body) = told(busy, media).await;
+            assert_eq!((status.as_u16(), &headers["retry-after"]), (503, &SOON));
+            assert_eq!(body["errors"][0]["extensions"]["retryable"], true);
+            assert_eq!(body["data"], serde_json::Value::Null);
+            // What was answered in part, or failed otherwise, is an answer.
+            let mut part = Answer::from_errors(vec![failed(error::SERVICE_UNAVAILABLE)]);
+            part.data = value!({ "b": 1 });
+            assert_eq!(told(part, media).await.0, StatusCode::OK);
+            let bug = Answer::from_errors(vec![failed(error::SERVICE_UNAVAILABLE), failed(error::INTERNAL)]);
+            assert_eq!(told(bug, media).await.0, StatusCode::OK);
+        }
+    }
+
+    #[tokio::test]
+    async fn answers_are_bounded() {
+        let large = Answer::new(Value::String("x".repeat(MAX_ANSWER)));
+        let (status, _, body) = told(large, Media::GraphqlJson).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+        assert_eq!(body["errors"][0]["extensions"]["code"], error::QUERY_TOO_COMPLEX);
+        assert_eq!(body.get("data"), None);
+        let many = Answer::from_errors((0..1_000).map(|_| failed(error::BAD_USER_INPUT)).collect());
+        let (.., body) = told(many, Media::Json).await;
+        assert_eq!(body["errors"].as_array().unwrap().len(), MAX_ERRORS);
+        let mut long = failed(error::BAD_USER_INPUT);
+        long.message = "é".repeat(10_000);
+        let (.., body) = told(Answer::from_errors(vec![long]), Media::Json).await;
+        assert!(body["errors"][0]["message"].as_str().unwrap().len() <= 500);
+    }
 }

@@ -44,13 +44,18 @@ impl Answer {
 impl Door {
     /// Opens one, with a key that may do everything for the world's tenant.
     pub async fn open(world: &World, limits: Limits) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let stop = CancellationToken::new();
         let options = Options {
             limits,
             ..Options::default()
         };
+        Self::open_with(world, options).await
+    }
+
+    /// Opens one with any options.
+    pub async fn open_with(world: &World, options: Options) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let stop = CancellationToken::new();
         tokio::spawn(api::serve(world.app.clone(), listener, options, stop.clone()));
         let key = world.bearer().await;
         Self {
