@@ -10,7 +10,7 @@ use app::{
     App, Scope,
     access::{self, DEFAULT_TENANT},
     actor::Actor,
-    audit::{self, Check, Mode, Reached, Run},
+    audit::{self, Check, Reached, Run},
     customer::{self, CustomerRef},
 };
 use indicatif::ProgressBar;
