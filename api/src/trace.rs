@@ -2,7 +2,7 @@
 
 use app::telemetry::TRACE;
 use axum::http::{HeaderMap, StatusCode};
-use opentelemetry::{global, propagation::Extractor};
+use opentelemetry::{global, propagation::Extractor, trace::TraceContextExt};
 use tracing::{Span, field::Empty};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
@@ -11,7 +11,6 @@ pub(crate) fn request(method: &str, path: &str, headers: &HeaderMap) -> Span {
     let span = tracing::debug_span!(
         target: TRACE,
         "request",
-        otel.name = Empty,
         otel.kind = "server",
         otel.status_code = Empty,
         http.request.method = method,
@@ -28,7 +27,11 @@ pub(crate) fn request(method: &str, path: &str, headers: &HeaderMap) -> Span {
 
 /// Notes how it ended.
 pub(crate) fn answered(span: &Span, operation: &str, status: StatusCode) {
-    span.record("otel.name", operation);
+    if span.is_disabled() {
+        return;
+    }
+    // Not the field `otel.name`: it names spans that have not begun, and is ignored afterwards.
+    span.context().span().update_name(operation.to_owned());
     span.record("http.response.status_code", status.as_u16());
     if status.is_server_error() {
         span.record("otel.status_code", "ERROR");

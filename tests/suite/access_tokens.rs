@@ -246,6 +246,10 @@ async fn a_token_row_gives_no_more_than_the_rules(world: World) {
         who(&world.app, &made.secret).await.unwrap().scopes,
         [Scope::CreditRead]
     );
+    // The audit would see it.
+    world
+        .sabotage("UPDATE customer_token SET scopes = 'credit:read'")
+        .await;
 }
 
 /// Tokens have no scopes that write. Should they ever get some, they still reach nothing but their own account.

@@ -35,6 +35,7 @@ on_both!(
     debits_elsewhere_are_not_counted_twice,
     answers_are_the_same_before_and_after_the_drain,
     answers_never_exceed_the_truth_under_load,
+    usage_that_nobody_asks_about_is_not_kept,
     usage_far_behind_is_not_answered_for,
     damaged_books_close_the_gate,
     many_questions_are_answered_in_order,
@@ -59,7 +60,9 @@ async fn ask(world: &World, customer: CustomerId, metric: &str, amount: &str) ->
 /// Whether it is allowed, what is left, and what is counted though not debited.
 async fn left(world: &World, customer: CustomerId, metric: &str) -> (String, String) {
     let answer = ask(world, customer, metric, "1").await;
-    let text = |amount: Option<domain::amount::Credits>| amount.unwrap().to_string();
+    let text = |amount: Option<domain::amount::Credits>| {
+        amount.map_or_else(|| "unknown".to_owned(), |amount| amount.to_string())
+    };
     (text(answer.available), text(answer.undebited))
 }
 
@@ -266,7 +269,7 @@ async fn answers_are_the_same_before_and_after_the_drain(world: World) {
         for (key, _) in &prices {
             ask(&world, id, key, "1").await;
         }
-        let events = (0..dice.random_range(0..8)).map(|_| {
+        let events = (0..dice.random_range(1..8)).map(|_| {
             let amount = dice.random_range(0..12).to_string();
             world.event(id, prices[dice.random_range(0..5)].0, &amount)
         });
@@ -334,6 +337,23 @@ async fn answers_never_exceed_the_truth_under_load(world: World) {
     }
     working.await.unwrap();
     comes_to(&world, id, &(1000 - EVENTS).to_string()).await;
+}
+
+/// What a process accepts for a customer nobody asks about is given up, and read again when somebody does.
+async fn usage_that_nobody_asks_about_is_not_kept(world: World) {
+    world.priced("call", per_unit("1")).await;
+    let id = world.customer("a").await;
+    world.give(id, "5000").await;
+    assert_eq!(left(&world, id, "call").await.0, "5000");
+    for round in 1..=3 {
+        let events = (0..900).map(|_| world.event(id, "call", "1")).collect();
+        world.accept(events).await;
+        if round != 1 {
+            assert_eq!(left(&world, id, "call").await.0, (5000 - round * 900).to_string());
+        }
+    }
+    world.run_to_rest().await;
+    comes_to(&world, id, "2300").await;
 }
 
 async fn usage_far_behind_is_not_answered_for(world: World) {

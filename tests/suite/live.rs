@@ -7,10 +7,8 @@ use app::{
     customer::{self, CustomerRef, UpdateCustomer},
     feed::Feed,
 };
-use domain::{customer::AtZero, id::CustomerId, ledger::chain::EntryHash};
-use entity::{account, ledger_entry};
+use domain::{customer::AtZero, id::CustomerId};
 use futures::{Stream, StreamExt};
-use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter};
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{World, credits, per_unit};
@@ -128,7 +126,7 @@ async fn a_slow_reader_hears_where_things_stand(world: World) {
     let mut updates = watch(&world, id, None).await;
     assert_eq!(next(&mut updates).await.0, 1);
     // A thousand lines that move nothing, and one more that does.
-    fill(&world, id, 1_000).await;
+    world.fill(id, 1_000).await;
     world.give(id, "1").await;
     assert_eq!(next(&mut updates).await, told(1002, "6"));
     world.give(id, "1").await;
@@ -205,42 +203,6 @@ async fn many_watchers_each_hear_everything(world: World) {
         seen.retain(|it| *it > 0);
         assert_eq!(seen, (1..=30).collect::<Vec<_>>());
     }
-}
-
-/// Adds lines to a ledger that move nothing.
-async fn fill(world: &World, id: CustomerId, lines: i64) {
-    let db = world.app.db().writer();
-    let mut account = account::Entity::find_by_id(id.0).one(db).await.unwrap().unwrap();
-    let last = ledger_entry::Entity::find().filter(ledger_entry::Column::CustomerId.eq(id.0));
-    let last = last.one(db).await.unwrap().unwrap();
-    let mut head = EntryHash::from_bytes(&account.head).unwrap();
-    let mut rows = vec![];
-    for line in 1..=lines {
-        let mut entry = ledger_entry::Model {
-            sequence: account.sequence + line,
-            kind: "ADJUSTMENT".to_owned(),
-            effect_key: format!("filler:{line}"),
-            credits: 0,
-            ..last.clone()
-        };
-        head = head.next(&entry.content());
-        entry.hash = head.as_bytes().to_vec();
-        rows.push(entry.into_active_model());
-    }
-    for some in rows.chunks(500) {
-        let some = some.to_vec();
-        ledger_entry::Entity::insert_many(some)
-            .exec_without_returning(db)
-            .await
-            .unwrap();
-    }
-    account.sequence += lines;
-    account.revision += 1;
-    account.head = head.as_bytes().to_vec();
-    account::Entity::update(account.into_active_model().reset_all())
-        .exec(db)
-        .await
-        .unwrap();
 }
 
 /// Hundreds of customers change at once, and each is watched from different numbers on.

@@ -111,6 +111,24 @@ pub(crate) fn top_level(error: impl Borrow<Error>) -> async_graphql::Error {
 /// Longest message of an error, in bytes: some repeat what the caller sent.
 const MAX_MESSAGE: usize = 500;
 
+/// Takes the values out of a message of the library, which quotes what does not fit: a variable may be anything, and messages
+/// end up in our callers' logs. Names and types stay.
+fn without_values(message: &mut String) {
+    // `Expected input type "T", found "value". (occurred while parsing "U")`
+    if message.starts_with("Expected input type ")
+        && let Some(at) = message.find(", found ")
+    {
+        message.truncate(at);
+    }
+    // Of enums, when the document is checked and when it is executed.
+    for before in [" does not contain the value ", " does not contain value "] {
+        if let Some(at) = message.find(before) {
+            message.truncate(at);
+            message.push_str(" does not contain this value");
+        }
+    }
+}
+
 /// Gives an error its code, whether trying again helps, and the request's id, as far as they are missing.
 pub(crate) fn complete(error: &mut ServerError, request_id: &str) {
     let executed = !error.path.is_empty();
@@ -122,6 +140,7 @@ pub(crate) fn complete(error: &mut ServerError, request_id: &str) {
     let extensions = error.extensions.get_or_insert_with(ErrorExtensionValues::default);
     if extensions.get("code").is_none() {
         // What the library refuses by itself: a value that does not fit its type, or a document that does not fit the schema.
+        without_values(&mut error.message);
         let complex = error.message.starts_with("Query is");
         let code = if complex {
             QUERY_TOO_COMPLEX
@@ -143,4 +162,41 @@ pub(crate) fn complete(error: &mut ServerError, request_id: &str) {
         observe::error(code);
     }
     extensions.set("requestId", request_id);
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::Pos;
+
+    use super::*;
+
+    fn told(message: &str) -> String {
+        let mut error = ServerError::new(message, Some(Pos::default()));
+        complete(&mut error, "req_1");
+        error.message
+    }
+
+    #[test]
+    fn names_are_repeated_and_values_are_not() {
+        for (message, wanted) in [
+            (
+                "Expected input type \"T\", found \"secret, found it\". (occurred while parsing \"[T!]\")",
+                "Expected input type \"T\"",
+            ),
+            (
+                "Invalid value for argument \"input.source\", enumeration type \"E\" does not contain the value \"secret\"",
+                "Invalid value for argument \"input.source\", enumeration type \"E\" does not contain this value",
+            ),
+            (
+                "Failed to parse \"E\": Enumeration type does not contain value \"secret\".",
+                "Failed to parse \"E\": Enumeration type does not contain this value",
+            ),
+            (
+                "Unknown field \"a\" on type \"T\".",
+                "Unknown field \"a\" on type \"T\".",
+            ),
+        ] {
+            assert_eq!(told(message), wanted);
+        }
+    }
 }

@@ -180,7 +180,7 @@ fn of_body(body: &[u8]) -> Result<Wire<'_>, Refusal> {
         extensions: Option<&'a RawValue>,
     }
     let raw: Raw = serde_json::from_slice(body)
-        .map_err(|error| Refusal::input(format!("the body is not a GraphQL request: {error}")))?;
+        .map_err(|error| Refusal::input(format!("the body is not a GraphQL request: {}", told(&error))))?;
     check_object(raw.extensions.map(RawValue::get), "extensions")?;
     let variables = raw.variables.map(RawValue::get);
     check_object(variables, "variables")?;
@@ -189,6 +189,15 @@ fn of_body(body: &[u8]) -> Result<Wire<'_>, Refusal> {
         operation_name: raw.operation_name.map(|name| name.0),
         variables,
     })
+}
+
+/// What is wrong with JSON, and where. The library quotes values that have the wrong type; those are left out.
+fn told(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rsplit_once(", expected ") {
+        Some((_, wanted)) if error.is_data() => format!("expected {wanted}"),
+        _ => text,
+    }
 }
 
 /// A text that is borrowed when it has no escapes.

@@ -22,6 +22,9 @@ const CONFIRM_AFTER: Duration = Duration::from_millis(300);
 /// How long an answer may be given after another process has changed the account, while the new state is being read.
 const SERVED_STALE: Duration = Duration::from_millis(20);
 
+/// Accepted events that are kept for a customer; some 200 bytes each. With more, the next question begins with a read.
+const MAX_ACCEPTED: usize = 1_000;
+
 /// A customer as the database showed it, and what this process has accepted since.
 #[derive(Default)]
 pub(super) struct Entry {
@@ -36,10 +39,16 @@ struct State {
     /// Whether this entry stands in the queue of the reader.
     asked: bool,
     changed: Option<Changed>,
+    /// The change that the read under way will show. Until then it is one.
+    reading: Option<Changed>,
     /// When the last read that failed began.
     failed: Option<Instant>,
-    /// Usage that this process has accepted and that `seen` does not count.
+    /// Usage that this process has accepted and that the last read did not show.
     accepted: Vec<PendingEvent>,
+    /// So many of them are counted in `seen` already.
+    counted: usize,
+    /// How often the list was given up because nobody asked for long. A read begun before knows nothing of what was in it.
+    given_up: u64,
 }
 
 /// What a read has shown.
@@ -98,6 +107,7 @@ pub(super) struct Begun {
     pub(super) at: Instant,
     /// So many accepted events had been committed before it began, and are either waiting or debited in what it shows.
     known: usize,
+    given_up: u64,
     /// What the last read showed; the same revision means that nothing has changed.
     pub(super) revision: Option<i64>,
     /// Whether an unchanged revision will do.
@@ -122,12 +132,19 @@ impl Entry {
             None if state.failed.is_some_and(|at| at >= asked.since) => return Answer::Unknown,
             None => return Answer::Wait,
         };
-        let accepted = std::mem::take(&mut state.accepted);
-        let Some(seen) = &mut state.seen else {
+        let State {
+            seen,
+            accepted,
+            counted,
+            ..
+        } = &mut *state;
+        let Some(seen) = seen else {
             return Answer::Wait;
         };
+        let new = &accepted[*counted..];
+        *counted = accepted.len();
         if let Some(standing) = &mut seen.standing
-            && let Err(problem) = standing.count(asked.rules, &accepted)
+            && let Err(problem) = standing.count(asked.rules, new)
         {
             tracing::error!(%problem, "accepted usage cannot be counted by the gate");
             seen.standing = None;
@@ -146,7 +163,15 @@ impl Entry {
 
     /// Notes usage that this process has accepted, after it was committed.
     pub(super) fn accepted(&self, event: PendingEvent) {
-        self.lock().accepted.push(event);
+        let mut state = self.lock();
+        if state.accepted.len() < MAX_ACCEPTED {
+            state.accepted.push(event);
+        } else {
+            state.accepted = Vec::new();
+            state.counted = 0;
+            state.given_up += 1;
+            state.seen = None;
+        }
     }
 
     /// Notes a change by this process.
@@ -171,10 +196,12 @@ impl Entry {
     pub(super) fn begin(&self) -> Begun {
         let mut state = self.lock();
         state.asked = false;
-        let changed = state.changed.take();
+        state.reading = state.changed.take();
+        let changed = state.reading;
         Begun {
             at: Instant::now(),
             known: state.accepted.len(),
+            given_up: state.given_up,
             revision: state.seen.as_ref().map(|seen| seen.revision),
             confirm: changed.is_none() && state.seen.as_ref().is_some_and(|seen| seen.standing.is_some()),
         }
@@ -182,10 +209,13 @@ impl Entry {
 
     /// Nothing has changed since the last read.
     pub(super) fn confirm(&self, begun: &Begun, as_of: Timestamp) {
-        if let Some(seen) = &mut self.lock().seen {
+        let mut state = self.lock();
+        state.reading = None;
+        if let Some(seen) = &mut state.seen {
             seen.confirmed = begun.at;
             seen.as_of = as_of;
         }
+        drop(state);
         self.read.notify_waiters();
     }
 
@@ -195,16 +225,20 @@ impl Entry {
     /// counted on top. An event that was debited in just that moment counts twice until the next read, which its debit causes.
     pub(super) fn finish(&self, begun: &Begun, read: Read) {
         let mut state = self.lock();
-        let known = begun.known.min(state.accepted.len());
-        state.accepted.drain(..known);
-        state.accepted.retain(|event| !read.counted.contains(&event.id));
-        state.seen = Some(Seen {
-            standing: read.standing,
-            revision: read.revision,
-            begun: begun.at,
-            confirmed: begun.at,
-            as_of: read.as_of,
-        });
+        state.reading = None;
+        // Otherwise events were given up that this read cannot have seen; whoever waits asks for another.
+        if begun.given_up == state.given_up {
+            state.accepted.drain(..begun.known);
+            state.accepted.retain(|event| !read.counted.contains(&event.id));
+            state.counted = 0;
+            state.seen = Some(Seen {
+                standing: read.standing,
+                revision: read.revision,
+                begun: begun.at,
+                confirmed: begun.at,
+                as_of: read.as_of,
+            });
+        }
         drop(state);
         self.read.notify_waiters();
     }
@@ -214,15 +248,22 @@ impl Entry {
         let mut state = self.lock();
         state.failed = Some(begun.at);
         // What was noticed before the read is still to be read.
-        if !begun.confirm && state.changed.is_none() {
-            state.changed = Some(Changed::Here);
-        }
+        state.changed = stronger(state.reading.take(), state.changed);
         drop(state);
         self.read.notify_waiters();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Of two changes the one that lets fewer answers pass: our own, or the earlier one.
+fn stronger(earlier: Option<Changed>, later: Option<Changed>) -> Option<Changed> {
+    match (earlier, later) {
+        (_, Some(Changed::Here)) => later,
+        (None, later) => later,
+        (earlier, _) => earlier,
     }
 }
 
@@ -242,7 +283,7 @@ impl State {
         if age > MAX_AGE {
             return None;
         }
-        match self.changed {
+        match stronger(self.reading, self.changed) {
             Some(Changed::Here) => None,
             Some(Changed::Elsewhere(at)) => (at.elapsed() < SERVED_STALE).then_some(Fresh::Ageing),
             None if age > CONFIRM_AFTER || asked.unrest.is_some_and(|at| at >= seen.confirmed) => {

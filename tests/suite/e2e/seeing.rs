@@ -578,12 +578,22 @@ async fn send_canaries(client: &Client) -> String {
         json!([{ "externalCustomerId": "a", "metricKey": "call", "units": "1", "idempotencyKey": format!("{CANARY}-\u{e9}") }]),
         json!([{ "externalCustomerId": format!("{CANARY}-c"), "metricKey": "call", "units": "1", "idempotencyKey": "k9" }]),
         json!(format!("{CANARY}-no-list")),
+        json!([{ "externalCustomerId": { "a": format!("{CANARY}-object") }, "metricKey": "call", "units": "1" }]),
+        json!([[format!("{CANARY}-nested")]]),
     ] {
         let reply = client
             .try_send(super::client::RECORD, json!({ "events": events }))
             .await
             .unwrap();
         errors += &reply.body["errors"].to_string();
+    }
+    // Values of enums, as variables.
+    let grant = r#"mutation($source: BlockSource!) { grantCredits(input: {externalCustomerId: "a", credits: "1", source: $source, idempotencyKey: "g"}) { userErrors { message } } }"#;
+    for variables in [
+        json!({ "source": format!("{CANARY}-source") }),
+        json!({ "source": [format!("{CANARY}-sources")] }),
+    ] {
+        errors += &client.try_send(grant, variables).await.unwrap().body.to_string();
     }
     let conflict = format!(
         r#"mutation {{ createCustomer(input: {{externalId: "{CANARY}-other", idempotencyKey: "{CANARY}-key"}}) {{ customer {{ id }} userErrors {{ code message }} }} }}"#
@@ -593,6 +603,10 @@ async fn send_canaries(client: &Client) -> String {
     for body in [
         format!("{{\"query\": \"{CANARY}-broken"),
         format!("{CANARY}-body"),
+        format!("\"{CANARY}-text\""),
+        format!("{{\"query\": [\"{CANARY}-list\"]}}"),
+        format!("{{\"query\": \"{{ nonsense }}\", \"operationName\": {{\"a\": \"{CANARY}-name\"}}}}"),
+        format!("{{\"query\": \"{{ nonsense }}\", \"variables\": \"{CANARY}-variables\"}}"),
     ] {
         errors += &client.raw(body).await.body.to_string();
     }

@@ -71,12 +71,12 @@ async fn on_postgres(db: &Db, sql: &str) {
         let definition = definition.trim_end_matches(" NOT VALID");
         execute(
             &tx,
-            &format!("ALTER TABLE {table} ADD CONSTRAINT {check} {definition} NOT VALID"),
+            &format!("ALTER TABLE IF EXISTS {table} ADD CONSTRAINT {check} {definition} NOT VALID"),
         )
         .await;
     }
     for (table, _) in &tables {
-        execute(&tx, &format!("ALTER TABLE {table} ENABLE TRIGGER ALL")).await;
+        execute(&tx, &format!("ALTER TABLE IF EXISTS {table} ENABLE TRIGGER ALL")).await;
     }
     tx.commit().await.unwrap();
 }

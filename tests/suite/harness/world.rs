@@ -24,12 +24,13 @@ use domain::{
     credit::block::Source,
     customer::Settlement,
     id::{CustomerId, TenantId},
+    ledger::chain::EntryHash,
     metering::{Price, rule::Properties},
     time::Timestamp,
 };
-use entity::{usage_pending, work};
+use entity::{account, ledger_entry, usage_pending, work};
 use migration::MigratorTrait;
-use sea_orm::{EntityTrait, PaginatorTrait};
+use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
@@ -362,6 +363,42 @@ impl World {
             .count(self.app.db().reader())
             .await
             .unwrap()
+    }
+
+    /// Adds lines to a ledger that move nothing.
+    pub async fn fill(&self, id: CustomerId, lines: i64) {
+        let db = self.app.db().writer();
+        let mut account = account::Entity::find_by_id(id.0).one(db).await.unwrap().unwrap();
+        let last = ledger_entry::Entity::find().filter(ledger_entry::Column::CustomerId.eq(id.0));
+        let last = last.one(db).await.unwrap().unwrap();
+        let mut head = EntryHash::from_bytes(&account.head).unwrap();
+        let mut rows = vec![];
+        for line in 1..=lines {
+            let mut entry = ledger_entry::Model {
+                sequence: account.sequence + line,
+                kind: "ADJUSTMENT".to_owned(),
+                effect_key: format!("filler:{line}"),
+                credits: 0,
+                ..last.clone()
+            };
+            head = head.next(&entry.content());
+            entry.hash = head.as_bytes().to_vec();
+            rows.push(entry.into_active_model());
+        }
+        for some in rows.chunks(500) {
+            let some = some.to_vec();
+            ledger_entry::Entity::insert_many(some)
+                .exec_without_returning(db)
+                .await
+                .unwrap();
+        }
+        account.sequence += lines;
+        account.revision += 1;
+        account.head = head.as_bytes().to_vec();
+        account::Entity::update(account.into_active_model().reset_all())
+            .exec(db)
+            .await
+            .unwrap();
     }
 
     /// Runs SQL behind the application's back, with every guard of the database switched off meanwhile.
