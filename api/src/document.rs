@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_graphql::{
     Name,
     parser::{
-        parse_query,
+        Error as ParseError, parse_query,
         types::{DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection},
     },
 };
@@ -140,7 +140,7 @@ pub(crate) struct Operation {
 impl Prepared {
     fn new(text: &str) -> Result<Self, Refused> {
         guard::scan(text)?;
-        let document = parse_query(text).map_err(|problem| Refused::Syntax(problem.to_string()))?;
+        let document = parse_query(text).map_err(|problem| syntax(&problem))?;
         let shape = guard::measure(&document)?;
         let operations = document
             .operations
@@ -171,6 +171,17 @@ impl Prepared {
                 .find(|operation| operation.name.as_deref() == Some(name)),
         }
     }
+}
+
+/// What is wrong with a document, and where. The library shows the line at fault as well; a text in it may be anything.
+fn syntax(problem: &ParseError) -> Refused {
+    let text = problem.to_string();
+    Refused::Syntax(match (problem, text.rsplit_once("\n  = ")) {
+        (ParseError::Syntax { start, .. }, Some((_, what))) => {
+            format!("line {}, column {}: {what}", start.line, start.column)
+        }
+        _ => text,
+    })
 }
 
 impl Operation {
@@ -232,6 +243,13 @@ mod tests {
         }
         assert!(documents.0.weight() <= MAX_BYTES);
         assert!(documents.0.len() < 20_000);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_the_text() {
+        let problem = Prepared::new("{\n a(b: \"secret\" { c } }").err();
+        let wanted = Refused::Syntax("line 2, column 16: expected name".to_owned());
+        assert_eq!(problem, Some(wanted));
     }
 
     #[test]

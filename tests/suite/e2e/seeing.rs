@@ -561,6 +561,7 @@ async fn send_canaries(client: &Client) -> String {
         // A document is the caller's own, but a text in it may be anything.
         format!(r#"{{ customer(externalId: "{CANARY}-nobody") {{ id nonsense }} }}"#),
         format!("# {CANARY}-comment\n{{ nonsense }}"),
+        format!(r#"{{ customer(externalId: "{CANARY}-syntax" {{ id }} }}"#),
         format!(r#"{{ pricePreview(metricKey: "{CANARY}-metric", units: "1") {{ credits }} }}"#),
         format!(
             r#"{{ entitlement(externalCustomerId: "{CANARY}-x", metricKey: "call", units: "1") {{ allowed }} }}"#
