@@ -17,7 +17,7 @@ pub(crate) struct Refusal {
     message: String,
     /// Seconds after which to try again.
     pub(super) retry_after: Option<u64>,
-    pub(super) spent: Option<Spent>,
+    pub(super) spent: Option<Box<Spent>>,
 }
 
 impl Refusal {
@@ -76,7 +76,7 @@ impl Refusal {
     /// With what was left in the bucket.
     pub(crate) fn with_spent(self, spent: Spent) -> Self {
         Self {
-            spent: Some(spent),
+            spent: Some(Box::new(spent)),
             ..self
         }
     }

@@ -66,7 +66,7 @@ impl Media {
 
 /// The reply to a request that is not executed.
 pub(crate) fn reply_refusal(media: Media, refusal: Refusal) -> Response {
-    let mut response = reply(media, refusal.status, refusal.answer(), refusal.spent.as_ref());
+    let mut response = reply(media, refusal.status, refusal.answer(), refusal.spent.as_deref());
     let headers = response.headers_mut();
     // Who may not come in, or came the wrong way, is told so in HTTP's own words as well.
     match refusal.status {

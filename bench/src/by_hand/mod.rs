@@ -64,8 +64,12 @@ impl Hand {
     /// The database refuses.
     pub async fn run(&self, sql: &'static str) -> Outcome<()> {
         match self {
-            Self::Sqlite(pool) => drop(pool.execute(sql).await?),
-            Self::Postgres(pool) => drop(pool.execute(sql).await?),
+            Self::Sqlite(pool) => {
+                pool.execute(sql).await?;
+            }
+            Self::Postgres(pool) => {
+                pool.execute(sql).await?;
+            }
         }
         Ok(())
     }
