@@ -56,7 +56,7 @@ enum Command {
 #[derive(Args)]
 struct AllArgs {
     /// A PostgreSQL server on which databases may be made and dropped
-    /// [default: postgres://postgres@127.0.0.1:5432/postgres, if it answers]
+    /// Default: `postgres://postgres@127.0.0.1:5432/postgres`, if it answers.
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
     /// Only these measurements, separated by commas
