@@ -71,10 +71,11 @@ const POSTGRES: &str = "WITH taken AS (
     ), entered AS (
         INSERT INTO ledger_entry (customer_id, sequence, tenant_id, kind, effect_key, block_id, credits, overdraft_change,
             balance_after, overdraft_after, description, metric_id, rule_id, period_start, from_units, from_events, to_units,
-            to_events, first_event, last_event, event_count, created_at)
+            to_events, first_event, last_event, event_count, created_at, hash)
         SELECT m.customer_id, m.sequence, m.tenant_id, 'DEBIT', 'debit:' || s.first || ':' || b.id, b.id, -s.credits, 0,
             m.balance, m.overdraft, 'API call: ' || s.units / 1000000 || ' unit in ' || s.events || ' events', s.metric_id, $4,
-            $5, s.from_units, s.from_events, s.from_units + s.units, s.from_events + s.events, s.first, s.last, s.events, $6
+            $5, s.from_units, s.from_events, s.from_units + s.units, s.from_events + s.events, s.first, s.last, s.events, $6,
+            sha256(uuid_send(s.first))
         FROM sums s JOIN moved m ON m.customer_id = s.customer_id JOIN paid b ON b.customer_id = s.customer_id
     )
     SELECT id AS last FROM taken ORDER BY id DESC LIMIT 1";
@@ -116,11 +117,11 @@ const SQLITE_STEPS: [&str; 6] = [
      FROM temp.sums s WHERE account.customer_id = s.customer_id AND ?1 >= 0 AND ?2 IS NOT NULL AND ?3 >= 0",
     "INSERT INTO ledger_entry (customer_id, sequence, tenant_id, kind, effect_key, block_id, credits, overdraft_change,
         balance_after, overdraft_after, description, metric_id, rule_id, period_start, from_units, from_events, to_units,
-        to_events, first_event, last_event, event_count, created_at)
+        to_events, first_event, last_event, event_count, created_at, hash)
      SELECT a.customer_id, a.sequence, a.tenant_id, 'DEBIT', 'debit:' || HEX(s.first) || ':' || HEX(s.block_id), s.block_id,
         -s.credits, 0, a.blocks - a.overdraft, a.overdraft,
         'API call: ' || s.units / 1000000 || ' unit in ' || s.events || ' events', s.metric_id, ?2, ?3, s.from_units,
-        s.from_events, s.from_units + s.units, s.from_events + s.events, s.first, s.last, s.events, ?4
+        s.from_events, s.from_units + s.units, s.from_events + s.events, s.first, s.last, s.events, ?4, zeroblob(32)
      FROM temp.sums s JOIN account a ON a.customer_id = s.customer_id WHERE ?1 >= 0",
 ];
 const SQLITE_TABLES: &str = "CREATE TEMP TABLE IF NOT EXISTS placed (id BLOB PRIMARY KEY, customer_id BLOB, metric_id BLOB,
