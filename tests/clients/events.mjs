@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 
 import { createClient } from 'graphql-sse';
 
-import { customer, grant, key, reader, revoke, run, soon, url, watch } from './harness.mjs';
+import { customer, grant, key, next, reader, revoke, run, soon, url, watch } from './harness.mjs';
 
 const open = (secret, options = {}) =>
   createClient({
@@ -12,13 +12,6 @@ const open = (secret, options = {}) =>
     retryAttempts: 0,
     ...options,
   });
-
-const next = async (iterator) => {
-  const { value, done } = await soon(iterator.next(), 'an update');
-  assert(!done, 'the stream ended');
-  assert.equal(value.errors, undefined);
-  return value.data.balanceUpdated;
-};
 
 await run('graphql-sse', {
   'the present comes first, then every change, and a reader resumes': async () => {

@@ -21,6 +21,14 @@ export async function soon(promise, what) {
   }
 }
 
+/** The next update of a live balance. */
+export async function next(iterator) {
+  const { value, done } = await soon(iterator.next(), 'an update');
+  assert(!done, 'the stream ended');
+  assert.equal(value.errors, undefined);
+  return value.data.balanceUpdated;
+}
+
 /** Sends a document that must be answered without errors. */
 export async function ask(query, variables = {}) {
   const response = await fetch(`${url}/graphql`, {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { createClient } from 'graphql-ws';
 import { WebSocket } from 'ws';
 
-import { customer, grant, key, reader, revoke, run, soon, url, watch } from './harness.mjs';
+import { customer, grant, key, next, reader, revoke, run, soon, url, watch } from './harness.mjs';
 
 const open = (secret, options = {}) =>
   createClient({
@@ -17,13 +17,6 @@ const open = (secret, options = {}) =>
 
 /** The close event of a client's next end. */
 const closed = (client) => new Promise((resolve) => client.on('closed', resolve));
-
-const next = async (iterator) => {
-  const { value, done } = await soon(iterator.next(), 'an update');
-  assert(!done, 'the stream ended');
-  assert.equal(value.errors, undefined);
-  return value.data.balanceUpdated;
-};
 
 await run('graphql-ws', {
   'the present comes first, then every change, and a reader resumes': async () => {

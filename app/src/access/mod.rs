@@ -133,15 +133,7 @@ pub async fn create_key(app: &App, actor: &Actor, input: CreateApiKey, key: &str
     let scopes = check_scopes(actor, &input.scopes)?;
     let op = Op::begin(app).await?;
     let fresh = match claim(&op, actor.tenant, "createApiKey", key, &input).await? {
-        Claim::Replay(known) => {
-            return Ok(Once {
-                value: NewKey {
-                    secret: None,
-                    key: known.value,
-                },
-                replay: true,
-            });
-        }
+        Claim::Replay(known) => return Ok(NewKey::again(known)),
         Claim::Fresh(fresh) => fresh,
     };
     if input.expires_at.is_some_and(|end| end <= op.now()) {

@@ -41,15 +41,7 @@ pub async fn rotate_key(app: &App, actor: &Actor, input: RotateApiKey, key: &str
     let overlap = check_overlap(input.overlap_seconds)?;
     let op = Op::begin(app).await?;
     let fresh = match claim(&op, actor.tenant, "rotateApiKey", key, &input).await? {
-        Claim::Replay(known) => {
-            return Ok(Once {
-                value: NewKey {
-                    secret: None,
-                    key: known.value,
-                },
-                replay: true,
-            });
-        }
+        Claim::Replay(known) => return Ok(NewKey::again(known)),
         Claim::Fresh(fresh) => fresh,
     };
     let row = store::lock_key(&op, actor.tenant, input.id)

@@ -7,7 +7,7 @@ use domain::{
 use entity::{Corrupt, api_key, from_text, tenant};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::actor::Scope;
+use crate::{actor::Scope, idempotency::Once};
 
 /// Whether a tenant handles real money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,6 +110,19 @@ pub struct NewKey {
     pub secret: Option<String>,
     /// The key.
     pub key: ApiKey,
+}
+
+impl NewKey {
+    /// The answer to a request that was made before: without the secret, which is not kept.
+    pub(super) fn again(known: Once<ApiKey>) -> Once<Self> {
+        Once {
+            value: Self {
+                secret: None,
+                key: known.value,
+            },
+            replay: true,
+        }
+    }
 }
 
 /// A credential of one customer, without its secret.

@@ -4,10 +4,7 @@
 //! Nothing lingers, so a lone customer is read at once.
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
@@ -39,7 +36,6 @@ pub(crate) struct Memory {
     wanted: mpsc::UnboundedSender<Wanted>,
     /// When the database changed last without telling where; `None` where notices name the accounts.
     unrest: Mutex<Option<Instant>>,
-    unrestful: AtomicBool,
 }
 
 /// A customer that is to be read.
@@ -58,7 +54,6 @@ impl Memory {
             prices: Prices::default(),
             wanted,
             unrest: Mutex::new(None),
-            unrestful: AtomicBool::new(false),
         };
         (memory, receiver)
     }
@@ -99,14 +94,10 @@ impl Memory {
     /// Something in the database has changed, nobody says what: everything is confirmed before long.
     pub(crate) fn changed_somewhere(&self) {
         *self.unrest.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        self.unrestful.store(true, Ordering::Release);
     }
 
     /// When the database changed last without telling where.
     pub(super) fn unrest(&self) -> Option<Instant> {
-        if !self.unrestful.load(Ordering::Acquire) {
-            return None;
-        }
         *self.unrest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -136,56 +136,49 @@ async fn ask(
     for (index, question) in questions.iter().enumerate() {
         validate(question).map_err(|no| placed(no, index))?;
     }
-    let since = Instant::now();
-    let prices = match app.gate().prices.of(app, actor.tenant).await {
-        Ok(prices) => prices,
-        Err(Error::Unavailable(problem)) => return Ok(vec![unknown(app, &problem); questions.len()]),
-        Err(error) => return Err(error),
-    };
-    for (index, question) in questions.iter().enumerate() {
-        if !prices.list.metrics.contains_key(&question.metric_key) {
-            let no = Rejection::not_found("metricKey", "metric");
-            return Err(placed(no, index).into());
-        }
+    match answers(app, actor, questions, placed).await {
+        Err(Error::Unavailable(problem)) => Ok(vec![unknown(app, &problem); questions.len()]),
+        answered => answered,
     }
-    let who: Vec<&CustomerRef> = questions.iter().map(|question| &question.customer).collect();
-    let reach = actor.reach();
-    let places = match app.directory().places(app, actor.tenant, &who).await {
-        // What lies outside the caller's reach does not exist.
-        Ok(places) => places
-            .into_iter()
-            .map(|place| place.filter(|it| reach.admits(it.customer)))
-            .collect::<Vec<_>>(),
-        Err(Error::Unavailable(problem)) => return Ok(vec![unknown(app, &problem); questions.len()]),
-        Err(error) => return Err(error),
-    };
+}
+
+async fn answers(
+    app: &App,
+    actor: &Actor,
+    questions: &[Check],
+    placed: impl Fn(Rejection, usize) -> Rejection,
+) -> Result<Vec<Entitlement>> {
     let session = Session {
         app,
         actor,
-        prices,
-        since,
+        since: Instant::now(),
+        prices: app.gate().prices.of(app, actor.tenant).await?,
     };
+    let mut asked = Vec::with_capacity(questions.len());
+    for (index, question) in questions.iter().enumerate() {
+        let no = || placed(Rejection::not_found("metricKey", "metric"), index);
+        asked.push(session.asked(question).ok_or_else(no)?);
+    }
+    let who: Vec<&CustomerRef> = questions.iter().map(|question| &question.customer).collect();
+    let reach = actor.reach();
+    let places = app.directory().places(app, actor.tenant, &who).await?;
     // Everybody is asked for before anybody is waited for, so that one read serves all.
-    let entries: Vec<Option<(CustomerId, Arc<Entry>)>> = places
-        .iter()
-        .map(|place| place.map(|place| (place.customer, app.gate().entry(place.customer))))
-        .collect();
-    let mut missed = vec![false; questions.len()];
-    for ((question, place), missed) in questions.iter().zip(&entries).zip(&mut missed) {
-        if let Some((customer, entry)) = place
-            && let Answer::Wait = entry.answer(&session.asked(question))
-        {
-            *missed = true;
-            app.gate().ask(actor.tenant, *customer, entry);
-        }
+    let mut begun = Vec::with_capacity(questions.len());
+    for (asked, place) in asked.iter().zip(places) {
+        // What lies outside the caller's reach does not exist.
+        let place = place.filter(|place| reach.admits(place.customer));
+        begun.push(place.map(|place| session.begin(asked, place.customer)));
     }
     let mut answers = Vec::with_capacity(questions.len());
-    for ((question, place), missed) in questions.iter().zip(&entries).zip(missed) {
-        let answer = match place {
-            Some((customer, entry)) => session.answer(question, *customer, entry).await,
-            None => nobody(app),
+    for (asked, begun) in asked.iter().zip(begun) {
+        let (answer, hit) = match begun {
+            Some(begun) => {
+                let hit = !matches!(begun.answer, Answer::Wait);
+                (session.end(asked, begun).await, hit)
+            }
+            None => (nobody(app), true),
         };
-        measure::checked(answer.allowed, answer.reason, !missed, since);
+        measure::checked(answer.allowed, answer.reason, hit, session.since);
         answers.push(answer);
     }
     Ok(answers)
@@ -199,12 +192,20 @@ struct Session<'a> {
     since: Instant,
 }
 
+/// A question that was put to what is remembered of its customer.
+struct Begun {
+    customer: CustomerId,
+    entry: Arc<Entry>,
+    answer: Answer,
+}
+
 impl Session<'_> {
-    fn asked<'b>(&'b self, check: &'b Check) -> Asked<'b> {
-        let metric = self.prices.list.metrics.get(&check.metric_key);
-        Asked {
+    /// The question as it is put; `None`: there is no such metric.
+    fn asked<'b>(&'b self, check: &'b Check) -> Option<Asked<'b>> {
+        let metric = *self.prices.list.metrics.get(&check.metric_key)?;
+        Some(Asked {
             question: Question {
-                metric: metric.copied().unwrap_or(domain::id::MetricId(uuid::Uuid::nil())),
+                metric,
                 units: check.units,
                 properties: &check.properties,
             },
@@ -212,16 +213,38 @@ impl Session<'_> {
             now: self.app.now(),
             since: self.since,
             unrest: self.app.gate().unrest(),
+        })
+    }
+
+    /// Answers at once where that can be, and has the customer read where it cannot.
+    fn begin(&self, asked: &Asked<'_>, customer: CustomerId) -> Begun {
+        let gate = self.app.gate();
+        let entry = gate.entry(customer);
+        let answer = entry.answer(asked);
+        if let Answer::Wait = answer {
+            gate.ask(self.actor.tenant, customer, &entry);
+        }
+        Begun {
+            customer,
+            entry,
+            answer,
         }
     }
 
-    async fn answer(&self, check: &Check, customer: CustomerId, entry: &Arc<Entry>) -> Entitlement {
+    /// The answer, after a read if need be.
+    async fn end(&self, asked: &Asked<'_>, begun: Begun) -> Entitlement {
         let gate = self.app.gate();
-        let asked = self.asked(check);
-        match gate.answer(self.actor.tenant, customer, entry, &asked).await {
+        let answer = match begun.answer {
+            Answer::Wait => {
+                gate.answer(self.actor.tenant, begun.customer, &begun.entry, asked)
+                    .await
+            }
+            answer => answer,
+        };
+        match answer {
             Answer::Now(told) => {
                 if told.ageing {
-                    gate.ask(self.actor.tenant, customer, entry);
+                    gate.ask(self.actor.tenant, begun.customer, &begun.entry);
                 }
                 known(&told, self.prices.as_of)
             }

@@ -105,9 +105,7 @@ impl Directory {
         ids.sort_unstable();
         ids.dedup();
         if !external.is_empty() || !ids.is_empty() {
-            for (external, place) in customer::places(app.db().reader(), tenant, &external, &ids).await? {
-                self.by_id.insert((tenant, place.customer), place);
-                self.by_external_id.insert((tenant, external.clone()), place);
+            for (external, place) in self.read(app, tenant, &external, &ids).await? {
                 known.by_id.insert(place.customer, place);
                 known.by_external_id.insert(external, place);
             }
@@ -133,9 +131,7 @@ impl Directory {
                 CustomerRef::External(id) => external.push(id.as_str()),
             }
         }
-        for (external, place) in customer::places(app.db().reader(), tenant, &external, &ids).await? {
-            self.by_id.insert((tenant, place.customer), place);
-            self.by_external_id.insert((tenant, external.clone()), place);
+        for (external, place) in self.read(app, tenant, &external, &ids).await? {
             let named = |who: &&CustomerRef| match who {
                 CustomerRef::Id(id) => *id == place.customer,
                 CustomerRef::External(id) => *id == external,
@@ -147,8 +143,24 @@ impl Directory {
         Ok(places)
     }
 
+    /// Reads where customers are, and remembers it. One statement.
+    async fn read(
+        &self,
+        app: &App,
+        tenant: TenantId,
+        external: &[&str],
+        ids: &[CustomerId],
+    ) -> Result<Vec<(String, Place)>> {
+        let found = customer::places(app.db().reader(), tenant, external, ids).await?;
+        for (external, place) in &found {
+            self.by_id.insert((tenant, place.customer), *place);
+            self.by_external_id.insert((tenant, external.clone()), *place);
+        }
+        Ok(found)
+    }
+
     /// Where a customer is, from memory.
-    pub(crate) fn known(&self, tenant: TenantId, who: &CustomerRef) -> Option<Place> {
+    fn known(&self, tenant: TenantId, who: &CustomerRef) -> Option<Place> {
         match who {
             CustomerRef::Id(id) => self.by_id.get(&(tenant, *id)),
             CustomerRef::External(id) => self.by_external_id.get(&(tenant, id.clone())),
