@@ -48,7 +48,7 @@ fi
 echo "PostgreSQL: $TALLYGATE_TEST_POSTGRES_URL"
 
 cargo fmt --all --check
-cargo clippy --workspace --all-targets --locked -- -D warnings
+cargo clippy --workspace --all-targets --no-deps --locked -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
 cargo test --workspace --locked
 tests/clients/run.sh
