@@ -35,6 +35,7 @@ mod traces;
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -42,6 +43,10 @@ use crate::{
     config::Config,
     failure::Outcome,
 };
+
+/// The system's allocator takes an eighth of the time of a check, this one half of that.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -1,7 +1,6 @@
 //! From a bearer token to an [`Actor`].
 
 use app::{Actor, App, access};
-use axum::http::{HeaderMap, header::AUTHORIZATION};
 
 /// Longest token that is looked at.
 const MAX_TOKEN: usize = 512;
@@ -13,15 +12,6 @@ pub(crate) enum Refused {
     Unknown,
     /// It cannot be found out now.
     Unavailable(app::Error),
-}
-
-/// Who the `Authorization` header belongs to.
-pub(crate) async fn from_headers(app: &App, headers: &HeaderMap) -> Result<Actor, Refused> {
-    let value = headers
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .ok_or(Refused::Unknown)?;
-    from_text(app, value).await
 }
 
 /// Who `Bearer <token>` belongs to.

@@ -133,6 +133,8 @@ pub(crate) struct Operation {
     pub(crate) class: Class,
     /// Whether it selects one field, and not through a fragment: what a subscription must do.
     pub(crate) single: bool,
+    /// Where its answers are counted.
+    pub(crate) figures: Arc<observe::Figures>,
     /// Variables that must be given.
     required: Vec<Name>,
 }
@@ -196,6 +198,7 @@ impl Operation {
         Self {
             name: name.cloned(),
             label: observe::label(&operation.selection_set.node),
+            figures: Arc::default(),
             kind: operation.ty,
             class: Class::of(document, operation),
             single: matches!(

@@ -1,13 +1,10 @@
 //! Connections: how many, how patient, and ending them in good order.
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, http::StatusCode};
-use hyper::{body::Incoming, server::conn::http1, service::Service as _};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use hyper::{body::Incoming, server::conn::http1};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -17,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     limit::{Limits, Peer},
     patience::{Patient, Phase},
+    server,
 };
 
 /// Largest head of a request, in bytes: a document in the query string fits.
@@ -47,7 +45,7 @@ pub(crate) async fn run(listener: TcpListener, router: Router, limits: &Limits, 
         };
         let connection = Connection {
             peer,
-            router: TowerToHyperService::new(router.clone()),
+            router: router.clone(),
             head: limits.head,
             stall: limits.idle,
         };
@@ -84,7 +82,7 @@ async fn rest(error: &io::Error) {
 
 struct Connection {
     peer: SocketAddr,
-    router: TowerToHyperService<Router>,
+    router: Router,
     head: Duration,
     stall: Duration,
 }
@@ -100,14 +98,14 @@ impl Connection {
             phase.busy();
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer);
-            let (phase, response) = (phase.clone(), self.router.call(request));
+            let (phase, answering) = (phase.clone(), server::answer(self.router.clone(), request));
             async move {
-                let response = response.await;
-                match &response {
-                    Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => phase.upgraded(),
+                let response = answering.await;
+                match response.status() {
+                    StatusCode::SWITCHING_PROTOCOLS => phase.upgraded(),
                     _ => phase.waiting(),
                 }
-                response
+                Ok::<_, Infallible>(response)
             }
         });
         let mut connection = pin!(http.serve_connection(io, service).with_upgrades());

@@ -7,24 +7,24 @@
 //! Ordinary requests are told at `debug`, because a busy process answers thousands in a second; those that failed on our side
 //! at `warn`, slow ones at `info`. Target `access`, so `TALLYGATE_LOG=info,access=debug` tells all of them.
 
-use std::{cell::RefCell, future::Future, sync::Arc, time::Instant};
+use std::{
+    cell::RefCell,
+    future::Future,
+    sync::{Arc, LazyLock, OnceLock},
+    time::Instant,
+};
 
 use app::{Actor, telemetry as t};
 use async_graphql::{
     Name,
     parser::types::{Selection, SelectionSet},
 };
-use axum::{
-    extract::{MatchedPath, Request},
-    http::StatusCode,
-    middleware::Next,
-    response::Response,
-};
+use axum::{extract::Request, http::StatusCode, response::Response};
 use domain::{
     id::{ApiKeyId, TenantId},
     rejection::RejectionCode,
 };
-use metrics::{counter, gauge, histogram};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use sha2::{Digest, Sha256};
 use tracing::{Instrument, Span, field};
 
@@ -56,6 +56,7 @@ struct Found {
     field: Option<Name>,
     /// Whether the document was executed, which means that its fields are those of the schema.
     executed: bool,
+    figures: Option<Arc<Figures>>,
     key: Option<ApiKeyId>,
     tenant: Option<TenantId>,
     codes: Vec<String>,
@@ -107,7 +108,27 @@ pub(crate) fn operation(document: &Arc<Prepared>, operation: &Operation) {
         found.document = Some(document.clone());
         found.name.clone_from(&operation.name);
         found.field = Some(operation.label.clone());
+        found.figures = Some(operation.figures.clone());
     });
+}
+
+/// Where the answers to one operation are counted. Finding the place costs more than counting, so it is kept for what nearly
+/// all of them are: answers with status 200.
+#[derive(Default)]
+pub(crate) struct Figures(OnceLock<(Counter, Histogram)>);
+
+impl Figures {
+    fn count(&self, label: &str, seconds: f64) {
+        let (answers, times) = self.0.get_or_init(|| {
+            let (label, status) = (label.to_owned(), StatusCode::OK.as_u16().to_string());
+            (
+                counter!(t::REQUESTS, "operation" => label.clone(), "status" => status),
+                histogram!(t::REQUEST_SECONDS, "operation" => label),
+            )
+        });
+        answers.increment(1);
+        times.record(seconds);
+    }
 }
 
 /// Notes the field that is asked for where there is no document to take it from.
@@ -139,32 +160,36 @@ pub(crate) fn user_error(code: RejectionCode) {
 /// Counts a request as running while it lives.
 struct Running;
 
+static RUNNING: LazyLock<Gauge> = LazyLock::new(|| gauge!(t::REQUESTS_RUNNING));
+
 impl Running {
     fn begin() -> Self {
-        gauge!(t::REQUESTS_RUNNING).increment(1);
+        RUNNING.increment(1);
         Self
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        gauge!(t::REQUESTS_RUNNING).decrement(1);
+        RUNNING.decrement(1);
     }
 }
 
-/// The middleware around every route.
-pub(crate) async fn observe(path: Option<MatchedPath>, request: Request, next: Next) -> Response {
+/// Watches a request being answered. `route` is one of ours: what strangers put into a path is no word of ours.
+pub(crate) async fn observe<A: Future<Output = Response>>(
+    route: &'static str,
+    request: Request,
+    answering: impl FnOnce(Request) -> A,
+) -> Response {
     let begun = Instant::now();
     let running = Running::begin();
-    let method = request.method().as_str().to_owned();
-    // The route, not the path: what strangers put into a path is no word of ours.
-    let path = path.map_or_else(|| "-".to_owned(), |path| path.as_str().to_owned());
-    let span = trace::request(&method, &path, request.headers());
-    let (response, found) = watched(next.run(request)).instrument(span.clone()).await;
+    let method = request.method().clone();
+    let span = trace::request(method.as_str(), route, request.headers());
+    let (response, found) = watched(answering(request)).instrument(span.clone()).await;
     drop(running);
     tell(
-        &method,
-        &path,
+        method.as_str(),
+        route,
         &response,
         &found,
         begun.elapsed().as_secs_f64(),
@@ -185,8 +210,14 @@ async fn watched(answering: impl Future<Output = Response>) -> (Response, Found)
 fn tell(method: &str, path: &str, response: &Response, found: &Found, seconds: f64, span: &Span) {
     let status = response.status();
     let label = found.label();
-    counter!(t::REQUESTS, "operation" => label.clone(), "status" => status.as_u16().to_string()).increment(1);
-    histogram!(t::REQUEST_SECONDS, "operation" => label.clone()).record(seconds);
+    match &found.figures {
+        Some(figures) if found.executed && status == StatusCode::OK => figures.count(&label, seconds),
+        _ => {
+            counter!(t::REQUESTS, "operation" => label.clone(), "status" => status.as_u16().to_string())
+                .increment(1);
+            histogram!(t::REQUEST_SECONDS, "operation" => label.clone()).record(seconds);
+        }
+    }
     trace::answered(span, &label, status);
     let id = response
         .headers()

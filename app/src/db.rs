@@ -11,6 +11,7 @@ use std::{
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, SqlxPostgresConnector, SqlxSqliteConnector};
 use sqlx::{
+    Connection,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -23,8 +24,23 @@ const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(15);
 const SQLITE_READERS: u32 = 4;
 /// Connections of one process on PostgreSQL unless configured otherwise.
 pub const DEFAULT_POSTGRES_CONNECTIONS: u32 = 12;
+/// Idle time after which a connection on PostgreSQL is asked whether it is still alive before it is used.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
 /// Pause between two attempts to reach a database that is down.
 const RECONNECT_PAUSE: Duration = Duration::from_secs(2);
+
+/// A pool that lends no SQLite connection on which a transaction is believed to be open.
+///
+/// When a commit finds no room on the disk, SQLite takes the transaction back by itself. `sqlx` then fails to take it back once more
+/// and goes on counting it as open: what is "committed" on such a connection afterwards may be an inner part of something that
+/// never is. It is closed instead, and a new one takes its place.
+#[must_use]
+pub fn sqlite_pool() -> SqlitePoolOptions {
+    // Every statement has been answered by then: an idle connection is asked for a sign of life before.
+    SqlitePoolOptions::new()
+        .test_before_acquire(true)
+        .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
+}
 
 /// Which of the two supported databases is behind a [`Db`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +149,7 @@ impl Db {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(SQLITE_BUSY_TIMEOUT);
         let pool = |size| {
-            SqlitePoolOptions::new()
+            sqlite_pool()
                 .max_connections(size)
                 .acquire_timeout(ACQUIRE_TIMEOUT)
         };
@@ -147,15 +163,27 @@ impl Db {
     }
 
     async fn open_postgres(options: PgConnectOptions, connections: u32) -> Result<Self, sqlx::Error> {
-        // A stuck statement or a forgotten transaction must not hold an account's lock for ever.
+        // A stuck statement or a forgotten transaction must not hold an account's lock for ever. Statements that run for
+        // milliseconds have no use for a compiler that takes hundreds.
         let options = options.application_name("tallygate").options([
             ("statement_timeout", "30s"),
             ("lock_timeout", "10s"),
             ("idle_in_transaction_session_timeout", "30s"),
+            ("jit", "off"),
         ]);
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            // A busy connection shows by itself that it is alive; asking it each time would cost a round trip.
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > TRUSTED_FOR {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_with(options)
             .await?;
         let handle = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);

@@ -99,7 +99,7 @@ pub async fn database(app: &App) -> Check {
     Check::new("database", matches!(answered, Ok(Ok(_))))
 }
 
-/// Usage events are taken in: the writing task lives and has room.
+/// Usage events are taken in: the writing task lives, has room, and the database takes what it writes.
 #[must_use]
 pub fn collector(app: &App) -> Check {
     Check::new("collector", app.collector().accepts())

@@ -23,6 +23,7 @@ pub mod credit;
 pub mod customer;
 pub mod db;
 pub mod error;
+pub mod failpoint;
 pub mod feed;
 pub mod gate;
 pub mod health;
@@ -44,6 +45,7 @@ pub use crate::{
     error::{Error, Result},
 };
 use crate::{
+    catalog::shelf::Shelf,
     clock::{Clock, Ids, SystemClock},
     credit::desk::{self, Desk},
     db::Db,
@@ -52,6 +54,7 @@ use crate::{
     usage::{
         collector::{self, Collector},
         directory::Directory,
+        waker::Waker,
     },
 };
 
@@ -88,6 +91,8 @@ struct Inner {
     sentry: Arc<access::Sentry>,
     directory: Directory,
     collector: Collector,
+    waker: Waker,
+    shelf: Shelf,
     gate: gate::Memory,
     desk: Desk,
 }
@@ -116,6 +121,8 @@ impl App {
             sentry: Arc::default(),
             directory: Directory::default(),
             collector,
+            waker: Waker::default(),
+            shelf: Shelf::default(),
             gate,
             desk,
         });
@@ -176,6 +183,14 @@ impl App {
 
     pub(crate) fn collector(&self) -> &Collector {
         &self.0.collector
+    }
+
+    pub(crate) fn shelf(&self) -> &Shelf {
+        &self.0.shelf
+    }
+
+    pub(crate) fn waker(&self) -> &Waker {
+        &self.0.waker
     }
 
     pub(crate) fn gate(&self) -> &gate::Memory {

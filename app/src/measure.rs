@@ -1,9 +1,9 @@
 //! What the use-cases count, so that each place that counts needs one line.
 
-use std::time::Instant;
+use std::{sync::LazyLock, time::Instant};
 
 use domain::gate::Reason;
-use metrics::{counter, histogram};
+use metrics::{Counter, Histogram, counter, histogram};
 
 use crate::{telemetry as t, usage::Outcome};
 
@@ -47,23 +47,33 @@ pub(crate) fn drained(events: usize, begun: Instant) {
     histogram!(t::DRAIN_SECONDS).record(begun.elapsed().as_secs_f64());
 }
 
+/// What the gate can answer, as figures call it.
+const ANSWERS: [&str; 6] = [
+    "allowed",
+    "insufficient_credits",
+    "overage_limit_reached",
+    "unknown_customer",
+    "outage",
+    "other",
+];
+
+/// Where answers of the gate are counted: looked up once, because a check takes a few microseconds.
+static CHECKS: LazyLock<[Counter; 6]> =
+    LazyLock::new(|| ANSWERS.map(|outcome| counter!(t::CHECKS, "outcome" => outcome)));
+static CHECK_HITS: LazyLock<Histogram> = LazyLock::new(|| histogram!(t::CHECK_SECONDS, "source" => "hit"));
+static CHECK_MISSES: LazyLock<Histogram> = LazyLock::new(|| histogram!(t::CHECK_SECONDS, "source" => "miss"));
+
 /// An answer of the gate: whether its facts were remembered, and since when the question was under way.
 pub(crate) fn checked(allowed: bool, reason: Option<Reason>, hit: bool, begun: Instant) {
-    let because = |limit| !allowed && reason == Some(limit);
-    let outcome = if allowed {
-        "allowed"
-    } else if because(Reason::InsufficientCredits) {
-        "insufficient_credits"
-    } else if because(Reason::OverageLimitReached) {
-        "overage_limit_reached"
-    } else if because(Reason::UnknownCustomer) {
-        "unknown_customer"
-    } else if because(Reason::Outage) {
-        "outage"
-    } else {
-        "other"
+    let outcome = match reason {
+        _ if allowed => 0,
+        Some(Reason::InsufficientCredits) => 1,
+        Some(Reason::OverageLimitReached) => 2,
+        Some(Reason::UnknownCustomer) => 3,
+        Some(Reason::Outage) => 4,
+        _ => 5,
     };
-    counter!(t::CHECKS, "outcome" => outcome).increment(1);
-    let source = if hit { "hit" } else { "miss" };
-    histogram!(t::CHECK_SECONDS, "source" => source).record(begun.elapsed().as_secs_f64());
+    CHECKS[outcome].increment(1);
+    let times = if hit { &CHECK_HITS } else { &CHECK_MISSES };
+    times.record(begun.elapsed().as_secs_f64());
 }

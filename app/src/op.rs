@@ -18,7 +18,7 @@ use sea_orm::{
 use tracing::Span;
 use uuid::Uuid;
 
-use crate::{App, db::Backend, error::Result, feed, job::Wakeup, telemetry as t};
+use crate::{App, db::Backend, error::Result, failpoint::reach, feed, job::Wakeup, telemetry as t};
 
 /// Measures a transaction from asking for its connection to its end.
 struct Watch {
@@ -154,13 +154,16 @@ impl Op {
     pub(crate) async fn commit(mut self) -> Result<()> {
         if !self.wakeups.is_empty() {
             self.app.queue().push(&self.tx, &self.wakeups).await?;
+            reach("op.pushed")?;
         }
         if Backend::of(&self.tx) == Backend::Postgres {
             for payload in feed::payloads(&self.changed) {
                 self.tx.execute_raw(feed::notification(payload)).await?;
             }
         }
+        reach("op.notified")?;
         self.tx.commit().await?;
+        reach("op.committed")?;
         self.watch.committed = true;
         // The gate first: whoever is told by the feed may ask at once.
         self.app.gate().changed_here(&self.changed);

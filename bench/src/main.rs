@@ -35,7 +35,7 @@ use crate::{
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Where PostgreSQL is looked for.
-const DEFAULT_SERVER: &str = "postgres://postgres@127.0.0.1:5432/postgres";
+const DEFAULT_SERVER: &str = "postgres://postgres@127.0.0.1:5432/postgres?sslmode=disable";
 
 /// Measures Tallygate against the same work written by hand.
 #[derive(Parser)]
@@ -56,7 +56,7 @@ enum Command {
 #[derive(Args)]
 struct AllArgs {
     /// A PostgreSQL server on which databases may be made and dropped
-    /// Default: `postgres://postgres@127.0.0.1:5432/postgres`, if it answers.
+    /// Default: `postgres://postgres@127.0.0.1:5432/postgres?sslmode=disable`, if it answers.
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
     /// Only these measurements, separated by commas

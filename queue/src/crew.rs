@@ -10,12 +10,12 @@ use apalis_core::error::WorkerError;
 use apalis_postgres::PostgresStorage;
 use apalis_sqlite::SqliteStorage;
 use app::{
-    db::{Backend, Db},
+    db::{Backend, Db, sqlite_pool},
     job::Lane,
 };
 use futures::{FutureExt, future::BoxFuture};
 use serde_json::Value;
-use sqlx::{SqlitePool, sqlite::SqlitePoolOptions};
+use sqlx::SqlitePool;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -173,7 +173,7 @@ impl Post {
     /// its connection; were it the only writing one of the process, the jobs would wait for it until they give up.
     fn own_connections(&self) -> SqlitePool {
         let shared = self.db.writer().get_sqlite_connection_pool();
-        SqlitePoolOptions::new()
+        sqlite_pool()
             .max_connections(OWN_CONNECTIONS)
             .connect_lazy_with(shared.connect_options().as_ref().clone())
     }

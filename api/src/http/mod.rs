@@ -3,7 +3,7 @@
 //! The order is: authenticate, read the body, check, parse, charge, execute. A request that cannot be executed is answered
 //! with 400 under `application/graphql-response+json` and with 200 under `application/json`.
 
-mod enter;
+pub(crate) mod enter;
 mod quick;
 mod refusal;
 mod reply;

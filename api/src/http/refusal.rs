@@ -31,6 +31,11 @@ impl Refusal {
         }
     }
 
+    /// How it is told in HTTP's own words.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// The request is not what it should be.
     pub(crate) fn input(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, error::BAD_USER_INPUT, message)

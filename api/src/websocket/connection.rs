@@ -4,13 +4,14 @@
 //! either. What ends a socket, in the order in which it is looked at: the process stops, the credential ends, nothing was
 //! heard for too long, the client says so or says something wrong, a message is not taken in time.
 
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
 use app::{Actor, access};
 use async_graphql::Data;
 use axum::{
     body::Bytes,
     extract::ws::{CloseFrame, Message, WebSocket},
+    http::StatusCode,
 };
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -19,7 +20,8 @@ use super::{
     protocol::{Closing, Said, Told},
 };
 use crate::{
-    auth, graphql, http,
+    graphql,
+    http::{self, enter},
     live::{self, LiveLimits},
     observe::Live,
     server::Service,
@@ -32,8 +34,16 @@ const MESSAGE_BURST: u32 = 100;
 /// … and the time in which it earns another one. Ten subscriptions, their ends and a few pings need far less.
 const MESSAGE_EVERY: Duration = Duration::from_millis(50);
 
+/// What is known of the client before it says anything.
+pub(super) struct Caller {
+    /// Who it is, if the head of the upgrade told.
+    pub(super) known: Option<Actor>,
+    /// Where it comes from.
+    pub(super) address: Option<IpAddr>,
+}
+
 /// Serves a socket to its end.
-pub(super) async fn serve(service: Arc<Service>, socket: WebSocket, known: Option<Actor>) {
+pub(super) async fn serve(service: Arc<Service>, socket: WebSocket, caller: Caller) {
     let now = Instant::now();
     let mut line = Line {
         socket,
@@ -43,7 +53,7 @@ pub(super) async fn serve(service: Arc<Service>, socket: WebSocket, known: Optio
         allowance: MESSAGE_BURST,
         earned: now,
     };
-    let ended = match Box::pin(line.welcome(known)).await {
+    let ended = match Box::pin(line.welcome(caller)).await {
         Ok(actor) => line.converse(actor).await,
         Err(ended) => ended,
     };
@@ -98,12 +108,12 @@ impl Line {
     }
 
     /// Lets the client in.
-    async fn welcome(&mut self, known: Option<Actor>) -> Result<Actor, Ended> {
+    async fn welcome(&mut self, caller: Caller) -> Result<Actor, Ended> {
         let service = self.service.clone();
         let admitted = timeout(service.options.live.init_wait, async {
             loop {
                 match self.hear().await? {
-                    Said::ConnectionInit { payload } => return admit(&service, payload, known).await,
+                    Said::ConnectionInit { payload } => return admit(&service, payload, caller).await,
                     Said::Ping => self.tell(&Told::Pong).await?,
                     Said::Pong | Said::Complete { .. } => {}
                     Said::Subscribe { .. } => return Err(Closing::UNAUTHORIZED.into()),
@@ -284,23 +294,22 @@ impl Line {
 async fn admit(
     service: &Service,
     payload: Option<serde_json::Map<String, serde_json::Value>>,
-    known: Option<Actor>,
+    caller: Caller,
 ) -> Result<Actor, Ended> {
     let payload = payload.unwrap_or_default();
     let given = payload
         .get("authorization")
         .or_else(|| payload.get("Authorization"))
         .filter(|given| !given.is_null());
-    let given = match (given, known) {
+    let given = match (given, caller.known) {
         (None, Some(actor)) => return Ok(actor),
         (given, _) => given.and_then(serde_json::Value::as_str),
     };
-    match auth::from_text(&service.app, given.unwrap_or("")).await {
-        Ok(actor) => Ok(actor),
-        Err(auth::Refused::Unknown) => Err(Closing::FORBIDDEN.into()),
-        Err(auth::Refused::Unavailable(error)) => {
-            tracing::warn!(%error, "a caller could not be authenticated");
-            Err(Closing::UNAVAILABLE.into())
-        }
-    }
+    let credential = given.ok_or(Closing::FORBIDDEN)?;
+    let admitted = enter::authenticate(service, caller.address, credential).await;
+    admitted.map_err(|refusal| match refusal.status() {
+        StatusCode::UNAUTHORIZED => Closing::FORBIDDEN.into(),
+        StatusCode::TOO_MANY_REQUESTS => Closing::TOO_MANY_FAILURES.into(),
+        _ => Closing::UNAVAILABLE.into(),
+    })
 }

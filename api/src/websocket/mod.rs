@@ -21,15 +21,17 @@ use axum::{
         State,
         ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
     },
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{Extensions, HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 
-use self::protocol::{MAX_MESSAGE, SUBPROTOCOL};
+use self::{
+    connection::Caller,
+    protocol::{MAX_MESSAGE, SUBPROTOCOL},
+};
 use crate::{
-    auth,
     graphql::error,
-    http::{self, Media, Refusal},
+    http::{self, Media, Refusal, enter},
     origin,
     server::Service,
 };
@@ -44,6 +46,7 @@ const MAX_READ: usize = 2 * MAX_MESSAGE;
 pub(crate) async fn upgrade(
     State(service): State<Arc<Service>>,
     headers: HeaderMap,
+    extensions: Extensions,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let refuse = |status, code, message: &str| {
@@ -66,9 +69,10 @@ pub(crate) async fn upgrade(
         let message = "offer the subprotocol `graphql-transport-ws`";
         return refuse(StatusCode::BAD_REQUEST, error::BAD_USER_INPUT, message);
     }
-    let known = match headers.contains_key(header::AUTHORIZATION) {
-        true => auth::from_headers(&service.app, &headers).await.ok(),
-        false => None,
+    let address = enter::address(&service, &headers, &extensions);
+    let known = match enter::credential(&headers) {
+        Some(credential) => enter::authenticate(&service, address, credential).await.ok(),
+        None => None,
     };
     upgrade
         .read_buffer_size(READ_BUFFER)
@@ -77,7 +81,7 @@ pub(crate) async fn upgrade(
         .max_frame_size(MAX_READ)
         .on_upgrade(async move |socket| {
             // A task of its own, so that nothing of the upgrade stays in memory with it.
-            tokio::spawn(connection::serve(service, socket, known));
+            tokio::spawn(connection::serve(service, socket, Caller { known, address }));
         })
         .into_response()
 }

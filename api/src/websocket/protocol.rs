@@ -128,6 +128,7 @@ impl Closing {
     pub(super) const TOO_MANY_MESSAGES: Self = Self::new(1008, "Too many messages");
     pub(super) const TOO_BIG: Self = Self::new(1009, "Message too big");
     pub(super) const TOO_MANY_SOCKETS: Self = Self::new(1013, "Too many connections with this credential");
+    pub(super) const TOO_MANY_FAILURES: Self = Self::new(1013, "Too many failed authentications");
     pub(super) const UNAVAILABLE: Self = Self::new(1013, "Temporarily unavailable");
     pub(super) const BAD_MESSAGE: Self = Self::new(4400, "Invalid message");
     pub(super) const UNAUTHORIZED: Self = Self::new(4401, "Unauthorized");
@@ -191,6 +192,7 @@ mod tests {
             Closing::SILENT,
             Closing::TOO_MANY_SOCKETS,
             Closing::ENDED,
+            Closing::TOO_MANY_FAILURES,
             Closing::DUPLICATE,
         ] {
             assert!(closing.reason.len() <= 123, "{closing:?}");

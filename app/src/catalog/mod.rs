@@ -1,5 +1,6 @@
 //! Catalog: what is counted and what it costs.
 
+pub(crate) mod shelf;
 mod store;
 mod view;
 
@@ -182,8 +183,7 @@ pub async fn create_rule(app: &App, actor: &Actor, input: CreateRule, key: &str)
 
 /// What this process remembers of a tenant's catalog is out of date.
 fn forget(app: &App, tenant: TenantId) {
-    app.directory().forget_metrics(tenant);
-    app.gate().forget_prices(tenant);
+    app.shelf().forget(tenant);
 }
 
 /// One metric by key.
@@ -311,48 +311,35 @@ pub(crate) async fn rule_book_in(db: &impl ConnectionTrait, metrics: &[MetricId]
     store::rule_book(db, metrics).await
 }
 
-/// A tenant's metrics by key, with the number of the catalog they belong to. Two statements.
-pub(crate) async fn metrics_by_key_in(
-    db: &impl ConnectionTrait,
-    tenant: TenantId,
-) -> Result<(i64, BTreeMap<String, Metric>)> {
-    // The number is read first: a change in between only makes the cache look again.
-    let version = store::version(db, tenant).await?;
-    let metrics = store::all_metrics(db, tenant).await?;
-    Ok((
-        version,
-        metrics
-            .into_iter()
-            .map(|row| (row.key.clone(), Metric::from(row)))
-            .collect(),
-    ))
-}
-
 /// A tenant's metrics and all versions of their prices.
 #[derive(Debug, Clone)]
 pub(crate) struct PriceList {
     /// The number of the catalog that this is, at least.
     pub(crate) version: i64,
-    /// Metrics by key.
-    pub(crate) metrics: BTreeMap<String, MetricId>,
+    /// Metrics by key, archived ones as well.
+    pub(crate) metrics: BTreeMap<String, Metric>,
     /// Their prices.
     pub(crate) rules: RuleBook,
 }
 
 /// A tenant's prices. Four statements.
-pub(crate) async fn price_list_in(db: &impl ConnectionTrait, tenant: TenantId) -> Result<PriceList> {
-    let (version, metrics) = metrics_by_key_in(db, tenant).await?;
-    let metrics: BTreeMap<String, MetricId> = metrics.into_iter().map(|(key, it)| (key, it.id)).collect();
-    let ids: Vec<MetricId> = metrics.values().copied().collect();
+async fn price_list_in(db: &impl ConnectionTrait, tenant: TenantId) -> Result<PriceList> {
+    // The number is read first: a change in between only makes the cache look again.
+    let version = store::version(db, tenant).await?;
+    let metrics = store::all_metrics(db, tenant).await?;
+    let ids: Vec<MetricId> = metrics.iter().map(|row| MetricId(row.id)).collect();
+    let metrics = metrics
+        .into_iter()
+        .map(|row| (row.key.clone(), Metric::from(row)));
     Ok(PriceList {
         version,
         rules: rule_book_in(db, &ids).await?,
-        metrics,
+        metrics: metrics.collect(),
     })
 }
 
 /// The number of a tenant's catalog; it grows with every change.
-pub(crate) async fn version_in(db: &impl ConnectionTrait, tenant: TenantId) -> Result<i64> {
+async fn version_in(db: &impl ConnectionTrait, tenant: TenantId) -> Result<i64> {
     store::version(db, tenant).await
 }
 

@@ -1,4 +1,4 @@
-//! The prices of a tenant in memory.
+//! The catalogs of tenants in memory: what usage is recorded against and what the gate counts with.
 //!
 //! A tenant's catalog has a number that grows with every change. It is compared behind the caller's back before what we know
 //! is too old; only a caller that finds nothing fresh waits. One statement when nothing has changed, four when it has.
@@ -14,46 +14,48 @@ use std::{
 
 use domain::{id::TenantId, time::Timestamp};
 
-use crate::{
-    App,
-    catalog::{self, PriceList},
-    error::Result,
-};
+use super::{PriceList, price_list_in, version_in};
+use crate::{App, error::Result};
 
 /// How old what we answer from may be.
-const MAX_AGE: Duration = super::entry::MAX_AGE;
+const MAX_AGE: Duration = Duration::from_secs(1);
 /// When it is compared, so that nobody waits for it.
 const CONFIRM_AFTER: Duration = Duration::from_millis(300);
 /// Tenants remembered: as large as their catalogs. More are read anew.
 const TENANTS: usize = 1_000;
 
-/// The prices of the tenants that were asked about.
+/// The price lists of the tenants that were asked about.
 #[derive(Default)]
-pub(crate) struct Prices {
+pub(crate) struct Shelf {
     known: Mutex<HashMap<TenantId, Arc<Known>>>,
     /// Counts the changes made by this process, so that a look begun before one is not kept.
     changes: AtomicU64,
 }
 
 /// One tenant's prices, and until when they may be believed.
-pub(super) struct Known {
-    pub(super) list: Arc<PriceList>,
-    pub(super) as_of: Timestamp,
+pub(crate) struct Known {
+    pub(crate) list: Arc<PriceList>,
+    pub(crate) as_of: Timestamp,
     confirmed: Instant,
     confirming: AtomicBool,
 }
 
-impl Prices {
+impl Shelf {
     /// A tenant's prices, no older than [`MAX_AGE`].
-    pub(super) async fn of(&self, app: &App, tenant: TenantId) -> Result<Arc<Known>> {
+    pub(crate) async fn of(&self, app: &App, tenant: TenantId) -> Result<Arc<Known>> {
         if let Some(known) = self.fresh(app, tenant) {
             return Ok(known);
         }
         refresh(app, tenant).await
     }
 
+    /// The same, read now: for a caller that knows of something that is not on the list.
+    pub(crate) async fn anew(&self, app: &App, tenant: TenantId) -> Result<Arc<Known>> {
+        refresh(app, tenant).await
+    }
+
     /// The same, if it takes no wait.
-    pub(super) fn fresh(&self, app: &App, tenant: TenantId) -> Option<Arc<Known>> {
+    fn fresh(&self, app: &App, tenant: TenantId) -> Option<Arc<Known>> {
         let known = self.lock().get(&tenant).cloned()?;
         let age = known.confirmed.elapsed();
         if age > CONFIRM_AFTER && !known.confirming.swap(true, Ordering::Relaxed) {
@@ -67,8 +69,8 @@ impl Prices {
         (age <= MAX_AGE).then_some(known)
     }
 
-    /// A tenant's prices as they were last seen, for when the database is out of reach.
-    pub(super) fn last(&self, tenant: TenantId) -> Option<Arc<Known>> {
+    /// A tenant's prices as they were last seen.
+    fn last(&self, tenant: TenantId) -> Option<Arc<Known>> {
         self.lock().get(&tenant).cloned()
     }
 
@@ -84,7 +86,7 @@ impl Prices {
 }
 
 async fn refresh(app: &App, tenant: TenantId) -> Result<Arc<Known>> {
-    let prices = &app.gate().prices;
+    let prices = app.shelf();
     let (confirmed, as_of) = (Instant::now(), app.now());
     let changes = prices.changes.load(Ordering::Acquire);
     let last = prices.last(tenant);
@@ -113,9 +115,9 @@ async fn refresh(app: &App, tenant: TenantId) -> Result<Arc<Known>> {
 
 async fn look(app: &App, tenant: TenantId, last: Option<&Known>) -> Result<Arc<PriceList>> {
     let db = app.db().reader();
-    let version = catalog::version_in(db, tenant).await?;
+    let version = version_in(db, tenant).await?;
     match last {
         Some(known) if known.list.version == version => Ok(known.list.clone()),
-        _ => Ok(Arc::new(catalog::price_list_in(db, tenant).await?)),
+        _ => Ok(Arc::new(price_list_in(db, tenant).await?)),
     }
 }

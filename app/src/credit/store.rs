@@ -30,6 +30,7 @@ use crate::{
     actor::Reach,
     catalog,
     error::{Error, Result},
+    failpoint::reach,
     op::Op,
     page::{Page, Slice, ordered},
     sql::Rows,
@@ -57,8 +58,11 @@ pub(crate) async fn post_in(op: &mut Op, postings: &[&Posting]) -> Result<()> {
     }
     let hashes: Vec<Vec<EntryHash>> = postings.iter().map(|posting| posting.hashes(op.now())).collect();
     update_accounts(op, postings, &hashes).await?;
+    reach("post.accounts")?;
     update_blocks(op, postings).await?;
-    insert_entries(op, postings, &hashes).await
+    reach("post.blocks")?;
+    insert_entries(op, postings, &hashes).await?;
+    reach("post.entries")
 }
 
 async fn update_accounts(op: &Op, postings: &[&Posting], hashes: &[Vec<EntryHash>]) -> Result<()> {

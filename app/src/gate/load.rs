@@ -16,9 +16,8 @@ use domain::{
 use super::{
     entry::{Begun, Entry, Read},
     memory::Wanted,
-    prices::Known,
 };
-use crate::{App, credit, error::Result, op, usage};
+use crate::{App, catalog::shelf::Known, credit, error::Result, op, usage};
 
 /// An entry whose read is under way.
 struct Reading {
@@ -181,7 +180,7 @@ async fn price_lists(app: &App, readings: &[Reading]) -> Result<HashMap<TenantId
     let tenants: HashSet<TenantId> = readings.iter().map(|it| it.tenant).collect();
     let mut lists = HashMap::new();
     for tenant in tenants {
-        lists.insert(tenant, app.gate().prices.of(app, tenant).await?);
+        lists.insert(tenant, app.shelf().of(app, tenant).await?);
     }
     Ok(lists)
 }

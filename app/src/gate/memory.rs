@@ -18,7 +18,6 @@ use tokio::sync::mpsc;
 use super::{
     entry::{Answer, Asked, Entry},
     load,
-    prices::Prices,
 };
 use crate::{App, Inner};
 
@@ -32,7 +31,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// What this process remembers for the gate.
 pub(crate) struct Memory {
     customers: Cache<CustomerId, Arc<Entry>>,
-    pub(super) prices: Prices,
     wanted: mpsc::UnboundedSender<Wanted>,
     /// When the database changed last without telling where; `None` where notices name the accounts.
     unrest: Mutex<Option<Instant>>,
@@ -51,7 +49,6 @@ impl Memory {
         let (wanted, receiver) = mpsc::unbounded_channel();
         let memory = Self {
             customers: Cache::new(CUSTOMERS),
-            prices: Prices::default(),
             wanted,
             unrest: Mutex::new(None),
         };
@@ -74,11 +71,6 @@ impl Memory {
         {
             entry.changed_here();
         }
-    }
-
-    /// This process has changed a tenant's catalog.
-    pub(crate) fn forget_prices(&self, tenant: TenantId) {
-        self.prices.forget(tenant);
     }
 
     /// Another process has changed accounts.

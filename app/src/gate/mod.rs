@@ -13,7 +13,6 @@
 mod entry;
 mod load;
 mod memory;
-mod prices;
 
 use std::{sync::Arc, time::Instant};
 
@@ -27,14 +26,12 @@ use domain::{
     time::Timestamp,
 };
 
+use self::entry::{Answer, Asked, Entry, Told};
 pub(crate) use self::memory::{Memory, run};
-use self::{
-    entry::{Answer, Asked, Entry, Told},
-    prices::Known,
-};
 use crate::{
     App,
     actor::{Actor, Scope},
+    catalog::shelf::Known,
     customer::CustomerRef,
     error::{Error, Result},
     measure,
@@ -152,7 +149,7 @@ async fn answers(
         app,
         actor,
         since: Instant::now(),
-        prices: app.gate().prices.of(app, actor.tenant).await?,
+        prices: app.shelf().of(app, actor.tenant).await?,
     };
     let mut asked = Vec::with_capacity(questions.len());
     for (index, question) in questions.iter().enumerate() {
@@ -202,7 +199,7 @@ struct Begun {
 impl Session<'_> {
     /// The question as it is put; `None`: there is no such metric.
     fn asked<'b>(&'b self, check: &'b Check) -> Option<Asked<'b>> {
-        let metric = *self.prices.list.metrics.get(&check.metric_key)?;
+        let metric = self.prices.list.metrics.get(&check.metric_key)?.id;
         Some(Asked {
             question: Question {
                 metric,

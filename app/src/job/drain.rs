@@ -1,4 +1,4 @@
-//! The job that debits a shard's pending usage. Its subject is the number of the shard.
+//! The job that debits the pending usage of shards. Its subjects are their numbers.
 
 use std::collections::BTreeSet;
 
@@ -6,18 +6,21 @@ use super::{Kind, Lane, Sender, store};
 use crate::{
     App,
     error::{Error, Result},
-    usage::drain::drain_shard,
+    usage::drain::{TOGETHER, drain_shards},
 };
 
 pub(crate) const KIND: Kind = Kind {
     name: "usage.drain",
     lane: Lane::Usage,
-    run: |app, subject, attempt| {
+    together: TOGETHER,
+    run: |app, subjects, attempt| {
         Box::pin(async move {
-            let shard = subject
-                .parse()
-                .map_err(|_| Error::Internal(format!("`{subject}` is no shard")))?;
-            drain_shard(app, shard, attempt).await
+            let shard = |subject: &String| {
+                let number = subject.parse();
+                number.map_err(|_| Error::Internal(format!("`{subject}` is no shard")))
+            };
+            let shards = subjects.iter().map(shard).collect::<Result<Vec<i32>>>()?;
+            drain_shards(app, &shards, attempt).await
         })
     },
     due: |app| Box::pin(store::shards_with_usage(app.db().reader())),

@@ -25,7 +25,7 @@ pub use self::status::{
     LaneStatus, Overview, ParkedWork, Status, overview, parked, parked_anywhere, parked_by_id, retry,
     retry_anywhere, status,
 };
-use crate::{App, error::Result, telemetry};
+use crate::{App, error::Result, failpoint::reach, telemetry};
 
 /// A class of jobs with its own workers, so that one class cannot starve another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -84,9 +84,11 @@ pub(crate) struct Kind {
     pub(crate) name: &'static str,
     /// Where it runs.
     pub(crate) lane: Lane,
-    /// Does the work of a subject. The number is that of the attempt, from 1 since it last went well. Answers whether some
+    /// Most subjects of one wake-up, so that little work of many costs one run.
+    pub(crate) together: usize,
+    /// Does the work of subjects. The number is that of the attempt, from 1 since it last went well. Answers whether some
     /// is left.
-    pub(crate) run: for<'a> fn(&'a App, &'a str, i32) -> BoxFuture<'a, Result<bool>>,
+    pub(crate) run: for<'a> fn(&'a App, &'a [String], i32) -> BoxFuture<'a, Result<bool>>,
     /// Subjects with due work, found in rows.
     pub(crate) due: for<'a> fn(&'a App) -> BoxFuture<'a, Result<Vec<String>>>,
 }
@@ -99,10 +101,13 @@ impl Kind {
         KINDS.iter().find(|kind| kind.name == name)
     }
 
-    fn wakeup(&self, subject: &str) -> Wakeup {
+    fn wakeup(&self, subjects: &[String]) -> Wakeup {
         let envelope = Envelope {
             kind: self.name.to_owned(),
-            args: Value::String(subject.to_owned()),
+            args: match subjects {
+                [only] => Value::from(only.as_str()),
+                many => Value::from(many),
+            },
         };
         Wakeup {
             lane: self.lane,
@@ -116,15 +121,12 @@ impl Kind {
 pub async fn run(app: &App, payload: Value) {
     let known = serde_json::from_value::<Envelope>(payload.clone())
         .ok()
-        .and_then(|envelope| {
-            let subject = envelope.args.as_str()?.to_owned();
-            Some((Kind::of(&envelope.kind)?, subject))
-        });
+        .and_then(|envelope| Some((Kind::of(&envelope.kind)?, subjects(envelope.args)?)));
     let kind = known.as_ref().map_or("unknown", |(kind, _)| kind.name);
     let mut watch = Watch::begin(kind);
     let running = async {
         match known {
-            Some((kind, subject)) => attempt(app, kind, &subject).await,
+            Some((kind, subjects)) => attempt(app, kind, &subjects).await,
             None => work::park_unknown(app, &payload).await.map(|()| "unknown"),
         }
     };
@@ -163,22 +165,35 @@ impl Drop for Watch {
     }
 }
 
-/// Makes an attempt and answers how it went, in one word.
-async fn attempt(app: &App, kind: &'static Kind, subject: &str) -> Result<&'static str> {
-    let Some(attempt) = work::begin(app, kind.name, subject).await? else {
+/// The subjects of a wake-up: one text, or a list of them.
+fn subjects(args: Value) -> Option<Vec<String>> {
+    let mut subjects: Vec<String> = match args {
+        Value::String(only) => vec![only],
+        many => serde_json::from_value(many).ok()?,
+    };
+    subjects.sort_unstable();
+    subjects.dedup();
+    Some(subjects)
+}
+
+/// Makes an attempt at what nobody else is working on, and answers how it went, in one word.
+async fn attempt(app: &App, kind: &'static Kind, subjects: &[String]) -> Result<&'static str> {
+    let begun = work::begin(app, kind, subjects).await?;
+    let Some(attempt) = begun.iter().map(|(_, attempt)| *attempt).max() else {
         return Ok("idle");
     };
-    match (kind.run)(app, subject, attempt).await {
+    let subjects: Vec<String> = begun.into_iter().map(|(subject, _)| subject).collect();
+    reach("job.begun")?;
+    match (kind.run)(app, &subjects, attempt).await {
         Ok(more) => {
-            if work::finish(app, kind.name, subject).await? || more {
-                wake(app, kind, &[subject.to_owned()], Sender::Work).await?;
-                return Ok("more");
-            }
-            Ok("done")
+            reach("job.ran")?;
+            let again = work::finish(app, kind, &subjects, more).await?;
+            reach("job.finished")?;
+            Ok(if again { "more" } else { "done" })
         }
         Err(error) => {
-            tracing::warn!(kind = kind.name, subject, attempt, %error, "a job failed and will be tried again");
-            work::postpone(app, kind.name, subject, attempt, &error.to_string()).await?;
+            tracing::warn!(kind = kind.name, ?subjects, attempt, %error, "a job failed and will be tried again");
+            work::postpone(app, kind, &subjects, attempt, &error.to_string()).await?;
             Ok("failed")
         }
     }
@@ -193,16 +208,15 @@ pub(crate) enum Sender {
     Sweep,
 }
 
-/// Sends wake-ups to subjects that have none on its way. One statement when all have, three otherwise.
+/// Wakes subjects that are neither awake nor being worked on. One statement when all are, three otherwise.
 pub(crate) async fn wake(app: &App, kind: &'static Kind, subjects: &[String], sender: Sender) -> Result<()> {
     let asleep = work::asleep(app, kind.name, subjects, sender).await?;
     if asleep.is_empty() {
         return Ok(());
     }
     let mut op = crate::op::Op::begin(app).await?;
-    for subject in work::mark_woken(&op, kind.name, &asleep).await? {
-        op.wake(kind.wakeup(&subject));
-    }
+    work::send(&mut op, kind, &asleep, kind.together).await?;
+    reach("wake.marked")?;
     op.commit().await
 }
 

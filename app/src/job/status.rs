@@ -224,14 +224,14 @@ fn wakeups(row: &row::Model) -> Option<Wakeup> {
     match row.kind.as_str() {
         Duty::CUSTOMER => {
             let customer: CustomerId = row.subject.parse().ok()?;
-            Some(drain::KIND.wakeup(&shard_of(customer).to_string()))
+            Some(drain::KIND.wakeup(&[shard_of(customer).to_string()]))
         }
-        Duty::EXPIRY => Some(expire::KIND.wakeup("all")),
+        Duty::EXPIRY => Some(expire::KIND.wakeup(&["all".to_owned()])),
         Duty::UNKNOWN => {
             let envelope: super::Envelope = serde_json::from_str(&row.subject).ok()?;
             let lane = Kind::of(&envelope.kind)?.lane;
             Some(Wakeup { lane, envelope })
         }
-        name => Kind::of(name).map(|kind| kind.wakeup(&row.subject)),
+        name => Kind::of(name).map(|kind| kind.wakeup(std::slice::from_ref(&row.subject))),
     }
 }

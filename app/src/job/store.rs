@@ -7,8 +7,10 @@ use domain::{
 use entity::{block, work};
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
+use super::Sender;
 use crate::{
     customer::SHARDS,
+    db::Backend,
     error::Result,
     op::Op,
     page::{Page, Slice, ordered},
@@ -22,82 +24,100 @@ const MAX_PARKED: u64 = 10_000;
 
 pub(super) const PARKED: &str = "PARKED";
 
-/// Counts an attempt; `None` when the work is parked or pausing, or when a run that began after `dead` is under way: that
-/// run is told to look again.
+/// Counts an attempt at each subject, and answers with its number. Left out are those that are parked or pausing, and those with a
+/// run under way that began after `dead`: that run is told to look again. One statement.
 pub(super) async fn begin(
     op: &Op,
     kind: &str,
-    subject: &str,
+    subjects: &[String],
     tenant: Option<TenantId>,
     dead: Timestamp,
-) -> Result<Option<i32>> {
-    let row = op
-        .tx()
-        .query_one_raw(statement(
+) -> Result<Vec<(String, i32)>> {
+    let rows = work_rows(op, subjects)
+        .opt_id("tenant_id", subjects.iter().map(|_| tenant.map(|tenant| tenant.0)))
+        .query(
             op.tx(),
             "INSERT INTO work (id, tenant_id, kind, subject, state, attempts, due_at, woken_at, running_since, again,
                 created_at, updated_at)
-             VALUES ($1, $2, $3, $4, 'DUE', 1, 0, 0, $5, 0, $5, $5)
+             SELECT id, tenant_id, $1, subject, 'DUE', 1, 0, 0, $2, 0, $2, $2 FROM {rows} AS v WHERE true
              ON CONFLICT (kind, subject) DO UPDATE SET
-                again = CASE WHEN work.running_since > $6 THEN 1 ELSE 0 END,
-                attempts = work.attempts + CASE WHEN work.running_since > $6 THEN 0 ELSE 1 END,
-                running_since = CASE WHEN work.running_since > $6 THEN work.running_since ELSE $5 END,
-                woken_at = 0, updated_at = $5
-             WHERE work.state = 'DUE' AND work.due_at <= $5
-             RETURNING attempts, again",
-            vec![
-                op.new_id().into(),
-                tenant.map(|tenant| tenant.0).into(),
-                kind.into(),
-                subject.into(),
-                op.now().micros().into(),
-                dead.micros().into(),
-            ],
-        ))
+                again = CASE WHEN work.running_since > $3 THEN 1 ELSE 0 END,
+                attempts = work.attempts + CASE WHEN work.running_since > $3 THEN 0 ELSE 1 END,
+                running_since = CASE WHEN work.running_since > $3 THEN work.running_since ELSE $2 END,
+                woken_at = 0, updated_at = $2
+             WHERE work.state = 'DUE' AND work.due_at <= $2
+             RETURNING subject, attempts, again",
+            vec![kind.into(), op.now().micros().into(), dead.micros().into()],
+        )
         .await?;
-    let Some(row) = row else { return Ok(None) };
-    let busy = row.try_get::<i32>("", "again")? != 0;
-    Ok((!busy).then(|| row.try_get("", "attempts")).transpose()?)
+    let mut begun = Vec::with_capacity(rows.len());
+    for row in rows {
+        if row.try_get::<i32>("", "again")? == 0 {
+            begun.push((row.try_get("", "subject")?, row.try_get("", "attempts")?));
+        }
+    }
+    Ok(begun)
 }
 
-/// Ends a run that went well. Answers whether a wake-up came meanwhile. One statement, two when one came.
-pub(super) async fn finish(op: &Op, kind: &str, subject: &str) -> Result<bool> {
-    let settle = async |condition: &str| {
-        let sql = format!(
-            "UPDATE work SET attempts = 0, due_at = 0, running_since = 0, again = 0, error = NULL, updated_at = $3
-             WHERE kind = $1 AND subject = $2 {condition}"
-        );
-        let values = vec![kind.into(), subject.into(), op.now().micros().into()];
-        op.tx().execute_raw(statement(op.tx(), &sql, values)).await
+/// New work rows, in one order everywhere, so that two processes that touch the same ones do not wait for each other in a circle.
+fn work_rows(op: &Op, subjects: &[String]) -> Rows {
+    let mut subjects = subjects.to_vec();
+    subjects.sort_unstable();
+    Rows::default()
+        .id("id", subjects.iter().map(|_| op.new_id()))
+        .text("subject", subjects)
+}
+
+/// Ends a run that went well. Answers for which subjects a wake-up came meanwhile. Two statements.
+pub(super) async fn finish(op: &Op, kind: &str, subjects: &[String]) -> Result<Vec<String>> {
+    let lock = match Backend::of(op.tx()) {
+        Backend::Postgres => "FOR UPDATE OF w",
+        Backend::Sqlite => "",
     };
-    if settle("AND again = 0").await?.rows_affected() == 1 {
-        return Ok(false);
+    let rows = || Rows::default().text("subject", subjects.iter().cloned());
+    let sql = format!(
+        "SELECT w.subject, w.again FROM {{rows}} AS v JOIN work w ON w.kind = $1 AND w.subject = v.subject
+         ORDER BY w.subject {lock}"
+    );
+    let present = rows().query(op.tx(), &sql, vec![kind.into()]).await?;
+    rows()
+        .execute(
+            op.tx(),
+            "UPDATE work SET attempts = 0, due_at = 0, running_since = 0, again = 0, error = NULL, updated_at = $2
+             FROM {rows} AS v WHERE work.kind = $1 AND work.subject = v.subject",
+            vec![kind.into(), op.now().micros().into()],
+        )
+        .await?;
+    let mut again = Vec::new();
+    for row in present {
+        if row.try_get::<i32>("", "again")? != 0 {
+            again.push(row.try_get("", "subject")?);
+        }
     }
-    settle("").await?;
-    Ok(true)
+    Ok(again)
 }
 
 /// Ends a run that failed.
 pub(super) async fn postpone(
     op: &Op,
     kind: &str,
-    subject: &str,
+    subjects: &[String],
     due: Timestamp,
     problem: &str,
 ) -> Result<()> {
-    op.tx()
-        .execute_raw(statement(
+    Rows::default()
+        .text("subject", subjects.iter().cloned())
+        .execute(
             op.tx(),
-            "UPDATE work SET due_at = $3, running_since = 0, again = 0, error = $4, updated_at = $5
-             WHERE kind = $1 AND subject = $2",
+            "UPDATE work SET due_at = $2, running_since = 0, again = 0, error = $3, updated_at = $4
+             FROM {rows} AS v WHERE work.kind = $1 AND work.subject = v.subject",
             vec![
                 kind.into(),
-                subject.into(),
                 due.micros().into(),
                 problem.into(),
                 op.now().micros().into(),
             ],
-        ))
+        )
         .await?;
     Ok(())
 }
@@ -161,20 +181,29 @@ pub(super) async fn is_parked(db: &impl ConnectionTrait, kind: &str, subject: &s
     Ok(row.is_some())
 }
 
-/// The subjects that need no wake-up: one is on its way, they are parked or pausing, or a run began after `busy_since`.
+/// The subjects that need no wake-up: one is on its way, they are parked or pausing, or a run that began after `dead` is under
+/// way; for new work only if that run knows already that it has to look again.
 pub(super) async fn awake(
     db: &impl ConnectionTrait,
     kind: &str,
     subjects: &[String],
+    sender: Sender,
     now: Timestamp,
     lost: Timestamp,
-    busy_since: Timestamp,
+    dead: Timestamp,
 ) -> Result<Vec<String>> {
+    let told = match sender {
+        Sender::Work => Some(work::Column::Again.ne(0)),
+        Sender::Sweep => None,
+    };
+    let running = Condition::all()
+        .add(work::Column::RunningSince.gt(dead.micros()))
+        .add_option(told);
     let awake = Condition::any()
         .add(work::Column::State.eq(PARKED))
         .add(work::Column::WokenAt.gt(lost.micros()))
         .add(work::Column::DueAt.gt(now.micros()))
-        .add(work::Column::RunningSince.gt(busy_since.micros()));
+        .add(running);
     Ok(work::Entity::find()
         .select_only()
         .column(work::Column::Subject)
@@ -186,29 +215,40 @@ pub(super) async fn awake(
         .await?)
 }
 
-/// Notes wake-ups; answers with the subjects that had none since `lost`.
+/// Notes wake-ups; answers with the subjects to which one must be sent: that had none since `lost`, and have no run since `dead`,
+/// which is told to look again instead.
 pub(super) async fn mark_woken(
     op: &Op,
     kind: &str,
     subjects: &[String],
     lost: Timestamp,
+    dead: Timestamp,
 ) -> Result<Vec<String>> {
-    // In one order everywhere, so that two processes that wake the same shards do not wait for each other in a circle.
-    let mut subjects = subjects.to_vec();
-    subjects.sort_unstable();
-    let rows = Rows::default()
-        .id("id", subjects.iter().map(|_| op.new_id()))
-        .text("subject", subjects.iter().cloned())
+    let rows = work_rows(op, subjects)
         .query(
             op.tx(),
             "INSERT INTO work (id, kind, subject, state, attempts, due_at, woken_at, created_at, updated_at)
              SELECT id, $1, subject, 'DUE', 0, 0, $2, $2, 0 FROM {rows} AS v WHERE true
-             ON CONFLICT (kind, subject) DO UPDATE SET woken_at = excluded.woken_at WHERE work.woken_at <= $3
-             RETURNING subject",
-            vec![kind.into(), op.now().micros().into(), lost.micros().into()],
+             ON CONFLICT (kind, subject) DO UPDATE SET
+                again = CASE WHEN work.running_since > $4 THEN 1 ELSE work.again END,
+                woken_at = CASE WHEN work.running_since > $4 THEN work.woken_at ELSE excluded.woken_at END
+             WHERE work.woken_at <= $3
+             RETURNING subject, running_since",
+            vec![
+                kind.into(),
+                op.now().micros().into(),
+                lost.micros().into(),
+                dead.micros().into(),
+            ],
         )
         .await?;
-    rows.iter().map(|row| Ok(row.try_get("", "subject")?)).collect()
+    let mut asleep = Vec::with_capacity(rows.len());
+    for row in rows {
+        if row.try_get::<i64>("", "running_since")? <= dead.micros() {
+            asleep.push(row.try_get("", "subject")?);
+        }
+    }
+    Ok(asleep)
 }
 
 /// The shards with pending usage. One index look-up per shard, whatever the backlog.

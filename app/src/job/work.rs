@@ -10,8 +10,8 @@ use domain::{
 };
 use serde_json::Value;
 
-use super::{Sender, store};
-use crate::{App, error::Result, op::Op};
+use super::{Kind, Sender, store};
+use crate::{App, error::Result, failpoint::reach, op::Op};
 
 /// A wake-up that has not been taken for this long is taken for lost.
 const LOST_AFTER_SECONDS: i64 = 15;
@@ -39,37 +39,51 @@ impl Duty {
     pub(crate) const UNKNOWN: &'static str = "unknown";
 }
 
-/// Begins an attempt and answers its number, from 1 since the work last went well. `None`: it is parked or pausing, or a run
-/// is under way and will look again.
-pub(crate) async fn begin(app: &App, kind: &str, subject: &str) -> Result<Option<i32>> {
+/// Begins an attempt at each subject and answers its number, from 1 since the work last went well. Left out are those that are
+/// parked or pausing, or have a run under way, which will look again.
+pub(super) async fn begin(app: &App, kind: &Kind, subjects: &[String]) -> Result<Vec<(String, i32)>> {
     let op = Op::begin(app).await?;
-    let dead = op.now().plus_seconds(-DEAD_AFTER_SECONDS);
-    let attempt = store::begin(&op, kind, subject, None, dead).await?;
+    let begun = store::begin(&op, kind.name, subjects, None, dead(op.now())).await?;
     op.commit().await?;
-    Ok(attempt)
+    Ok(begun)
+}
+
+/// Runs that began before have died.
+fn dead(now: Timestamp) -> Timestamp {
+    now.plus_seconds(-DEAD_AFTER_SECONDS)
 }
 
 /// Counts an attempt at work that a run has under its own hands already. `None`: it is parked.
 pub(crate) async fn count(app: &App, kind: &str, subject: &str, tenant: TenantId) -> Result<Option<i32>> {
     let op = Op::begin(app).await?;
-    let attempt = store::begin(&op, kind, subject, Some(tenant), Timestamp::MAX).await?;
+    let begun = store::begin(&op, kind, &[subject.to_owned()], Some(tenant), Timestamp::MAX).await?;
     op.commit().await?;
-    Ok(attempt)
+    Ok(begun.first().map(|(_, attempt)| *attempt))
 }
 
-/// The work went well: earlier failures are forgotten. Answers whether a wake-up came meanwhile.
-pub(crate) async fn finish(app: &App, kind: &str, subject: &str) -> Result<bool> {
-    let op = Op::begin(app).await?;
-    let again = store::finish(&op, kind, subject).await?;
+/// The work went well: earlier failures are forgotten. Wakes the subjects again that were woken meanwhile, and all of them, each
+/// by itself, if there is more to do. Answers whether any was.
+pub(super) async fn finish(app: &App, kind: &Kind, subjects: &[String], more: bool) -> Result<bool> {
+    let mut op = Op::begin(app).await?;
+    let again = store::finish(&op, kind.name, subjects).await?;
+    let (again, together) = if more {
+        (subjects, 1)
+    } else {
+        (again.as_slice(), kind.together)
+    };
+    if !again.is_empty() {
+        send(&mut op, kind, again, together).await?;
+        reach("job.again")?;
+    }
     op.commit().await?;
-    Ok(again)
+    Ok(!again.is_empty())
 }
 
 /// The work failed: it is tried again after 1, 2, 4, … seconds.
-pub(crate) async fn postpone(
+pub(super) async fn postpone(
     app: &App,
-    kind: &str,
-    subject: &str,
+    kind: &Kind,
+    subjects: &[String],
     attempt: i32,
     problem: &str,
 ) -> Result<()> {
@@ -78,7 +92,7 @@ pub(crate) async fn postpone(
         .checked_shl(attempt.clamp(1, 30).unsigned_abs() - 1)
         .unwrap_or(i64::MAX);
     let due = op.now().plus_seconds(pause.min(MAX_PAUSE_SECONDS));
-    store::postpone(&op, kind, subject, due, cut(problem, MAX_ERROR)).await?;
+    store::postpone(&op, kind.name, subjects, due, cut(problem, MAX_ERROR)).await?;
     op.commit().await
 }
 
@@ -141,12 +155,8 @@ pub(super) async fn asleep(
     sender: Sender,
 ) -> Result<Vec<String>> {
     let now = app.now();
-    let busy_since = match sender {
-        Sender::Work => Timestamp::MAX,
-        Sender::Sweep => now.plus_seconds(-DEAD_AFTER_SECONDS),
-    };
-    let lost = now.plus_seconds(-LOST_AFTER_SECONDS);
-    let awake = store::awake(app.db().reader(), kind, subjects, now, lost, busy_since).await?;
+    let db = app.db().reader();
+    let awake = store::awake(db, kind, subjects, sender, now, lost(now), dead(now)).await?;
     Ok(subjects
         .iter()
         .filter(|subject| !awake.contains(subject))
@@ -154,9 +164,19 @@ pub(super) async fn asleep(
         .collect())
 }
 
-/// Notes that wake-ups are on their way; answers for which subjects none was.
-pub(super) async fn mark_woken(op: &Op, kind: &str, subjects: &[String]) -> Result<Vec<String>> {
-    store::mark_woken(op, kind, subjects, op.now().plus_seconds(-LOST_AFTER_SECONDS)).await
+/// Sends wake-ups, each to so many subjects, to those that have none on its way and no run either: a run is told to look again.
+pub(super) async fn send(op: &mut Op, kind: &Kind, subjects: &[String], together: usize) -> Result<()> {
+    let now = op.now();
+    let asleep = store::mark_woken(op, kind.name, subjects, lost(now), dead(now)).await?;
+    for subjects in asleep.chunks(together) {
+        op.wake(kind.wakeup(subjects));
+    }
+    Ok(())
+}
+
+/// Wake-ups that were sent before are lost.
+fn lost(now: Timestamp) -> Timestamp {
+    now.plus_seconds(-LOST_AFTER_SECONDS)
 }
 
 /// The beginning of a text, at most so many bytes.

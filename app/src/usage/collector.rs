@@ -5,9 +5,9 @@
 //! waiting for each other: two of them may be written side by side. Each caller gets its own outcomes after the commit.
 
 use std::{
-    collections::{BTreeSet, HashMap},
-    sync::{Arc, Weak},
-    time::Instant,
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::{Duration, Instant},
 };
 
 use domain::{
@@ -25,7 +25,8 @@ use crate::{
     App, Inner,
     db::Backend,
     error::{Error, Result},
-    job, measure,
+    failpoint::reach,
+    measure,
     op::Op,
 };
 
@@ -38,6 +39,9 @@ const MAX_GATHERED: usize = 5_000;
 const FLIGHTS: u32 = 2;
 /// A request of at least as many events takes off beside another; smaller ones gather.
 const LARGE: usize = 250;
+/// How long a write that failed makes the process unready, unless another goes well before. Then it is given a chance: without
+/// events nobody would find out that the database takes them again.
+const FAILING: Duration = Duration::from_secs(5);
 
 /// A checked event on its way into the database.
 #[derive(Debug, Clone)]
@@ -81,6 +85,8 @@ pub(crate) struct Collector {
     requests: mpsc::UnboundedSender<Request>,
     /// One permit per event that may wait.
     room: Arc<Semaphore>,
+    /// When the last write failed; never, or not since one went well: `None`.
+    failed: Mutex<Option<Instant>>,
 }
 
 /// Events of one caller.
@@ -96,7 +102,15 @@ impl Collector {
     pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Request>) {
         let (requests, receiver) = mpsc::unbounded_channel();
         let room = Arc::new(Semaphore::new(MAX_WAITING));
-        (Self { requests, room }, receiver)
+        let failed = Mutex::default();
+        (
+            Self {
+                requests,
+                room,
+                failed,
+            },
+            receiver,
+        )
     }
 
     /// Events that wait to be written.
@@ -104,9 +118,20 @@ impl Collector {
         MAX_WAITING.saturating_sub(self.room.available_permits())
     }
 
-    /// Whether the writing task lives and has room.
+    /// Whether the writing task lives, has room, and could write.
     pub(crate) fn accepts(&self) -> bool {
-        !self.requests.is_closed() && self.room.available_permits() > 0
+        !self.requests.is_closed() && self.room.available_permits() > 0 && !self.is_failing()
+    }
+
+    fn is_failing(&self) -> bool {
+        let failed = *self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.is_some_and(|when| when.elapsed() < FAILING)
+    }
+
+    /// Notes how a write went.
+    fn note(&self, well: bool) {
+        let failed = (!well).then(Instant::now);
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = failed;
     }
 
     /// Hands events over and waits for their outcomes.
@@ -166,7 +191,9 @@ fn gather(first: Request, requests: &mut mpsc::UnboundedReceiver<Request>) -> Ve
 
 async fn write_all(app: &App, mut requests: Vec<Request>) {
     let all: Vec<&Prepared> = requests.iter().flat_map(|request| &request.events).collect();
-    match write(app, &all).await {
+    let written = write(app, &all).await;
+    app.collector().note(written.is_ok());
+    match written {
         Ok(mut outcomes) => {
             committed(app, &all, &outcomes);
             for request in requests {
@@ -202,23 +229,30 @@ async fn write_all(app: &App, mut requests: Vec<Request>) {
 /// One transaction for events of any tenants: one statement (two on SQLite), and one more when keys were known.
 async fn write(app: &App, events: &[&Prepared]) -> Result<Vec<Outcome>> {
     let begun = Instant::now();
+    reach("record.gathered")?;
     let op = Op::begin(app).await?;
+    reach("record.begun")?;
     let ids: Vec<EventId> = events.iter().map(|_| EventId(op.new_id())).collect();
     let refused = store::insert_events(&op, events, &ids).await?;
+    reach("record.inserted")?;
     let known = if refused.is_empty() {
         HashMap::new()
     } else {
         let of_refused = events.iter().zip(&ids).filter(|(_, id)| refused.contains(id));
         let rest: Vec<&Prepared> = of_refused.map(|(event, _)| *event).collect();
-        store::known_keys(op.tx(), &rest).await?
+        let known = store::known_keys(op.tx(), &rest).await?;
+        reach("record.known")?;
+        known
     };
     let received_at = op.now();
     op.commit().await?;
+    reach("record.committed")?;
     measure::committed(events.len(), begun);
     for (event, id) in events.iter().zip(&ids).filter(|(_, id)| !refused.contains(id)) {
         app.gate()
             .accepted(event.customer, || event.pending(*id, received_at));
     }
+    reach("record.told")?;
     let outcome = |(event, id): (&&Prepared, &EventId)| {
         if !refused.contains(id) {
             return Ok(Outcome::Accepted(*id));
@@ -238,20 +272,8 @@ async fn write(app: &App, events: &[&Prepared]) -> Result<Vec<Outcome>> {
 fn committed(app: &App, events: &[&Prepared], outcomes: &[Outcome]) {
     let accepted = events.iter().zip(outcomes);
     let accepted = accepted.filter(|(_, outcome)| matches!(outcome, Outcome::Accepted(_)));
-    wake(app, accepted.map(|(event, _)| event.shard).collect());
-}
-
-/// Wakes the workers, without making anybody wait for it: a wake-up that is lost costs time only.
-fn wake(app: &App, shards: BTreeSet<i32>) {
-    if shards.is_empty() {
-        return;
-    }
-    let app = app.clone();
-    tokio::spawn(async move {
-        if let Err(error) = job::drain::wake(&app, &shards).await {
-            tracing::warn!(%error, "workers could not be woken; the sweep will find the events");
-        }
-    });
+    let shards = accepted.map(|(event, _)| event.shard).collect();
+    app.waker().touched(app, shards);
 }
 
 #[cfg(test)]

@@ -1,14 +1,10 @@
 //! Who and what events speak of, from memory.
 //!
-//! A customer's id and partition never change, so what is known of one is known for ever. Metrics can be archived: a
-//! tenant's list is believed for [`METRICS_LIFE`] and then compared by the number of its catalog. What is not known is asked
-//! of the database every time, with one statement per request, so that something new is seen at once.
+//! A customer's id and partition never change, so what is known of one is known for ever. Metrics can be archived: they come from
+//! the [shelf](crate::catalog::shelf), which is never older than a second. What is not known is asked of the database every time,
+//! with one statement per request, so that something new is seen at once.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use domain::{
     id::{CustomerId, MetricId, TenantId},
@@ -19,35 +15,25 @@ use quick_cache::sync::Cache;
 use super::NewEvent;
 use crate::{
     App,
-    catalog::{self, Metric},
+    catalog::PriceList,
     customer::{self, CustomerRef, Place},
     error::Result,
 };
 
 /// Customers remembered: about 100 bytes each.
 const CUSTOMERS: usize = 200_000;
-/// How long an archived metric may still be accepted by another process.
-const METRICS_LIFE: Duration = Duration::from_secs(1);
 
 /// What this process remembers.
 pub(crate) struct Directory {
     by_external_id: Cache<(TenantId, String), Place>,
     by_id: Cache<(TenantId, CustomerId), Place>,
-    metrics: Mutex<HashMap<TenantId, Metrics>>,
-}
-
-#[derive(Clone)]
-struct Metrics {
-    version: i64,
-    checked: Instant,
-    by_key: Arc<BTreeMap<String, Metric>>,
 }
 
 /// What the events of one request speak of.
 pub(super) struct Known {
     by_external_id: HashMap<String, Place>,
     by_id: HashMap<CustomerId, Place>,
-    metrics: Arc<BTreeMap<String, Metric>>,
+    prices: Arc<PriceList>,
 }
 
 impl Known {
@@ -59,7 +45,7 @@ impl Known {
     }
 
     pub(super) fn metric(&self, key: &str) -> std::result::Result<MetricId, Refusal> {
-        match self.metrics.get(key) {
+        match self.prices.metrics.get(key) {
             None => Err(Refusal::UnknownMetric),
             Some(metric) if metric.archived_at.is_some() => Err(Refusal::ArchivedMetric),
             Some(metric) => Ok(metric.id),
@@ -72,7 +58,6 @@ impl Default for Directory {
         Self {
             by_external_id: Cache::new(CUSTOMERS),
             by_id: Cache::new(CUSTOMERS),
-            metrics: Mutex::default(),
         }
     }
 }
@@ -80,11 +65,11 @@ impl Default for Directory {
 impl Directory {
     /// Looks up everything that the events speak of. No statement when all is known.
     pub(super) async fn look_up(&self, app: &App, tenant: TenantId, events: &[NewEvent]) -> Result<Known> {
-        let metrics = self.metrics(app, tenant, events).await?;
+        let prices = price_list(app, tenant, events).await?;
         let mut known = Known {
             by_external_id: HashMap::new(),
             by_id: HashMap::new(),
-            metrics,
+            prices,
         };
         let (mut external, mut ids) = (Vec::new(), Vec::new());
         for who in events.iter().filter_map(|event| event.customer.as_ref()) {
@@ -166,47 +151,14 @@ impl Directory {
             CustomerRef::External(id) => self.by_external_id.get(&(tenant, id.clone())),
         }
     }
+}
 
-    /// Forgets a tenant's metrics after a change in this process.
-    pub(crate) fn forget_metrics(&self, tenant: TenantId) {
-        self.lock().remove(&tenant);
+/// A tenant's price list. One that lacks a metric of the events is read anew.
+async fn price_list(app: &App, tenant: TenantId, events: &[NewEvent]) -> Result<Arc<PriceList>> {
+    let known = app.shelf().of(app, tenant).await?;
+    let lacks = |event: &NewEvent| !known.list.metrics.contains_key(&event.metric_key);
+    if !events.iter().any(lacks) {
+        return Ok(known.list.clone());
     }
-
-    async fn metrics(
-        &self,
-        app: &App,
-        tenant: TenantId,
-        events: &[NewEvent],
-    ) -> Result<Arc<BTreeMap<String, Metric>>> {
-        let remembered = self.lock().get(&tenant).cloned();
-        let db = app.db().reader();
-        if let Some(mut metrics) = remembered
-            && events
-                .iter()
-                .all(|event| metrics.by_key.contains_key(&event.metric_key))
-        {
-            if metrics.checked.elapsed() < METRICS_LIFE {
-                return Ok(metrics.by_key);
-            }
-            let checked = Instant::now();
-            if catalog::version_in(db, tenant).await? == metrics.version {
-                metrics.checked = checked;
-                self.lock().insert(tenant, metrics.clone());
-                return Ok(metrics.by_key);
-            }
-        }
-        let checked = Instant::now();
-        let (version, by_key) = catalog::metrics_by_key_in(db, tenant).await?;
-        let metrics = Metrics {
-            version,
-            checked,
-            by_key: Arc::new(by_key),
-        };
-        self.lock().insert(tenant, metrics.clone());
-        Ok(metrics.by_key)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, Metrics>> {
-        self.metrics.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    Ok(app.shelf().anew(app, tenant).await?.list.clone())
 }

@@ -22,6 +22,7 @@ use crate::{
     credit::{self, BlockChange, Posting},
     db::Backend,
     error::{Error, Result},
+    failpoint::reach,
     job::work::{self, Duty, RUN_BUDGET},
     measure,
     op::Op,
@@ -52,28 +53,51 @@ const MOST_SQLITE: Most = Most {
     events: 5_000,
     customers: 1_000,
 };
+/// Shards of one wake-up: with little usage of many customers, eight runs cover all of them.
+pub(crate) const TOGETHER: usize = store::MOST_SHARDS;
 /// Attempts at a shard after which a run goes customer by customer.
 const CAREFUL_AFTER: i32 = 2;
 /// Attempts at one customer that may fail or die without a word before it is parked.
 const MAX_SILENT_DEATHS: i32 = 5;
 
-/// Drains a shard for at most [`RUN_BUDGET`], so that a busy one lets others have their turn. `attempt` counts from 1 since it last went well. Answers whether events may be left.
-pub(crate) async fn drain_shard(app: &App, shard: i32, attempt: i32) -> Result<bool> {
+/// Drains shards for at most [`RUN_BUDGET`], so that busy ones let others have their turn. `attempt` counts from 1 since they
+/// last went well. Answers whether events may be left.
+///
+/// What has gathered a little is debited in one transaction. A backlog is taken shard by shard: many events of few customers cost
+/// less than few events of many.
+pub(crate) async fn drain_shards(app: &App, shards: &[i32], attempt: i32) -> Result<bool> {
     let careful = attempt > CAREFUL_AFTER;
     let begun = Instant::now();
-    while begun.elapsed() < RUN_BUDGET {
-        let aside = work::set_aside(app, Duty::CUSTOMER).await?;
-        let chosen = Chosen::Shard { shard, aside };
-        let progress = if careful {
-            one_customer(app, chosen).await?
-        } else {
-            round(app, chosen).await?
-        };
-        if progress == 0 {
-            return Ok(false);
+    let mut busy = careful;
+    for together in shards.chunks(TOGETHER) {
+        busy |= !careful && step(app, together, careful).await?;
+    }
+    if !busy {
+        return Ok(false);
+    }
+    for shard in shards {
+        while step(app, std::slice::from_ref(shard), careful).await? {
+            if begun.elapsed() > RUN_BUDGET {
+                return Ok(true);
+            }
         }
     }
-    Ok(true)
+    Ok(false)
+}
+
+/// Debits some of what waits in shards. Answers whether to look again. What arrives meanwhile wakes the shard again.
+async fn step(app: &App, shards: &[i32], careful: bool) -> Result<bool> {
+    let aside = work::set_aside(app, Duty::CUSTOMER).await?;
+    reach("drain.chosen")?;
+    let chosen = Chosen::Shards {
+        shards: shards.to_vec(),
+        aside,
+    };
+    if careful {
+        one_customer(app, chosen).await
+    } else {
+        Ok(round(app, chosen).await?.more)
+    }
 }
 
 /// Debits all usage of one customer that was accepted before an instant.
@@ -87,50 +111,63 @@ pub(crate) async fn settle_usage(app: &App, customer: CustomerId, before: Timest
             let problem = format!("usage of {customer} needs attention first; see parked work");
             return Err(Error::Unavailable(problem));
         }
-        if round(app, Chosen::Customer { customer, before }).await? == 0 {
+        if round(app, Chosen::Customer { customer, before }).await?.events == 0 {
             return Ok(());
         }
     }
 }
 
-/// One customer at a time, with the attempt counted before it begins.
-async fn one_customer(app: &App, chosen: Chosen) -> Result<usize> {
+/// One customer at a time, with the attempt counted before it begins. Answers whether there was one.
+async fn one_customer(app: &App, chosen: Chosen) -> Result<bool> {
     let Some((customer, tenant)) = store::first_waiting(app.db().reader(), &chosen).await? else {
-        return Ok(0);
+        return Ok(false);
     };
     let subject = customer.to_string();
+    reach("careful.chosen")?;
     let attempts = work::count(app, Duty::CUSTOMER, &subject, tenant).await?;
+    reach("careful.attempted")?;
     if attempts.is_none_or(|attempts| attempts > MAX_SILENT_DEATHS) {
         let problem = "debiting this customer's usage failed or killed its worker again and again";
         work::park(app, Duty::CUSTOMER, &subject, Some(tenant), problem).await?;
-        return Ok(1);
+        return Ok(true);
     }
     let chosen = Chosen::Customer {
         customer,
         before: Timestamp::MAX,
     };
     match round(app, chosen).await {
-        Ok(drained) => {
+        Ok(_) => {
+            reach("careful.drained")?;
             if !work::is_set_aside(app, Duty::CUSTOMER, &subject).await? {
                 work::clear(app, Duty::CUSTOMER, &subject).await?;
             }
-            Ok(drained.max(1))
+            reach("careful.cleared")?;
+            Ok(true)
         }
         // Nobody else may suffer from what cannot be read or written for this customer.
         Err(Error::Internal(problem)) => {
             work::park(app, Duty::CUSTOMER, &subject, Some(tenant), &problem).await?;
-            Ok(1)
+            Ok(true)
         }
         // The attempt stays counted, so that a failure that never passes ends by being parked.
         Err(error) => Err(error),
     }
 }
 
-/// One transaction. Answers how many events were debited or set aside.
-async fn round(app: &App, chosen: Chosen) -> Result<usize> {
+/// What a transaction came to.
+#[derive(Debug, Clone, Copy, Default)]
+struct Progress {
+    /// Events that were debited or set aside.
+    events: usize,
+    /// Whether it left some behind that it saw, or may have seen.
+    more: bool,
+}
+
+/// One transaction.
+async fn round(app: &App, chosen: Chosen) -> Result<Progress> {
     // Looked up outside the transaction: nothing to do must cost nothing.
     if !store::any_pending(app.db().reader(), &chosen).await? {
-        return Ok(0);
+        return Ok(Progress::default());
     }
     let most = match app.db().backend() {
         Backend::Postgres => MOST,
@@ -138,23 +175,40 @@ async fn round(app: &App, chosen: Chosen) -> Result<usize> {
     };
     let begun = Instant::now();
     let mut op = Op::begin(app).await?;
+    reach("drain.begun")?;
     let locked = store::lock_waiting(&mut op, &chosen, most).await?;
+    reach("drain.locked")?;
     let events = store::take_pending(&op, &chosen, &locked, most.events).await?;
+    reach("drain.taken")?;
     if events.is_empty() {
         // Another worker was first; there may be more behind what it took.
-        return Ok(usize::from(matches!(chosen, Chosen::Shard { .. })));
+        return Ok(Progress {
+            events: 0,
+            more: true,
+        });
     }
     let total: usize = events.iter().map(|(_, events)| events.len()).sum();
+    let full = chosen.is_full(most, &locked, &events);
     let folded = read(&op, &locked, events).await?.fold();
+    reach("drain.folded")?;
     if !folded.failed.is_empty() {
         // Their events stay in the queue: all of it is taken back, and without them the next round comes through.
         op.abandon().await?;
-        return set_aside(app, folded.failed).await.map(|()| total);
+        set_aside(app, folded.failed).await?;
+        return Ok(Progress {
+            events: total,
+            more: true,
+        });
     }
     write(&mut op, folded.done).await?;
+    reach("drain.written")?;
     op.commit().await?;
+    reach("drain.committed")?;
     measure::drained(total, begun);
-    Ok(total)
+    Ok(Progress {
+        events: total,
+        more: full,
+    })
 }
 
 async fn set_aside(app: &App, failed: Vec<(TenantId, CustomerId, String)>) -> Result<()> {
@@ -190,10 +244,14 @@ struct Debited {
 async fn read(op: &Op, locked: &[Locked], events: Vec<(CustomerId, Vec<PendingEvent>)>) -> Result<Batch> {
     let customers: Vec<CustomerId> = events.iter().map(|(customer, _)| *customer).collect();
     let rules = catalog::rule_book_in(op.tx(), &metrics(&events)).await?;
+    reach("drain.priced")?;
     let mut counters = store::counters(op.tx(), &events).await?;
+    reach("drain.counted")?;
     let refundable = refundable(&rules, &counters);
     let mut blocks = credit::blocks_in(op.tx(), &customers, &refundable).await?;
+    reach("drain.funded")?;
     let settlements = store::settlements(op.tx(), &customers).await?;
+    reach("drain.read")?;
     let mut batch = Batch {
         rules,
         customers: Vec::with_capacity(customers.len()),
@@ -333,10 +391,13 @@ async fn write(op: &mut Op, mut done: Vec<Debited>) -> Result<()> {
         counters.extend(moved.map(|(key, counter)| (tenant, customer, *key, counter)));
     }
     store::insert_ratings(op, ratings).await?;
+    reach("drain.rated")?;
     store::put_counters(op, &counters).await?;
+    reach("drain.advanced")?;
     for debited in &mut done {
         rehouse(op, debited).await?;
     }
+    reach("drain.rehoused")?;
     let postings: Vec<&Posting> = done.iter().map(|debited| &debited.posting).collect();
     credit::post_in(op, &postings).await
 }

@@ -14,6 +14,7 @@ pub(crate) mod standing;
 mod store;
 mod view;
 mod void;
+pub(crate) mod waker;
 
 use std::collections::BTreeMap;
 
@@ -53,6 +54,7 @@ use crate::{
     catalog,
     customer::CustomerRef,
     error::Result,
+    failpoint::reach,
     measure,
     page::{Page, Slice},
 };
@@ -110,6 +112,7 @@ pub async fn record(app: &App, actor: &Actor, events: Vec<NewEvent>, age: Age) -
     if events.is_empty() || events.len() > MAX_EVENTS {
         return Err(Rejection::invalid("events", format!("a request has 1 to {MAX_EVENTS} events")).into());
     }
+    reach("record.asked")?;
     let known = app.directory().look_up(app, actor.tenant, &events).await?;
     let now = app.now();
     let max_age = match age {
@@ -128,6 +131,7 @@ pub async fn record(app: &App, actor: &Actor, events: Vec<NewEvent>, age: Age) -
             Err(refusal) => outcomes[index] = Some(Outcome::Rejected(refusal)),
         }
     }
+    reach("record.checked")?;
     if !prepared.is_empty() {
         let stored = app.collector().store(prepared).await?;
         for (index, outcome) in places.into_iter().zip(stored) {

@@ -25,7 +25,7 @@ pub(in crate::audit) struct Place {
     pub(in crate::audit) overdraft: i64,
     /// What blocks hold by their entries, without the empty ones.
     pub(in crate::audit) blocks: BTreeMap<BlockId, i64>,
-    /// When the account last moved.
+    /// The latest instant at which the account has moved. Not always the last: clocks of processes disagree, and may be set back.
     pub(in crate::audit) instant: i64,
     /// What was debited at that very instant: ratings of the same instant may still be compared with it.
     pub(in crate::audit) debits: Vec<(Option<BlockId>, i64)>,
@@ -171,8 +171,13 @@ impl Replay {
                 account.overdraft, place.balance, place.overdraft
             )
         });
-        self.place.instant = account.updated_at;
-        let at = account.updated_at;
+        let debited = self.debits.keys().next_back().map(|(instant, _)| *instant);
+        let at = self
+            .place
+            .instant
+            .max(account.updated_at)
+            .max(debited.unwrap_or(i64::MIN));
+        self.place.instant = at;
         self.place.debits = self
             .debits
             .range((at, None)..=(at, Some(Uuid::max())))

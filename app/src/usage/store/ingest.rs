@@ -9,7 +9,7 @@ use domain::{
 use sea_orm::ConnectionTrait;
 use uuid::Uuid;
 
-use crate::{db::Backend, error::Result, op::Op, sql::Rows, usage::collector::Prepared};
+use crate::{db::Backend, error::Result, failpoint::reach, op::Op, sql::Rows, usage::collector::Prepared};
 
 /// Both tables at once: only what is new is queued, and the answer is what was not.
 const INSERT_POSTGRES: &str = "WITH v AS MATERIALIZED (SELECT * FROM {rows} AS given),
@@ -63,6 +63,7 @@ pub(in crate::usage) async fn insert_events(
         refused.remove(&EventId(row.try_get_by_index(0)?));
     }
     let new: Vec<_> = all.into_iter().filter(|(_, id)| !refused.contains(id)).collect();
+    reach("record.listed")?;
     if !new.is_empty() {
         queue_rows(&new, now)
             .execute(op.tx(), QUEUE_SQLITE, values())

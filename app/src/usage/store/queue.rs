@@ -19,11 +19,19 @@ use crate::{
     sql::{Rows, statement},
 };
 
+/// Most shards of one statement. It is written out for so many, so that its text is always the same.
+pub(in crate::usage) const MOST_SHARDS: usize = 4;
+/// Stands for no shard.
+const NO_SHARD: i32 = -1;
+
 /// Whose events a drain takes.
 #[derive(Debug, Clone)]
 pub(in crate::usage) enum Chosen {
-    /// Those of a shard, without the customers set aside.
-    Shard { shard: i32, aside: Vec<CustomerId> },
+    /// Those of up to [`MOST_SHARDS`] shards, without the customers set aside.
+    Shards {
+        shards: Vec<i32>,
+        aside: Vec<CustomerId>,
+    },
     /// Those of one customer, accepted before an instant.
     Customer { customer: CustomerId, before: Timestamp },
 }
@@ -46,37 +54,109 @@ pub(in crate::usage) struct Locked {
 }
 
 impl Chosen {
-    /// Runs a statement over the rows `p` of the queue that are `{chosen}`.
-    async fn query(&self, db: &impl ConnectionTrait, sql: &str) -> Result<Vec<QueryResult>> {
-        let (condition, values, aside): (_, Vec<Value>, Vec<Uuid>) = match self {
-            Self::Shard { shard, aside } => {
-                let here = aside.iter().filter(|customer| shard_of(**customer) == *shard);
-                (
-                    "p.shard = $1",
-                    vec![(*shard).into()],
-                    here.map(|customer| customer.0).collect(),
-                )
+    /// The first events that are chosen, as a table expression: at most so many, from each shard its share.
+    fn first(&self, columns: &str, condition: &str, events: usize) -> String {
+        let part = |chosen: &str, limit: usize| {
+            format!(
+                "SELECT {columns} FROM usage_pending p WHERE {chosen} AND {condition} ORDER BY p.id LIMIT {limit}"
+            )
+        };
+        match self {
+            Self::Shards { .. } => (1..=MOST_SHARDS)
+                .map(|shard| {
+                    format!(
+                        "SELECT * FROM ({}) AS s{shard}",
+                        part(&format!("p.shard = ${shard}"), self.share(events))
+                    )
+                })
+                .collect::<Vec<_>>()
+                .join(" UNION ALL "),
+            Self::Customer { .. } => part("p.customer_id = $1 AND p.received_at < $2", events),
+        }
+    }
+
+    /// Events that are taken from each shard, of so many in all.
+    fn share(&self, events: usize) -> usize {
+        match self {
+            Self::Shards { shards, .. } => events / shards.len().max(1),
+            Self::Customer { .. } => events,
+        }
+    }
+
+    /// Whether a transaction has reached one of its bounds, so that there may be more behind what it took.
+    pub(in crate::usage) fn is_full(
+        &self,
+        most: Most,
+        locked: &[Locked],
+        taken: &[(CustomerId, Vec<PendingEvent>)],
+    ) -> bool {
+        let share = self.share(most.events);
+        let full = |shard: i32| {
+            let here = taken.iter().filter(|(customer, _)| shard_of(*customer) == shard);
+            here.map(|(_, events)| events.len()).sum::<usize>() >= share
+        };
+        locked.len() >= most.customers
+            || match self {
+                Self::Shards { shards, .. } => shards.iter().any(|shard| full(*shard)),
+                Self::Customer { .. } => taken.iter().any(|(_, events)| events.len() >= share),
+            }
+    }
+
+    /// The condition that leaves out who is set aside, and the values of the statement.
+    fn condition(&self) -> (&'static str, Vec<Value>, Vec<Uuid>) {
+        match self {
+            Self::Shards { shards, aside } => {
+                let here = aside
+                    .iter()
+                    .filter(|customer| shards.contains(&shard_of(**customer)));
+                let aside: Vec<Uuid> = here.map(|customer| customer.0).collect();
+                let condition = if aside.is_empty() {
+                    "true"
+                } else {
+                    "p.customer_id NOT IN (SELECT v.id FROM {rows} AS v)"
+                };
+                (condition, padded(shards), aside)
             }
             Self::Customer { customer, before } => (
-                "p.customer_id = $1 AND p.received_at < $2",
+                "true",
                 vec![customer.0.into(), before.micros().into()],
                 Vec::new(),
             ),
-        };
+        }
+    }
+
+    /// Runs a statement over the events `{first}`, with these columns, of those that are chosen.
+    async fn query(
+        &self,
+        db: &impl ConnectionTrait,
+        sql: &str,
+        columns: &str,
+        events: usize,
+    ) -> Result<Vec<QueryResult>> {
+        let (condition, values, aside) = self.condition();
+        let sql = sql.replace("{first}", &self.first(columns, condition, events));
         if aside.is_empty() {
-            let sql = sql.replace("{chosen}", condition);
             return Ok(db.query_all_raw(statement(db, &sql, values)).await?);
         }
-        let condition = format!("{condition} AND p.customer_id NOT IN (SELECT v.id FROM {{rows}} AS v)");
-        let sql = sql.replace("{chosen}", &condition);
         Ok(Rows::default().id("id", aside).query(db, &sql, values).await?)
     }
+}
+
+/// The numbers of shards as values, always [`MOST_SHARDS`].
+fn padded(shards: &[i32]) -> Vec<Value> {
+    let all = shards.iter().copied().chain(std::iter::repeat(NO_SHARD));
+    all.take(MOST_SHARDS).map(Value::from).collect()
 }
 
 /// Whether there is anything to do. A look without locks.
 pub(in crate::usage) async fn any_pending(db: &impl ConnectionTrait, chosen: &Chosen) -> Result<bool> {
     let first = chosen
-        .query(db, "SELECT 1 FROM usage_pending p WHERE {chosen} LIMIT 1")
+        .query(
+            db,
+            "SELECT 1 FROM ({first}) AS first LIMIT 1",
+            "p.id",
+            MOST_SHARDS,
+        )
         .await?;
     Ok(!first.is_empty())
 }
@@ -86,8 +166,8 @@ pub(in crate::usage) async fn first_waiting(
     db: &impl ConnectionTrait,
     chosen: &Chosen,
 ) -> Result<Option<(CustomerId, TenantId)>> {
-    let sql = "SELECT p.customer_id FROM usage_pending p WHERE {chosen} ORDER BY p.id LIMIT 1";
-    let first = chosen.query(db, sql).await?;
+    let sql = "SELECT first.customer_id FROM ({first}) AS first ORDER BY first.id LIMIT 1";
+    let first = chosen.query(db, sql, "p.customer_id, p.id", MOST_SHARDS).await?;
     let Some(row) = first.first() else { return Ok(None) };
     let found = customer::Entity::find_by_id(row.try_get_by_index::<Uuid>(0)?)
         .one(db)
@@ -106,12 +186,13 @@ pub(in crate::usage) async fn lock_waiting(op: &mut Op, chosen: &Chosen, most: M
     let sql = format!(
         "SELECT a.customer_id, a.tenant_id, a.sequence, a.blocks, a.overdraft, a.head FROM account a
          WHERE a.customer_id IN (
-            SELECT first.customer_id FROM (
-                SELECT p.customer_id, p.received_at FROM usage_pending p WHERE {{chosen}} ORDER BY p.id LIMIT {events}
-            ) AS first GROUP BY first.customer_id ORDER BY MIN(first.received_at) LIMIT {customers})
+            SELECT first.customer_id FROM ({{first}}) AS first
+            GROUP BY first.customer_id ORDER BY MIN(first.received_at) LIMIT {customers})
          ORDER BY a.customer_id {lock}"
     );
-    let rows = chosen.query(op.tx(), &sql).await?;
+    let rows = chosen
+        .query(op.tx(), &sql, "p.customer_id, p.received_at", events)
+        .await?;
     op.refresh();
     rows.iter()
         .map(|row| {
@@ -138,27 +219,30 @@ pub(in crate::usage) async fn take_pending(
     events: usize,
 ) -> Result<Vec<(CustomerId, Vec<PendingEvent>)>> {
     // The physical place of a row saves looking its key up once more. It cannot change: the accounts are locked.
-    let (place, all) = match Backend::of(op.tx()) {
-        Backend::Postgres => ("ctid", "= ANY (ARRAY"),
-        Backend::Sqlite => ("rowid", "IN ("),
+    let (place, open, close) = match Backend::of(op.tx()) {
+        Backend::Postgres => ("ctid", "= ANY (ARRAY(", "))"),
+        Backend::Sqlite => ("rowid", "IN (", ")"),
     };
-    let condition = match chosen {
-        Chosen::Shard { .. } => "p.shard = $1 AND p.customer_id IN (SELECT v.id FROM {rows} AS v)",
-        Chosen::Customer { .. } => "p.customer_id IN (SELECT v.id FROM {rows} AS v) AND p.received_at < $1",
-    };
-    let value: Value = match chosen {
-        Chosen::Shard { shard, .. } => (*shard).into(),
-        Chosen::Customer { before, .. } => before.micros().into(),
+    let (condition, values) = match chosen {
+        Chosen::Shards { shards, .. } => ("p.customer_id IN (SELECT v.id FROM {rows} AS v)", padded(shards)),
+        Chosen::Customer { customer, before } => ("true", vec![customer.0.into(), before.micros().into()]),
     };
     let sql = format!(
-        "DELETE FROM usage_pending WHERE {place} {all} (
-            SELECT p.{place} FROM usage_pending p WHERE {condition} ORDER BY p.id LIMIT {events}))
-         RETURNING customer_id, id, metric_id, units, occurred_at, received_at, properties"
+        "DELETE FROM usage_pending WHERE {place} {open}{}{close}
+         RETURNING customer_id, id, metric_id, units, occurred_at, received_at, properties",
+        chosen.first(&format!("p.{place}"), condition, events)
     );
-    let rows = Rows::default()
-        .id("id", locked.iter().map(|it| it.customer.0))
-        .query(op.tx(), &sql, vec![value])
-        .await?;
+    let rows = match chosen {
+        Chosen::Shards { .. } => {
+            let customers = locked.iter().map(|it| it.customer.0);
+            Rows::default()
+                .id("id", customers)
+                .query(op.tx(), &sql, values)
+                .await?
+        }
+        Chosen::Customer { .. } if locked.is_empty() => Vec::new(),
+        Chosen::Customer { .. } => op.tx().query_all_raw(statement(op.tx(), &sql, values)).await?,
+    };
     let mut taken = rows.iter().map(pending).collect::<Result<Vec<_>>>()?;
     taken.sort_unstable_by_key(|(customer, event)| (*customer, event.id));
     let mut events: Vec<(CustomerId, Vec<PendingEvent>)> = Vec::with_capacity(locked.len());

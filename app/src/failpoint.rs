@@ -1,0 +1,116 @@
+//! Places where a test may make the program fail: between any two steps of recording, debiting and working.
+//!
+//! Only with the feature `failpoints`, which nothing but tests switches on; without it [`reach`] is empty and nothing of this
+//! is in the program. What happens at a place is told by `fail` in its own words, from the variable `FAILPOINTS` or within
+//! the process: `drain.taken=1*return(error)`, `record.inserted=panic`, `op.notified=sleep(100)`. Three words mean something
+//! here: `error` is a database that is away, `internal` a bug, and `abort` ends the process where it stands.
+
+use crate::error::Result;
+
+/// One of [`ALL`] is reached.
+///
+/// # Errors
+/// A test wants one.
+#[cfg(not(feature = "failpoints"))]
+#[inline]
+pub(crate) fn reach(_: &'static str) -> Result<()> {
+    Ok(())
+}
+
+#[cfg(feature = "failpoints")]
+pub(crate) use armed::reach;
+#[cfg(feature = "failpoints")]
+pub use armed::{ALL, reached};
+
+#[cfg(feature = "failpoints")]
+mod armed {
+    use std::{
+        collections::BTreeSet,
+        sync::{Mutex, MutexGuard, Once, PoisonError},
+    };
+
+    use super::Result;
+    use crate::error::Error;
+
+    /// Every place, in the order in which an event comes by. Those of `op` are parts of every commit.
+    pub const ALL: &[&str] = &[
+        "record.asked",
+        "record.checked",
+        "record.gathered",
+        "record.begun",
+        "record.listed",
+        "record.inserted",
+        "record.known",
+        "record.committed",
+        "record.told",
+        "record.waking",
+        "wake.marked",
+        "op.pushed",
+        "op.notified",
+        "op.committed",
+        "record.woken",
+        "job.begun",
+        "drain.chosen",
+        "drain.begun",
+        "drain.locked",
+        "drain.taken",
+        "drain.priced",
+        "drain.counted",
+        "drain.funded",
+        "drain.read",
+        "drain.folded",
+        "drain.rated",
+        "drain.advanced",
+        "drain.rehoused",
+        "post.accounts",
+        "post.blocks",
+        "post.entries",
+        "drain.written",
+        "drain.committed",
+        "careful.chosen",
+        "careful.attempted",
+        "careful.drained",
+        "careful.cleared",
+        "job.ran",
+        "job.finished",
+        "job.again",
+    ];
+
+    static REACHED: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    static ARMED: Once = Once::new();
+
+    /// The places that were reached since this was asked last.
+    pub fn reached() -> BTreeSet<&'static str> {
+        std::mem::take(&mut *lock())
+    }
+
+    pub(crate) fn reach(name: &'static str) -> Result<()> {
+        ARMED.call_once(arm);
+        debug_assert!(ALL.contains(&name), "{name} is not listed");
+        lock().insert(name);
+        fail::fail_point!(name, |what| strike(name, what.as_deref()));
+        Ok(())
+    }
+
+    /// By hand rather than by `fail::FailScenario`, which would forget what the process itself has asked for.
+    fn arm() {
+        let asked = std::env::var("FAILPOINTS").unwrap_or_default();
+        for (name, actions) in asked.split(';').filter_map(|one| one.split_once('=')) {
+            if let Err(problem) = fail::cfg(name, actions) {
+                tracing::error!(name, problem, "not a failpoint");
+            }
+        }
+    }
+
+    fn strike(name: &str, what: Option<&str>) -> Result<()> {
+        match what {
+            Some("abort") => std::process::abort(),
+            Some("internal") => Err(Error::Internal(format!("failpoint {name}"))),
+            _ => Err(Error::Unavailable(format!("failpoint {name}"))),
+        }
+    }
+
+    fn lock() -> MutexGuard<'static, BTreeSet<&'static str>> {
+        REACHED.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
