@@ -31,6 +31,7 @@ mod live;
 mod manners;
 mod process;
 mod proxy;
+mod ready;
 mod scopes;
 mod seeing;
 mod socket;

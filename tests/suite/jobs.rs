@@ -1,11 +1,6 @@
 //! Lost, doubled, reordered and poisonous work.
 
-use std::{
-    future::Future,
-    pin::{Pin, pin},
-    sync::atomic::Ordering::SeqCst,
-    task::{Context, Poll},
-};
+use std::{pin::pin, sync::atomic::Ordering::SeqCst};
 
 use app::{
     credit::{Expiry, Grant},
@@ -21,7 +16,7 @@ use entity::work;
 use sea_orm::EntityTrait;
 use serde_json::{Value, json};
 
-use crate::harness::{World, p4, per_unit, refusal};
+use crate::harness::{World, mortal::Mortal, p4, per_unit, refusal};
 
 on_both!(
     lost_wake_ups_are_found_by_the_sweep,
@@ -38,33 +33,6 @@ on_both!(
     drains_dropped_anywhere,
     the_backlog_is_shown,
 );
-
-/// A future that is dropped after so many polls, as when its worker dies.
-pub struct Mortal<F> {
-    life: Pin<Box<F>>,
-    polls: usize,
-}
-
-impl<F> Mortal<F> {
-    pub fn new(life: F, polls: usize) -> Self {
-        Self {
-            life: Box::pin(life),
-            polls,
-        }
-    }
-}
-
-impl<F: Future> Future for Mortal<F> {
-    type Output = Option<F::Output>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.polls == 0 {
-            return Poll::Ready(None);
-        }
-        self.polls -= 1;
-        self.life.as_mut().poll(context).map(Some)
-    }
-}
 
 /// Parked work of all tenants and of none.
 async fn anywhere(world: &World) -> Vec<ParkedWork> {
@@ -385,6 +353,11 @@ async fn garbage_survives(world: World) {
         json!({ "kind": "usage.drain" }),
         json!({ "kind": "usage.drain", "args": 7 }),
         json!({ "kind": "usage.drain", "args": "seven" }),
+        json!({ "kind": "usage.drain", "args": ["7", "seven"] }),
+        json!({ "kind": "usage.drain", "args": ["7", "7", "7"] }),
+        json!({ "kind": "usage.drain", "args": (0..100).map(|shard| shard.to_string()).collect::<Vec<_>>() }),
+        json!({ "kind": "usage.drain", "args": [] }),
+        json!({ "kind": "usage.drain", "args": ["7", 8] }),
         json!({ "kind": "usage.drain", "args": "-1" }),
         json!({ "kind": "usage.drain", "args": "99999999999999999999" }),
         json!({ "kind": 1, "args": "1" }),

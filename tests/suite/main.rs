@@ -22,7 +22,6 @@
 //! | [`audit`] | the auditor itself finds damage |
 //! | [`audit_checks`] | the audit of the product finds every planted fault, and no others |
 //! | [`audit_guards`] | ledger entries are final and chained, rows stay with their owners |
-//! | [`simulation`] | random weeks against a model in memory |
 //! | [`door`] | how often, how many, how long |
 //! | [`lane`] | the typed lane answers as the general way does |
 //! | [`e2e`] | the real command over HTTP, WebSocket and server-sent events, killed and stopped |
@@ -71,5 +70,4 @@ mod jobs;
 mod lane;
 mod live;
 mod schema;
-mod simulation;
 mod usage;

@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Where the command is.
+pub const COMMAND: &str = env!("CARGO_BIN_EXE_tallygate");
 /// How long anything may take before the case fails.
 pub const LIMIT: Duration = Duration::from_secs(60);
 /// Pause between two looks.
@@ -36,12 +38,17 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts the command in a folder; what it writes goes into files there.
-    pub fn start(dir: &Path, number: usize, args: &[&str], env: &[(&str, &str)]) -> Self {
+    /// Starts the command, or another program that becomes it, in a folder; what it writes goes into files there.
+    pub fn start(
+        mut command: Command,
+        dir: &Path,
+        number: usize,
+        args: &[&str],
+        env: &[(&str, &str)],
+    ) -> Self {
         let name = format!("tallygate {}", args.join(" "));
         let file = |end: &str| dir.join(format!("{number}-{}.{end}", args.first().unwrap_or(&"dev")));
         let (out, err) = (file("out"), file("err"));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tallygate"));
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("TALLYGATE_") {
                 command.env_remove(name);
@@ -72,6 +79,12 @@ impl Process {
     /// What it has written to standard error.
     pub fn err(&self) -> String {
         fs::read_to_string(&self.err).unwrap_or_default()
+    }
+
+    /// Its number in the system.
+    #[allow(dead_code, reason = "for chaos")]
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// How it ended, if it has.

@@ -12,8 +12,9 @@ use super::{
     client::{Client, event},
     collector::Collector,
     listener::Listener,
-    process::{Process, until},
+    process::until,
     proxy::Proxy,
+    ready::{admin, get, readiness, until_ready},
     stage::{KEY, Server, Stage},
 };
 
@@ -26,26 +27,6 @@ const ONLY_WHEN_IT_HAPPENS: &[&str] = &[
     telemetry::AUDIT_VIOLATIONS,
     telemetry::AUDIT_AGE,
 ];
-
-/// The address of the admin listener, as the log tells.
-async fn admin(process: &Process) -> String {
-    until("a process tells where its figures are", async || {
-        let err = process.err();
-        let (_, rest) = err.split_once("admin=")?;
-        Some(format!("http://{}", rest.split_whitespace().next()?))
-    })
-    .await
-}
-
-async fn get(url: &str) -> Option<(u16, String)> {
-    let http = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(Duration::from_secs(20))
-        .build()
-        .unwrap();
-    let response = http.get(url).send().await.ok()?;
-    Some((response.status().as_u16(), response.text().await.ok()?))
-}
 
 /// What is scraped: values by name and labels.
 type Scrape = BTreeMap<(String, BTreeMap<String, String>), f64>;
@@ -207,27 +188,6 @@ fn assert_names_are_documented(seen: &Scrape) {
             metric.name
         );
     }
-}
-
-/// The status of readiness and the parts that are not fine.
-async fn readiness(base: &str) -> Option<(u16, BTreeSet<String>)> {
-    let (status, text) = get(&format!("{base}/readyz")).await?;
-    let report: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(report["ready"], json!(status == 200));
-    let checks = report["checks"].as_array().unwrap();
-    let bad = checks.iter().filter(|check| check["ok"] == json!(false));
-    Some((
-        status,
-        bad.map(|check| check["name"].as_str().unwrap().to_owned())
-            .collect(),
-    ))
-}
-
-async fn until_ready(base: &str) {
-    until(&format!("{base} is ready"), async || {
-        (readiness(base).await?.0 == 200).then_some(())
-    })
-    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use api::{LiveLimits, Options};
+use api::{Limits, LiveLimits, Options};
 use app::{
     access::{self, CreateApiKey},
     clock::{Clock, SystemClock},
@@ -31,6 +31,7 @@ on_both!(
     every_mistake_has_its_code,
     whoever_says_nothing_is_shown_out,
     connections_and_subscriptions_are_counted,
+    who_fails_to_authenticate_too_often_is_told_to_wait,
     only_known_pages_may_connect,
     a_flood_of_messages_ends_the_socket,
     a_reader_that_takes_nothing_is_cut_off,
@@ -55,6 +56,14 @@ impl Deref for Server {
 
 /// Serves a world with these limits, to a client that may do everything.
 async fn serve(world: &World, live: LiveLimits) -> Server {
+    let options = Options {
+        live,
+        ..Options::default()
+    };
+    serve_with(world, options).await
+}
+
+async fn serve_with(world: &World, options: Options) -> Server {
     let input = CreateApiKey {
         name: "test".to_owned(),
         scopes: world.actor.scopes.iter().map(ToString::to_string).collect(),
@@ -65,10 +74,6 @@ async fn serve(world: &World, live: LiveLimits) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let stop = CancellationToken::new();
-    let options = Options {
-        live,
-        ..Options::default()
-    };
     tokio::spawn(api::serve(world.app.clone(), listener, options, stop.clone()));
     Server {
         client: Client::new(&base, &secret),
@@ -164,6 +169,41 @@ async fn whoever_says_nothing_is_shown_out(world: World) {
     assert!(waiting.is_err(), "{waiting:?}");
     // Who does not even do that is shown out.
     assert_eq!(alive.last_code_unanswered().await, 1001);
+}
+
+async fn who_fails_to_authenticate_too_often_is_told_to_wait(world: World) {
+    let limits = Limits {
+        failures: 3,
+        ..Limits::default()
+    };
+    let options = Options {
+        limits,
+        ..Options::default()
+    };
+    let server = serve_with(&world, options).await;
+    world.customer("a").await;
+    let good = Socket::open(&server).await;
+    let guess = async |number: u32| {
+        let mut socket = Socket::connect(&server).await;
+        let credential = format!("Bearer tg_test_wrong{number}");
+        socket.init(json!({ "authorization": credential })).await;
+        socket.closed().await
+    };
+    for number in 0..3 {
+        assert_eq!(guess(number).await, (4403, "Forbidden".to_owned()));
+    }
+    let told = (1013, "Too many failed authentications".to_owned());
+    for number in 3..10 {
+        assert_eq!(guess(number).await, told);
+    }
+    // Nothing given is nothing guessed, and a key that was good is good.
+    let mut silent = Socket::connect(&server).await;
+    silent.init(json!({})).await;
+    assert_eq!(silent.closed().await.0, 4403);
+    let mut again = Socket::open(&server).await;
+    again.subscribe("1", WATCH).await;
+    assert_eq!(message(&mut again).await["type"], "next");
+    drop(good);
 }
 
 async fn connections_and_subscriptions_are_counted(world: World) {

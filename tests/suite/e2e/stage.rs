@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -15,7 +16,7 @@ use uuid::Uuid;
 
 use super::{
     client::Client,
-    process::{Process, until},
+    process::{COMMAND, Process, until},
 };
 use crate::harness::{
     auditor,
@@ -65,6 +66,22 @@ impl Stage {
         .await;
     }
 
+    /// Runs a case on an empty database of any server.
+    #[allow(dead_code, reason = "for chaos")]
+    pub async fn on_database(url: &str, case: impl AsyncFnOnce(&Self)) {
+        let dir = std::env::temp_dir().join(format!("tallygate-e2e-{}", Uuid::now_v7().simple()));
+        Self::new(dir, url.to_owned()).play(case).await;
+    }
+
+    /// Runs a case on either.
+    #[allow(dead_code, reason = "for chaos")]
+    pub async fn on(backend: Backend, case: impl AsyncFnOnce(&Self)) {
+        match backend {
+            Backend::Sqlite => Self::on_sqlite(case).await,
+            Backend::Postgres => Self::on_postgres(case).await,
+        }
+    }
+
     fn new(dir: PathBuf, url: String) -> Self {
         fs::create_dir_all(&dir).unwrap();
         Self {
@@ -95,6 +112,11 @@ impl Stage {
 
     /// Starts a command with settings that go before those of this stage.
     pub fn start_with(&self, args: &[&str], env: &[(&str, &str)]) -> Process {
+        self.start_by(Command::new(COMMAND), args, env)
+    }
+
+    /// The same by way of another program, which becomes the command.
+    pub fn start_by(&self, by: Command, args: &[&str], env: &[(&str, &str)]) -> Process {
         let number = self.started.fetch_add(1, Ordering::SeqCst);
         let mut all = vec![
             ("TALLYGATE_LISTEN", "127.0.0.1:0"),
@@ -109,7 +131,7 @@ impl Stage {
             all.push(("TALLYGATE_BOOTSTRAP_KEY", KEY));
         }
         all.extend_from_slice(env);
-        Process::start(&self.dir, number, args, &all)
+        Process::start(by, &self.dir, number, args, &all)
     }
 
     /// Runs a command to its end.
@@ -173,10 +195,19 @@ pub fn dev_key(process: &Process) -> String {
 }
 
 /// The address that a process has told, once it answers there.
+///
+/// # Panics
+/// When it has ended instead.
 pub async fn base(process: &mut Process) -> String {
+    let base = try_base(process).await;
+    base.unwrap_or_else(|| panic!("the server ended:\n{}", process.err()))
+}
+
+/// The same of a process that may end instead.
+pub async fn try_base(process: &mut Process) -> Option<String> {
     let base = until("a process tells where it listens", async || {
-        if let Some(status) = process.ended() {
-            panic!("the server ended with {status}:\n{}", process.err());
+        if process.ended().is_some() {
+            return Some(None);
         }
         let (out, err) = (process.out(), process.err());
         let greeted = out
@@ -185,16 +216,18 @@ pub async fn base(process: &mut Process) -> String {
         let logged = err
             .split_once("address=")
             .and_then(|(_, rest)| rest.split_once('\n'));
-        Some(format!("http://{}", greeted.or(logged)?.0))
+        Some(Some(format!("http://{}", greeted.or(logged)?.0)))
     })
-    .await;
+    .await?;
     let health = format!("{base}/healthz");
     until("/healthz answers", async || {
+        if process.ended().is_some() {
+            return Some(None);
+        }
         let answer = reqwest::get(&health).await.ok()?;
-        answer.status().is_success().then_some(())
+        answer.status().is_success().then(|| Some(base.clone()))
     })
-    .await;
-    base
+    .await
 }
 
 /// The use-cases over a database, to look at it from outside.

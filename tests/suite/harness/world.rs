@@ -90,6 +90,21 @@ impl World {
         other
     }
 
+    /// Another process on another machine, whose clock goes its own way from now on.
+    #[allow(dead_code, reason = "for chaos")]
+    pub async fn elsewhere(&self) -> Self {
+        let clock = Arc::new(ManualClock::at(self.now()));
+        let db = self.place.connect().await;
+        let app = App::with_clock(db, self.post.clone(), Limits::default(), clock.clone());
+        let other = Self {
+            app,
+            clock,
+            ..self.clone()
+        };
+        other.count_tasks().await;
+        other
+    }
+
     /// Another vendor in the same database.
     pub async fn stranger(&self) -> Self {
         let (tenant, _) = access::ensure_tenant(&self.app, "stranger", None).await.unwrap();

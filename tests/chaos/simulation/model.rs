@@ -11,14 +11,20 @@ use crate::harness::naive::cumulative;
 const GRACE: i64 = 5_000_000;
 
 /// One version of a price.
-#[derive(Clone)]
-pub struct Line {
-    pub line: u8,
+#[derive(Debug, Clone)]
+pub struct Version {
+    pub metric: usize,
+    /// Whether it is for large requests only.
     pub large: bool,
+    /// When it was written.
+    pub known: i64,
+    /// When it begins to apply.
     pub from: i64,
-    pub to: i64,
     pub price: Price,
 }
+
+/// The prices of all metrics, which grow.
+pub type Prices = Vec<Version>;
 
 /// What happened.
 pub enum Input {
@@ -50,7 +56,6 @@ pub enum Input {
 
 pub struct Model {
     settlement: Settlement,
-    lines: Vec<Vec<Line>>,
     pub history: Vec<(i64, Input)>,
 }
 
@@ -82,8 +87,8 @@ struct Count {
     draws: Draws,
 }
 
-/// Metric, line, first instant of the month.
-type Cycle = (usize, u8, i64);
+/// Metric, whether for large requests only, first instant of the month.
+type Cycle = (usize, bool, i64);
 
 struct Rated {
     cycle: Cycle,
@@ -101,19 +106,18 @@ struct Books {
 }
 
 impl Model {
-    pub fn new(settlement: Settlement, lines: Vec<Vec<Line>>) -> Self {
+    pub fn new(settlement: Settlement) -> Self {
         Self {
             settlement,
-            lines,
             history: vec![],
         }
     }
 
     /// How the customer stands at an instant.
-    pub fn replay(&self, now: i64) -> String {
+    pub fn replay(&self, prices: &Prices, now: i64) -> String {
         let mut books = Books::default();
         for (at, input) in &self.history {
-            self.apply(&mut books, *at, input);
+            self.apply(prices, &mut books, *at, input);
         }
         for block in &mut books.blocks {
             if block.expires.is_some_and(|end| end <= now - GRACE) {
@@ -123,7 +127,7 @@ impl Model {
         books.told()
     }
 
-    fn apply(&self, books: &mut Books, at: i64, input: &Input) {
+    fn apply(&self, prices: &Prices, books: &mut Books, at: i64, input: &Input) {
         let purchase = self.settlement == Settlement::NextPurchase;
         match input {
             Input::Event {
@@ -133,8 +137,8 @@ impl Model {
                 occurred,
                 large,
             } => {
-                let line = self.line(*metric, *occurred, *large);
-                books.consume(key, *metric, line, *units, *occurred, at);
+                let version = valid(prices, *metric, *occurred, at, *large);
+                books.consume(key, version, *units, *occurred, at);
             }
             Input::Grant {
                 amount,
@@ -165,16 +169,18 @@ impl Model {
             Input::Void { key } => books.void(key, at, purchase),
         }
     }
+}
 
-    /// Valid when it occurred; of those the most specific.
-    fn line(&self, metric: usize, occurred: i64, large: bool) -> &Line {
-        let valid = |it: &&Line| (it.from..it.to).contains(&occurred) && (large || !it.large);
-        self.lines[metric]
-            .iter()
-            .filter(valid)
-            .max_by_key(|it| it.large)
-            .unwrap()
-    }
+/// Known when the event was accepted and valid when it occurred; of those the most specific, and of those the last.
+fn valid(prices: &Prices, metric: usize, occurred: i64, accepted: i64, large: bool) -> &Version {
+    let fits = |it: &&Version| {
+        it.metric == metric && it.known <= accepted && it.from <= occurred && (large || !it.large)
+    };
+    prices
+        .iter()
+        .filter(fits)
+        .max_by_key(|it| (it.large, it.from))
+        .unwrap()
 }
 
 fn by_hand(granted: i64, amount: i64, billing: Billing) -> Block {
@@ -231,10 +237,11 @@ impl Books {
         order
     }
 
-    fn consume(&mut self, key: &str, metric: usize, line: &Line, units: i64, occurred: i64, at: i64) {
+    fn consume(&mut self, key: &str, version: &Version, units: i64, occurred: i64, at: i64) {
+        let metric = version.metric;
         let month = Timestamp::from_micros(occurred).month().start.micros();
-        let cycle = (metric, line.line, month);
-        let mut left = cost(&line.price, self.counts.entry(cycle).or_default(), units, 1);
+        let cycle = (metric, version.large, month);
+        let mut left = cost(&version.price, self.counts.entry(cycle).or_default(), units, 1);
         let total = left;
         let mut drawn: Draws = vec![];
         for index in self.order() {
@@ -259,7 +266,7 @@ impl Books {
         }
         let rated = Rated {
             cycle,
-            price: line.price.clone(),
+            price: version.price.clone(),
             units,
             draws: drawn,
         };
@@ -351,10 +358,14 @@ impl Books {
                 .iter()
                 .map(|it| format!("block {} {} of {}", it.granted, it.remaining, it.credits)),
         );
-        let count = |((metric, line, month), it): (&Cycle, &Count)| {
+        let count = |((metric, large, month), it): (&Cycle, &Count)| {
             format!(
-                "count {} {line} {month} {} {} {}",
-                METRICS[*metric], it.units, it.events, it.credits
+                "count {} {} {month} {} {} {}",
+                METRICS[*metric],
+                u8::from(*large),
+                it.units,
+                it.events,
+                it.credits
             )
         };
         let mut counts: Vec<String> = self.counts.iter().map(count).collect();

@@ -1,0 +1,9 @@
+//! Something goes wrong between two steps of recording or debiting: at every place, in every way.
+
+mod abort;
+mod inside;
+
+/// Places that only one database has: SQLite writes an event and its place in the queue with two statements.
+fn exists(point: &str, backend: app::db::Backend) -> bool {
+    point != "record.listed" || backend == app::db::Backend::Sqlite
+}
