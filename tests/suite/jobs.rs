@@ -20,6 +20,7 @@ use crate::harness::{World, mortal::Mortal, p4, per_unit, refusal};
 
 on_both!(
     lost_wake_ups_are_found_by_the_sweep,
+    a_clock_that_was_set_back_delays_nothing,
     doubled_and_reordered_wake_ups_are_harmless,
     one_wake_up_is_enough,
     a_customer_who_cannot_be_rated_is_parked,
@@ -59,6 +60,19 @@ async fn neighbours(world: &World) -> (CustomerId, CustomerId) {
         }
         all.push(next);
     }
+}
+
+async fn a_clock_that_was_set_back_delays_nothing(world: World) {
+    world.priced("call", per_unit("1")).await;
+    let id = world.customer("a").await;
+    world.post.loses.store(true, SeqCst);
+    world.consume(id, "call", "1").await;
+    world.run_jobs().await;
+    world.post.loses.store(false, SeqCst);
+    world.advance(-3_600);
+    job::sweep(&world.app).await.unwrap();
+    world.run_jobs().await;
+    assert_eq!((world.pending().await, world.stands(id).await.0), (0, "-1".to_owned()));
 }
 
 async fn lost_wake_ups_are_found_by_the_sweep(world: World) {

@@ -225,6 +225,7 @@ pub(crate) async fn wake(app: &App, kind: &'static Kind, subjects: &[String], se
 /// # Errors
 /// The database is out of reach; the next sweep tries again.
 pub async fn sweep(app: &App) -> Result<()> {
+    work::disbelieve_the_future(app).await?;
     for kind in KINDS {
         let due = (kind.due)(app).await?;
         if !due.is_empty() {

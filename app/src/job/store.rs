@@ -251,6 +251,30 @@ pub(super) async fn mark_woken(
     Ok(asleep)
 }
 
+/// Whether a work row speaks of a later time.
+pub(super) async fn any_after(db: &impl ConnectionTrait, latest: Timestamp) -> Result<bool> {
+    let ahead = Condition::any()
+        .add(work::Column::WokenAt.gt(latest.micros()))
+        .add(work::Column::RunningSince.gt(latest.micros()))
+        .add(work::Column::DueAt.gt(latest.micros()));
+    Ok(work::Entity::find().filter(ahead).one(db).await?.is_some())
+}
+
+/// Makes work rows forget later times.
+pub(super) async fn forget_after(op: &Op, latest: Timestamp) -> Result<()> {
+    op.tx()
+        .execute_raw(statement(
+            op.tx(),
+            "UPDATE work SET woken_at = CASE WHEN woken_at > $1 THEN 0 ELSE woken_at END,
+                running_since = CASE WHEN running_since > $1 THEN 0 ELSE running_since END,
+                due_at = CASE WHEN due_at > $1 THEN 0 ELSE due_at END
+             WHERE woken_at > $1 OR running_since > $1 OR due_at > $1",
+            vec![latest.micros().into()],
+        ))
+        .await?;
+    Ok(())
+}
+
 /// The shards with pending usage. One index look-up per shard, whatever the backlog.
 pub(super) async fn shards_with_usage(db: &impl ConnectionTrait) -> Result<Vec<String>> {
     let rows = Rows::default()

@@ -21,6 +21,8 @@ const DEAD_AFTER_SECONDS: i64 = 15;
 pub(crate) const RUN_BUDGET: Duration = Duration::from_secs(5);
 /// Longest pause between two attempts.
 const MAX_PAUSE_SECONDS: i64 = 60;
+/// A work row speaks of no time further ahead than its longest pause, and what the clocks of processes differ.
+const MAX_AHEAD_SECONDS: i64 = MAX_PAUSE_SECONDS + 15;
 /// Longest error text that is kept, in bytes.
 const MAX_ERROR: usize = 1_000;
 /// Longest payload that is kept when nobody understands it, in bytes. It is part of a key, of which PostgreSQL's index keeps at
@@ -172,6 +174,18 @@ pub(super) async fn send(op: &mut Op, kind: &Kind, subjects: &[String], together
         op.wake(kind.wakeup(subjects));
     }
     Ok(())
+}
+
+/// Forgets what work rows say of a time that is too far ahead to be true: a clock has been set back since, and nothing would be
+/// taken for lost, dead or due before it has caught up. One statement, three when there is any.
+pub(super) async fn disbelieve_the_future(app: &App) -> Result<()> {
+    let latest = app.now().plus_seconds(MAX_AHEAD_SECONDS);
+    if !store::any_after(app.db().reader(), latest).await? {
+        return Ok(());
+    }
+    let op = Op::begin(app).await?;
+    store::forget_after(&op, latest).await?;
+    op.commit().await
 }
 
 /// Wake-ups that were sent before are lost.
