@@ -12,6 +12,7 @@
 //! 6. [`ledger`]: the append-only list of everything that moved credits.
 //! 7. [`usage`]: from an accepted event to debits ([`usage::drain`]), and back again ([`usage::void`]).
 //! 8. [`gate`]: may this customer go on?
+//! 9. [`money`] and [`zone`]: what things cost outside, and by whose calendar.
 
 pub mod amount;
 pub mod credit;
@@ -20,6 +21,8 @@ pub mod gate;
 pub mod id;
 pub mod ledger;
 pub mod metering;
+pub mod money;
 pub mod rejection;
 pub mod time;
 pub mod usage;
+pub mod zone;
