@@ -15,6 +15,7 @@
 //! 9. [`money`] and [`zone`]: what things cost outside, and by whose calendar.
 //! 10. [`plan`]: what a vendor offers: *variants*, and the *templates* of the credits that they bring.
 //! 11. [`cycle`]: billing cycles: their boundaries, what they grant, what rolls over, where late usage counts, what they came to.
+//! 12. [`subscription`]: a customer's agreement to a variant, its states, and what time makes due.
 
 pub mod amount;
 pub mod credit;
@@ -27,6 +28,7 @@ pub mod metering;
 pub mod money;
 pub mod plan;
 pub mod rejection;
+pub mod subscription;
 pub mod time;
 pub mod usage;
 pub mod zone;

@@ -2,6 +2,7 @@
 //! so that ties and exact boundaries are common; amounts are small for the same reason.
 #![allow(dead_code)]
 
+pub mod vendor;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
