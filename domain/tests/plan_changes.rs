@@ -17,9 +17,11 @@ use domain::{
         template::{Expiry, GrantTemplate},
         variant::{Mode, Variant},
     },
-    subscription::{Refused, due::Task, fact::What, state::State},
+    subscription::{
+        Refused, contract::Contract, create::NewSubscription, due::Task, fact::What, state::State,
+    },
 };
-use proptest::prelude::*;
+use proptest::{option, prelude::*};
 use uuid::Uuid;
 
 fn plan(number: u128, fee: &str, amount: &str, bonus: &str) -> Offer {
@@ -157,6 +159,17 @@ fn a_trial_changes_what_comes_after_it() {
     assert!(vendor.money.is_empty());
 }
 
+#[test]
+fn a_change_that_was_agreed_survives_a_pause() {
+    let mut vendor = vendor();
+    vendor.change(3, false).unwrap();
+    vendor.pause().unwrap();
+    vendor.until("2026-06-10");
+    vendor.resume().unwrap();
+    assert_eq!(vendor.blocks(), ["PLAN_GRANT 60 until 2027-06-10T00:00:00Z"]);
+    assert_eq!(vendor.subscription.next_variant, None);
+}
+
 #[derive(Debug, Clone)]
 enum Move {
     Wait(i64),
@@ -167,6 +180,7 @@ enum Move {
     Resume,
     Cancel,
     Renew,
+    Extend(i64),
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
@@ -179,6 +193,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         2 => Just(Move::Resume),
         1 => Just(Move::Cancel),
         2 => Just(Move::Renew),
+        1 => (1..100_i64).prop_map(Move::Extend),
     ];
     proptest::collection::vec(one, 1..40)
 }
@@ -227,6 +242,10 @@ fn play(vendor: &mut Vendor, moves: &[Move], patient: bool) {
             Move::Resume => _ = vendor.resume(),
             Move::Cancel => _ = vendor.cancel(domain::subscription::pause::When::AtEnd),
             Move::Renew => _ = vendor.renew(),
+            Move::Extend(days) => {
+                let end = vendor.now.plus_seconds(days * 86_400).to_string();
+                let _ = vendor.extend(&end);
+            }
         }
     }
 }
@@ -237,11 +256,13 @@ proptest! {
     /// Whatever is asked in whatever order: effects and facts are unique, cycles close once and in order (the vendor asserts it), and
     /// an outage changes nothing.
     #[test]
-    fn any_life_is_orderly_and_outages_change_nothing(first in 0..4_usize, moves in moves()) {
+    fn any_life_is_orderly_and_outages_change_nothing(first in 0..4_usize, ends in option::of(1..200_i64), moves in moves()) {
         let mut offers = all_kinds();
         offers.swap(0, first);
         let build = || {
-            let mut vendor = Vendor::new(offers.clone(), plain(), instant("2026-01-31T10:30:00Z"));
+            let now = instant("2026-01-31T10:30:00Z");
+            let contract = ends.map(|days| Contract::new(None, now.plus_seconds(days * 86_400), Some(9), now).unwrap());
+            let mut vendor = Vendor::new(offers.clone(), NewSubscription { contract, ..plain() }, now);
             vendor.prices.insert(metric(1), per_unit("1"));
             vendor
         };

@@ -108,6 +108,7 @@ fn boundaries_are_those_of_the_calendar() {
     ] {
         let schedule = schedule(start, None, "Europe/Berlin", interval);
         assert_eq!(next_two(&schedule), expected, "{start}");
+        assert_eq!(schedule.cell_at(instant(start)), schedule.period(1), "{start}");
     }
 }
 
@@ -200,6 +201,26 @@ fn beginnings() -> impl Strategy<Value = Timestamp> {
     ])
     .prop_map(instant);
     prop_oneof![3 => any, 1 => edge]
+}
+
+/// Every billing day of two hundred years of months, among them leap years and years that are none although they divide by four.
+#[test]
+fn every_billing_day_is_kept_for_two_hundred_years() {
+    let berlin = zone("Europe/Berlin");
+    for day in 1..=31_i8 {
+        let mut end = instant("2025-12-31T23:00:00Z");
+        let schedule = Schedule::new(end, Some(day), berlin.clone(), Interval::MONTHLY).unwrap();
+        for number in 1..=2_400 {
+            let period = schedule.period(number);
+            assert_eq!(period.start, end, "cycle {number} of day {day}");
+            assert!(
+                number == 1 || is_about(Interval::MONTHLY, period),
+                "cycle {number} of day {day}"
+            );
+            end = period.end;
+        }
+        assert!(end >= instant("2225-12-01"), "{day}");
+    }
 }
 
 proptest! {

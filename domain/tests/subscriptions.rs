@@ -10,7 +10,7 @@ use common::{
     vendor::{Vendor, percent, plain, template, variant},
 };
 use domain::{
-    credit::block::{Block, Source},
+    credit::block::{Billing, Block, Source},
     cycle::summary::{MetricUsage, Summary},
     money::{Currency, Money},
     plan::{
@@ -20,10 +20,10 @@ use domain::{
         variant::{Mode, ShortCycle, Variant},
     },
     subscription::{
-        Refused,
+        Books, Refused,
         contract::Contract,
         create::NewSubscription,
-        due::Task,
+        due::{Due, Task, World},
         fact::What,
         pause::When,
         state::{State, Step},
@@ -206,6 +206,8 @@ fn a_contract_extended_in_time_goes_on_without_a_break() {
 fn at_one_instant_there_is_one_result() {
     let free = Variant {
         fee: Some(Money::of(0, Currency::USD)),
+        // The cycle even closes at that instant.
+        late_seconds: 0,
         ..variant(1, Mode::Prepaid)
     };
     let rolling = GrantTemplate {
@@ -254,10 +256,15 @@ fn at_one_instant_there_is_one_result() {
         ]
     );
     let cycle = at.subscription.cycle.clone().unwrap();
+    let closed = &at.closed[0];
     assert_eq!(
-        (cycle.balance_at_start, at.subscription.closing[0].balance_at_end),
+        (cycle.balance_at_start, closed.cycle.balance_at_end),
         (credits("22"), credits("17"))
     );
+    let spent = |vendor: &Vendor| vendor.closed[0].summary.total_credits_consumed;
+    assert_eq!((spent(&before), spent(&at)), (credits("4"), credits("0")));
+    let tasks: Vec<Task> = at.steps.iter().map(|due| due.task).collect();
+    assert_eq!(tasks, [Task::Turn, Task::Close]);
     // The worker came months later: the same blocks, the same numbers.
     let mut late = build();
     late.now = instant("2026-02-01");
@@ -744,6 +751,136 @@ fn a_short_first_cycle_brings_all_or_its_part() {
         assert_eq!(vendor.balance(), credits(amount), "{day}");
         vendor.until("2026-02-20");
         assert_eq!(vendor.balance(), credits("31"), "{day}");
+    }
+}
+
+#[test]
+fn nothing_is_granted_that_has_expired_and_a_trial_is_free() {
+    let gone = GrantTemplate {
+        expiry: Expiry::At {
+            at: instant("2026-02-01"),
+        },
+        in_trial: true,
+        ..template(1, "10")
+    };
+    let plan = Variant {
+        trial_days: 7,
+        ..variant(1, Mode::Postpaid)
+    };
+    let mut vendor = Vendor::new(vec![offer(plan, vec![gone])], plain(), instant("2026-01-20"));
+    assert_eq!(vendor.blocks(), ["PLAN_GRANT 10 until 2026-02-01T00:00:00Z"]);
+    assert_eq!(vendor.billings(), [Billing::Free]);
+    vendor.until("2026-01-27");
+    assert_eq!(vendor.billings(), [Billing::Free, Billing::Budget]);
+    vendor.until("2026-04-27");
+    assert_eq!(vendor.billings().len(), 2, "after its instant nothing is granted");
+}
+
+#[test]
+fn a_cycle_after_a_break_is_no_renewal() {
+    let mut vendor = Vendor::new(
+        vec![monthly(Mode::Postpaid, "10")],
+        plain(),
+        instant("2026-01-10"),
+    );
+    vendor.pause().unwrap();
+    vendor.until("2026-02-10T00:00:30Z");
+    vendor.resume().unwrap();
+    vendor.until("2026-02-11");
+    assert_eq!(vendor.told(), ["created", "paused", "resumed", "cycle_closed"]);
+}
+
+#[test]
+fn a_short_contract_is_announced_at_once() {
+    let vendor = |end| {
+        let new = until("2026-01-01", end, 30);
+        Vendor::new(vec![monthly(Mode::Postpaid, "10")], new, instant("2026-01-01"))
+    };
+    let mut short = vendor("2026-01-11");
+    short.until("2026-01-01");
+    let fact = short.facts.last().unwrap();
+    assert_eq!(fact.at, instant("2026-01-01"));
+    assert!(matches!(
+        fact.what,
+        What::ContractEndingSoon {
+            days_remaining: 10,
+            ..
+        }
+    ));
+}
+
+#[test]
+fn a_cycle_that_is_the_last_needs_no_renewal() {
+    let prepaid = Variant {
+        renewal_due_days: 5,
+        grace_days: 7,
+        ..variant(1, Mode::Prepaid)
+    };
+    let plan = offer(prepaid, vec![template(1, "10")]);
+    let contract = until("2026-01-01", "2026-02-01", 0);
+    let mut ends = Vendor::new(vec![plan.clone()], contract, instant("2026-01-01"));
+    ends.until("2026-01-30");
+    assert_eq!(ends.renew(), Err(Refused::NothingFollows));
+    ends.until("2026-02-02");
+    assert_eq!(
+        ends.told(),
+        [
+            "created",
+            "contract_ending_soon",
+            "contract_ended",
+            "cycle_closed"
+        ]
+    );
+    let mut cancelled = Vendor::new(vec![plan], plain(), instant("2026-01-01"));
+    cancelled.cancel(When::AtEnd).unwrap();
+    assert_eq!(cancelled.renew(), Err(Refused::NothingFollows));
+    cancelled.until("2026-02-02");
+    assert_eq!(
+        cancelled.told(),
+        ["created", "cancellation_scheduled", "cancelled", "cycle_closed"]
+    );
+    assert_eq!(cancelled.state(), State::Cancelled);
+}
+
+#[test]
+fn a_step_is_taken_when_it_is_the_next_and_from_the_books_of_its_instant() {
+    let vendor = Vendor::new(
+        vec![monthly(Mode::Postpaid, "10")],
+        plain(),
+        instant("2026-01-01"),
+    );
+    let (subscription, offer) = (&vendor.subscription, vendor.offer());
+    let due = subscription.due(&offer).unwrap();
+    assert_eq!((due.at, due.task), (instant("2026-02-01"), Task::Turn));
+    let take = |due: Due, debited_until| {
+        let world = World {
+            offer: &offer,
+            next_offer: None,
+            books: Books {
+                balance: credits("0"),
+                blocks: &[],
+                debited_until,
+            },
+            counts: &[],
+        };
+        subscription.take(due, &world).map(|_| ())
+    };
+    assert_eq!(take(due, due.at), Ok(()));
+    for second in [-1, 1] {
+        assert_eq!(take(due, due.at.plus_seconds(second)), Err(Refused::OtherBooks));
+    }
+    let behind = Err(Refused::Behind { due_at: due.at });
+    for other in [
+        Due {
+            at: due.at.plus_seconds(1),
+            ..due
+        },
+        Due {
+            task: Task::Close,
+            ..due
+        },
+    ] {
+        assert_eq!(take(other, other.at), behind);
     }
 }
 

@@ -38,11 +38,18 @@ impl Subscription {
     /// Goes on after a pause, or takes back a cancellation at the end.
     ///
     /// If the cycle has ended meanwhile, a new one begins now and the billing day stays; what was missed is not granted. A prepaid
-    /// subscription has to pay for it first, and is overdue until then.
+    /// subscription has to pay for it first, and is overdue until then. `next` is what the next cycle is to have, where that is
+    /// something else.
     ///
     /// # Errors
     /// There is nothing to resume.
-    pub fn resume(&self, now: Timestamp, offer: &Offer, books: &Books<'_>) -> Result<Decision, Refused> {
+    pub fn resume(
+        &self,
+        now: Timestamp,
+        offer: &Offer,
+        next: Option<&Offer>,
+        books: &Books<'_>,
+    ) -> Result<Decision, Refused> {
         self.check(offer, now)?;
         if self.state != State::Paused && !self.cancel_at_end {
             return Err(Refused::NotInState {
@@ -53,7 +60,7 @@ impl Subscription {
         let mut decision = Decision::new(self.clone());
         decision.subscription.step(Step::Resume)?;
         if self.state == State::Paused {
-            decision = decision.subscription.go_on(now, offer, books)?;
+            decision = decision.subscription.go_on(now, offer, next, books)?;
         } else {
             decision.subscription.cancel_at_end = false;
         }
@@ -62,22 +69,38 @@ impl Subscription {
     }
 
     /// The cycle goes on, or a new one begins.
-    fn go_on(self, now: Timestamp, offer: &Offer, books: &Books<'_>) -> Result<Decision, Refused> {
+    fn go_on(
+        self,
+        now: Timestamp,
+        offer: &Offer,
+        next: Option<&Offer>,
+        books: &Books<'_>,
+    ) -> Result<Decision, Refused> {
         if self.cycle.is_some() {
             return self.grant_within(now, offer, books);
         }
+        let (from, next) = (self.variant, self.coming(offer, next)?);
         let mut decision = Decision::new(self);
         let after = &mut decision.subscription;
         let number = after.last_number + 1;
-        after.schedule = after.schedule.resumed(now, number);
-        let paid = !offer.variant.awaits_payment() || after.paid_through >= number;
+        after.schedule = if next.variant.interval == after.schedule.interval {
+            after.schedule.resumed(now, number)
+        } else {
+            after.schedule.changed(next.variant.interval, now, number)
+        };
+        let paid = !next.variant.awaits_payment() || after.paid_through >= number;
         if !paid {
             after.step(Step::MissPayment)?;
             after.overdue_since = Some(now);
         }
-        let cycle = after.cycle_of(&after.schedule, number, &offer.variant, paid);
-        decision.granted = after.open(cycle, offer, now, books.balance, None)?;
-        if let Some(expires_at) = decision.subscription.expires_at(offer) {
+        (after.variant, after.next_variant) = (next.variant.id, None);
+        let cycle = after.cycle_of(&after.schedule, number, &next.variant, paid);
+        decision.granted = after.open(cycle, next, now, books.balance, None)?;
+        if from != next.variant.id {
+            let to = next.variant.id;
+            decision.tell(now, What::PlanChanged { from, to });
+        }
+        if let Some(expires_at) = decision.subscription.expires_at(next) {
             decision.tell(now, What::Overdue { expires_at });
         }
         Ok(decision)

@@ -121,6 +121,16 @@ impl Subscription {
         }
     }
 
+    /// What the next cycle is to have.
+    pub(super) fn coming<'a>(&self, offer: &'a Offer, next: Option<&'a Offer>) -> Result<&'a Offer, Refused> {
+        match self.next_variant {
+            None => Ok(offer),
+            Some(wanted) => next
+                .filter(|next| next.variant.id == wanted)
+                .ok_or(Refused::OtherBooks),
+        }
+    }
+
     /// The end of a cycle, in one order: expire, roll over, next cycle, grants. Usage accepted before is debited by then.
     pub(super) fn turn(&self, at: Timestamp, world: &World<'_>) -> Result<Decision, Refused> {
         if self.cancel_at_end {
@@ -128,13 +138,7 @@ impl Subscription {
             decision.tell(at, What::Cancelled);
             return Ok(decision);
         }
-        let next = match self.next_variant {
-            None => world.offer,
-            Some(next) => world
-                .next_offer
-                .filter(|offer| offer.variant.id == next)
-                .ok_or(Refused::OtherBooks)?,
-        };
+        let next = self.coming(world.offer, world.next_offer)?;
         let ended = ending(&world.books, at);
         let left = Credits::total(ended.iter().map(|block| block.remaining))?;
         let mut decision = Decision::new(self.clone());

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use domain::{
     amount::{Credits, Percent, Quantity},
     credit::{
-        block::{Block, BlockState, Source},
+        block::{Billing, Block, BlockState, Source},
         burn::Funds,
     },
     cycle::{
@@ -270,7 +270,8 @@ impl Vendor {
     }
 
     pub fn resume(&mut self) -> Result<(), Refused> {
-        self.ask(|it, now, offer, books| it.resume(now, offer, books))
+        let next = self.subscription.next_variant.map(|id| self.offer_of(id));
+        self.ask(|it, now, offer, books| it.resume(now, offer, next.as_ref(), books))
     }
 
     pub fn cancel(&mut self, when: When) -> Result<(), Refused> {
@@ -455,6 +456,12 @@ impl Vendor {
             Some(end) => format!("{} {} until {end}", name(&block.source), block.remaining),
         };
         funds.blocks().iter().map(show).collect()
+    }
+
+    /// How the plan's blocks are billed, ended ones included, oldest first.
+    pub fn billings(&self) -> Vec<Billing> {
+        let plan = self.owned.iter().filter_map(|owned| owned.plan.as_ref());
+        plan.map(|plan| plan.billing).collect()
     }
 
     /// The names of all facts so far, without the common beginning.
