@@ -223,6 +223,19 @@ fn impossible_templates_are_refused() {
 }
 
 #[test]
+fn a_variant_has_a_bounded_number_of_templates_in_force() {
+    let now = instant("2026-01-01");
+    let mut offer = p3(1, "Full", None, None, false);
+    for number in 1..=20 {
+        offer.check_new(&template(number, "1"), now).unwrap();
+        offer.templates.push(template(number, "1"));
+    }
+    assert!(offer.check_new(&template(21, "1"), now).is_err());
+    offer.templates[0].archived_at = Some(now);
+    assert_eq!(offer.check_new(&template(21, "1"), now), Ok(()));
+}
+
+#[test]
 fn thirty_days_are_not_a_month() {
     // As source P4 enters its budget.
     let p4 = |seconds| GrantTemplate {

@@ -12,9 +12,13 @@ pub mod variant;
 
 use serde::{Deserialize, Serialize};
 
-use self::{template::GrantTemplate, variant::Variant};
+use self::{
+    template::{GrantTemplate, MAX_TEMPLATES},
+    variant::Variant,
+};
 use crate::{
     id::{PlanId, TemplateId},
+    rejection::Rejection,
     time::Timestamp,
 };
 
@@ -46,6 +50,20 @@ impl Offer {
         self.templates
             .iter()
             .filter(move |template| template.is_in_force_at(instant))
+    }
+
+    /// Checks a template that is to be added now.
+    ///
+    /// # Errors
+    /// Which part cannot be, or too many templates in force.
+    pub fn check_new(&self, template: &GrantTemplate, now: Timestamp) -> Result<(), Rejection> {
+        if self.templates_at(now).count() >= MAX_TEMPLATES {
+            return Err(Rejection::invalid(
+                "variantId",
+                format!("a variant has at most {MAX_TEMPLATES} templates"),
+            ));
+        }
+        template.validate(&self.variant)
     }
 
     /// A template, in force or not.
