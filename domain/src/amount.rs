@@ -5,6 +5,7 @@
 //! | [`Credits`] | micro-credit, 10⁻⁶ | ±9,223,372,036,854.775807 credits | `"0.0004"` |
 //! | [`Quantity`] | micro-unit, 10⁻⁶ | ±9,223,372,036,854.775807 units | `"12.5"` |
 //! | [`Rate`] | pico-credit per unit, 10⁻¹² | 0 to 9,223,372.036854775807 credits a unit | `"0.000003"` |
+//! | [`Percent`] | ten-thousandth of a percent | ±922,337,203,685,477.5807 % | `"12.5"` |
 //!
 //! Products are formed in `i128`: the largest quantity times the largest rate is below 2¹²⁷.
 
@@ -16,6 +17,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 const MICRO_PLACES: u32 = 6;
 /// Decimal places of rates.
 const RATE_PLACES: u32 = 12;
+/// Decimal places of percentages.
+const PERCENT_PLACES: u32 = 4;
+/// Decimal places of an [`ExactCost`]: those of a quantity and of a rate together.
+const EXACT_PLACES: u32 = 18;
 /// Longest text that can be a number: sign, 19 digits, point and 12 places, with room to spare. Bounds parsing.
 const MAX_TEXT: usize = 48;
 
@@ -160,6 +165,47 @@ fixed_point!(
     RATE_PLACES
 );
 
+fixed_point!(
+    /// A part in a hundred, kept to four decimal places.
+    Percent,
+    PERCENT_PLACES
+);
+
+impl Percent {
+    /// All of it.
+    pub const HUNDRED: Self = Self(1_000_000);
+
+    /// So much of an amount, rounded once to micro-credits, half to even.
+    ///
+    /// # Errors
+    /// A result outside the range of [`Credits`].
+    pub fn of(self, credits: Credits) -> Result<Credits, Overflow> {
+        part_of(credits.0, self.0, Self::HUNDRED.0).map(Credits)
+    }
+}
+
+/// `amount × part ÷ whole`, rounded once, half to even. A `whole` that is not above zero counts as one.
+///
+/// # Errors
+/// A result outside `i64`.
+pub(crate) fn part_of(amount: i64, part: i64, whole: i64) -> Result<i64, Overflow> {
+    let product = i128::from(amount) * i128::from(part);
+    i64::try_from(half_to_even(product, i128::from(whole.max(1)))).map_err(|_| Overflow)
+}
+
+/// The whole number nearest to `number ÷ divisor`; of two that are as near, the even one. `divisor` is above zero.
+fn half_to_even(number: i128, divisor: i128) -> i128 {
+    let floor = number.div_euclid(divisor);
+    let rest = number.rem_euclid(divisor);
+    // `rest` against the other half, so that nothing is doubled.
+    let up = match rest.cmp(&(divisor - rest)) {
+        std::cmp::Ordering::Less => false,
+        std::cmp::Ordering::Greater => true,
+        std::cmp::Ordering::Equal => floor % 2 != 0,
+    };
+    floor + i128::from(up)
+}
+
 impl Credits {
     /// Whole credits.
     ///
@@ -230,16 +276,18 @@ impl ExactCost {
     /// # Errors
     /// A result outside the range of [`Credits`].
     pub fn round(self) -> Result<Credits, Overflow> {
-        let floor = self.0.div_euclid(EXACT_PER_MICRO);
-        let rest = self.0.rem_euclid(EXACT_PER_MICRO);
-        let up = match rest.cmp(&(EXACT_PER_MICRO / 2)) {
-            std::cmp::Ordering::Less => false,
-            std::cmp::Ordering::Greater => true,
-            std::cmp::Ordering::Equal => floor % 2 != 0,
-        };
-        i64::try_from(floor + i128::from(up))
+        i64::try_from(half_to_even(self.0, EXACT_PER_MICRO))
             .map(Credits)
             .map_err(|_| Overflow)
+    }
+
+    /// Rounds once to a number with `places` decimal places (0 to 18), half to even. For costs in money.
+    ///
+    /// # Errors
+    /// A result outside `i64`.
+    pub(crate) fn round_to(self, places: u32) -> Result<i64, Overflow> {
+        let divisor = 10_i128.pow(EXACT_PLACES.saturating_sub(places));
+        i64::try_from(half_to_even(self.0, divisor)).map_err(|_| Overflow)
     }
 }
 
@@ -255,7 +303,7 @@ fn write_decimal(f: &mut fmt::Formatter<'_>, raw: i64, places: u32) -> fmt::Resu
 }
 
 /// Reads `-?digits(.digits)?` in ASCII. No exponent, no plus sign, no spaces, no bare point: one way to write a number.
-fn parse_decimal(text: &str, places: u32) -> Result<i64, ParseAmountError> {
+pub(crate) fn parse_decimal(text: &str, places: u32) -> Result<i64, ParseAmountError> {
     if text.len() > MAX_TEXT {
         return Err(ParseAmountError::TooLarge);
     }

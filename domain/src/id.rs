@@ -73,6 +73,14 @@ ids! {
     BlockId "blk";
     /// One accepted usage event.
     EventId "evt";
+    /// What a vendor offers, in one or more variants.
+    PlanId "pln";
+    /// One way to buy a plan.
+    VariantId "pvr";
+    /// Credits that a variant brings.
+    TemplateId "gtp";
+    /// A customer's agreement to a variant.
+    SubscriptionId "sub";
     /// A duty that needs attention.
     WorkId "wrk";
 }

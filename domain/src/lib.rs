@@ -12,14 +12,23 @@
 //! 6. [`ledger`]: the append-only list of everything that moved credits.
 //! 7. [`usage`]: from an accepted event to debits ([`usage::drain`]), and back again ([`usage::void`]).
 //! 8. [`gate`]: may this customer go on?
+//! 9. [`money`] and [`zone`]: what things cost outside, and by whose calendar.
+//! 10. [`plan`]: what a vendor offers: *variants*, and the *templates* of the credits that they bring.
+//! 11. [`cycle`]: billing cycles: their boundaries, what they grant, what rolls over, where late usage counts, what they came to.
+//! 12. [`subscription`]: a customer's agreement to a variant, its states, and what time makes due.
 
 pub mod amount;
 pub mod credit;
 pub mod customer;
+pub mod cycle;
 pub mod gate;
 pub mod id;
 pub mod ledger;
 pub mod metering;
+pub mod money;
+pub mod plan;
 pub mod rejection;
+pub mod subscription;
 pub mod time;
 pub mod usage;
+pub mod zone;

@@ -66,8 +66,9 @@ impl Timestamp {
         self.jiff().to_zoned(TimeZone::UTC).datetime()
     }
 
-    fn jiff(self) -> jiff::Timestamp {
-        jiff::Timestamp::from_microsecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+    pub(crate) fn jiff(self) -> jiff::Timestamp {
+        // The calendar ends a day before the end of time, so that every zone can show it.
+        jiff::Timestamp::from_microsecond(self.0).unwrap_or(jiff::Timestamp::MAX)
     }
 
     /// Midnight UTC at the start of a date.
@@ -120,6 +121,12 @@ impl Period {
     #[must_use]
     pub fn contains(&self, instant: Timestamp) -> bool {
         self.start <= instant && instant < self.end
+    }
+
+    /// Its length in seconds, rounded down; zero for one that ends where it begins.
+    #[must_use]
+    pub fn seconds(&self) -> i64 {
+        self.end.seconds_since(self.start).max(0)
     }
 }
 

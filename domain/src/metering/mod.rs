@@ -96,7 +96,7 @@ impl Price {
     }
 
     /// The exact cost of a cycle that has come to `position`.
-    fn exact(&self, position: Position) -> Result<ExactCost, Overflow> {
+    pub(crate) fn exact(&self, position: Position) -> Result<ExactCost, Overflow> {
         match self {
             Self::Flat(flat) => Ok(flat.exact(position)),
             Self::PerUnit(per_unit) => Ok(per_unit.exact(position.units)),
@@ -165,7 +165,7 @@ impl Price {
     }
 
     /// Counts after which the price of a unit changes, in raw units, rising.
-    fn edges(&self) -> Vec<i64> {
+    pub(crate) fn edges(&self) -> Vec<i64> {
         match self {
             Self::Graduated(Graduated { tiers }) | Self::Volume(Volume { tiers }) => tiers
                 .iter()

@@ -2,6 +2,8 @@
 //! so that ties and exact boundaries are common; amounts are small for the same reason.
 #![allow(dead_code)]
 
+pub mod vendor;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use domain::{
@@ -37,6 +39,11 @@ pub fn cases(cases: u32) -> ProptestConfig {
 
 pub fn at(micros: i64) -> Timestamp {
     Timestamp::from_micros(NOON + micros)
+}
+
+/// An instant by its text, independent of noon.
+pub fn instant(text: &str) -> Timestamp {
+    text.parse().unwrap_or_else(|_| panic!("{text}"))
 }
 
 pub fn credits(text: &str) -> Credits {

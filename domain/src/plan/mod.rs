@@ -1,0 +1,74 @@
+//! Plans: what a vendor offers, described once.
+//!
+//! A *plan* has *variants* (monthly or yearly, paid before or after), and a variant has *grant templates*: the credits that it
+//! brings. What was offered never changes: a variant or template is written once, and archived when it is to be offered no
+//! longer. Nothing that is in use is deleted, so a subscription can always say what it agreed to.
+
+pub mod interval;
+pub mod money_price;
+pub mod preview;
+pub mod template;
+pub mod variant;
+
+use serde::{Deserialize, Serialize};
+
+use self::{
+    template::{GrantTemplate, MAX_TEMPLATES},
+    variant::Variant,
+};
+use crate::{
+    id::{PlanId, TemplateId},
+    rejection::Rejection,
+    time::Timestamp,
+};
+
+/// What a vendor offers, such as "Pro".
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Its name in rows.
+    pub id: PlanId,
+    /// Its name for people.
+    pub name: String,
+    /// More words for people.
+    pub description: Option<String>,
+    /// Since when it is no longer offered.
+    pub archived_at: Option<Timestamp>,
+}
+
+/// A variant with all its templates, archived ones included: what a subscription has agreed to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// The variant.
+    pub variant: Variant,
+    /// Its templates, oldest first.
+    pub templates: Vec<GrantTemplate>,
+}
+
+impl Offer {
+    /// The templates that are in force at an instant.
+    pub fn templates_at(&self, instant: Timestamp) -> impl Iterator<Item = &GrantTemplate> {
+        self.templates
+            .iter()
+            .filter(move |template| template.is_in_force_at(instant))
+    }
+
+    /// Checks a template that is to be added now.
+    ///
+    /// # Errors
+    /// Which part cannot be, or too many templates in force.
+    pub fn check_new(&self, template: &GrantTemplate, now: Timestamp) -> Result<(), Rejection> {
+        if self.templates_at(now).count() >= MAX_TEMPLATES {
+            return Err(Rejection::invalid(
+                "variantId",
+                format!("a variant has at most {MAX_TEMPLATES} templates"),
+            ));
+        }
+        template.validate(&self.variant)
+    }
+
+    /// A template, in force or not.
+    #[must_use]
+    pub fn template(&self, id: TemplateId) -> Option<&GrantTemplate> {
+        self.templates.iter().find(|template| template.id == id)
+    }
+}
