@@ -14,11 +14,17 @@ pub(crate) enum Refused {
     Unavailable(app::Error),
 }
 
+/// Whether it is a bearer token.
+pub(crate) fn is_bearer(authorization: &str) -> bool {
+    let scheme = authorization.split(' ').next().unwrap_or_default();
+    scheme.eq_ignore_ascii_case("bearer")
+}
+
 /// Who `Bearer <token>` belongs to.
 pub(crate) async fn from_text(app: &App, authorization: &str) -> Result<Actor, Refused> {
-    let (scheme, token) = authorization.split_once(' ').ok_or(Refused::Unknown)?;
+    let (_, token) = authorization.split_once(' ').ok_or(Refused::Unknown)?;
     let token = token.trim();
-    if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() || token.len() > MAX_TOKEN {
+    if !is_bearer(authorization) || token.is_empty() || token.len() > MAX_TOKEN {
         return Err(Refused::Unknown);
     }
     match access::authenticate(app, token).await {

@@ -141,7 +141,7 @@ fn route(path: &str) -> &'static str {
 /// request an allocation or two.
 pub(crate) async fn answer(mut router: Router, request: Request) -> Response {
     observe::observe(route(request.uri().path()), request, async move |request| {
-        let answering = AssertUnwindSafe(router.call(request)).catch_unwind();
+        let answering = AssertUnwindSafe(async { router.call(request).await }).catch_unwind();
         let mut response = match answering.await {
             Ok(Ok::<_, Infallible>(response)) => response,
             Err(_) => http::internal(),

@@ -133,6 +133,9 @@ pub struct Actor {
     pub expires_at: Option<Timestamp>,
     /// What its credential is recognised by; `None`: the command line.
     pub credential: Option<Credential>,
+    /// Whether the credential is known to be good now, and not only minutes ago. Without that it may ask the gate, and has to wait
+    /// for everything else.
+    pub confirmed: bool,
 }
 
 impl Actor {
@@ -146,19 +149,24 @@ impl Actor {
             scopes: Scope::ALL.to_vec(),
             expires_at: None,
             credential: None,
+            confirmed: true,
         }
     }
 
     /// Insists on a scope.
     ///
     /// # Errors
-    /// [`Error::Denied`] without it.
+    /// [`Error::Denied`] without it, [`Error::Unavailable`] while it cannot be told whether it is still given.
     pub fn require(&self, scope: Scope) -> Result<()> {
-        if self.scopes.contains(&scope) {
-            Ok(())
-        } else {
-            Err(Error::Denied(scope))
+        if !self.scopes.contains(&scope) {
+            return Err(Error::Denied(scope));
         }
+        if !self.confirmed && scope != Scope::EntitlementRead {
+            return Err(Error::Unavailable(
+                "the credential cannot be confirmed".to_owned(),
+            ));
+        }
+        Ok(())
     }
 
     /// Insists on a scope for what belongs to the tenant as a whole, such as the list of its customers.

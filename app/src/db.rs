@@ -24,7 +24,8 @@ const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(15);
 const SQLITE_READERS: u32 = 4;
 /// Connections of one process on PostgreSQL unless configured otherwise.
 pub const DEFAULT_POSTGRES_CONNECTIONS: u32 = 12;
-/// Idle time after which a connection on PostgreSQL is asked whether it is still alive before it is used.
+/// Idle time after which a connection on PostgreSQL is asked whether it is still alive before it is used. When a server goes down, the
+/// first request on each connection that was used within this time fails, and says that it can be tried again.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 /// Pause between two attempts to reach a database that is down.
 const RECONNECT_PAUSE: Duration = Duration::from_secs(2);

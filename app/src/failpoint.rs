@@ -7,7 +7,7 @@
 
 use crate::error::Result;
 
-/// One of [`ALL`] is reached.
+/// A place is reached. `ALL` lists them, with the feature.
 ///
 /// # Errors
 /// A test wants one.

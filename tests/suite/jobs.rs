@@ -72,7 +72,10 @@ async fn a_clock_that_was_set_back_delays_nothing(world: World) {
     world.advance(-3_600);
     job::sweep(&world.app).await.unwrap();
     world.run_jobs().await;
-    assert_eq!((world.pending().await, world.stands(id).await.0), (0, "-1".to_owned()));
+    assert_eq!(
+        (world.pending().await, world.stands(id).await.0),
+        (0, "-1".to_owned())
+    );
 }
 
 async fn lost_wake_ups_are_found_by_the_sweep(world: World) {

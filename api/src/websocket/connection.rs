@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     graphql,
-    http::{self, enter},
+    http::{self, Refusal, enter},
     live::{self, LiveLimits},
     observe::Live,
     server::Service,
@@ -36,8 +36,8 @@ const MESSAGE_EVERY: Duration = Duration::from_millis(50);
 
 /// What is known of the client before it says anything.
 pub(super) struct Caller {
-    /// Who it is, if the head of the upgrade told.
-    pub(super) known: Option<Actor>,
+    /// Who it is, or why it is nobody, if the head of the upgrade told.
+    pub(super) known: Option<Result<Actor, Refusal>>,
     /// Where it comes from.
     pub(super) address: Option<IpAddr>,
 }
@@ -301,15 +301,22 @@ async fn admit(
         .get("authorization")
         .or_else(|| payload.get("Authorization"))
         .filter(|given| !given.is_null());
-    let given = match (given, caller.known) {
-        (None, Some(actor)) => return Ok(actor),
-        (given, _) => given.and_then(serde_json::Value::as_str),
+    let admitted = match (given, caller.known) {
+        (None, Some(known)) => known,
+        (given, _) => {
+            let credential = given.and_then(serde_json::Value::as_str);
+            let credential = credential.ok_or(Closing::FORBIDDEN)?;
+            enter::authenticate(service, caller.address, credential).await
+        }
     };
-    let credential = given.ok_or(Closing::FORBIDDEN)?;
-    let admitted = enter::authenticate(service, caller.address, credential).await;
-    admitted.map_err(|refusal| match refusal.status() {
-        StatusCode::UNAUTHORIZED => Closing::FORBIDDEN.into(),
-        StatusCode::TOO_MANY_REQUESTS => Closing::TOO_MANY_FAILURES.into(),
-        _ => Closing::UNAVAILABLE.into(),
-    })
+    match admitted {
+        // It would stay so for the life of the socket.
+        Ok(actor) if !actor.confirmed => Err(Closing::UNAVAILABLE.into()),
+        Ok(actor) => Ok(actor),
+        Err(refusal) => Err(match refusal.status() {
+            StatusCode::UNAUTHORIZED => Closing::FORBIDDEN.into(),
+            StatusCode::TOO_MANY_REQUESTS => Closing::TOO_MANY_FAILURES.into(),
+            _ => Closing::UNAVAILABLE.into(),
+        }),
+    }
 }

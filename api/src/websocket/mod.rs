@@ -30,6 +30,7 @@ use self::{
     protocol::{MAX_MESSAGE, SUBPROTOCOL},
 };
 use crate::{
+    auth,
     graphql::error,
     http::{self, Media, Refusal, enter},
     origin,
@@ -70,8 +71,10 @@ pub(crate) async fn upgrade(
         return refuse(StatusCode::BAD_REQUEST, error::BAD_USER_INPUT, message);
     }
     let address = enter::address(&service, &headers, &extensions);
-    let known = match enter::credential(&headers) {
-        Some(credential) => enter::authenticate(&service, address, credential).await.ok(),
+    // Another scheme is meant for a proxy, not for us.
+    let bearer = enter::credential(&headers).filter(|credential| auth::is_bearer(credential));
+    let known = match bearer {
+        Some(credential) => Some(enter::authenticate(&service, address, credential).await),
         None => None,
     };
     upgrade

@@ -5,7 +5,8 @@
 //! remembered of tokens that belong to nobody.
 //!
 //! While the database is out of reach nobody is let in, with one exception that the vendor has to choose: when the gate is to
-//! let customers go on in an outage, credentials that were good minutes ago may still ask it, and do nothing else.
+//! let customers go on in an outage, credentials that were good minutes ago may still ask it. Whatever else they want has to wait,
+//! as it would without the exception.
 
 use std::{
     future::Future,
@@ -62,7 +63,7 @@ impl Known {
     fn in_outage(&self) -> Option<Actor> {
         let recent = self.since.elapsed() < Cache::OUTAGE_LIFE;
         (recent && self.actor.require(Scope::EntitlementRead).is_ok()).then(|| Actor {
-            scopes: vec![Scope::EntitlementRead],
+            confirmed: false,
             ..self.actor.clone()
         })
     }
@@ -106,6 +107,10 @@ impl Cache {
         match actor {
             Some(actor) => self.known.insert(credential, Arc::new(known(actor))),
             None => drop(self.known.remove(&credential)),
+        }
+        // A revocation between the look and the insertion has cleared too early.
+        if self.revocations() != revocations {
+            self.known.remove(&credential);
         }
     }
 
@@ -252,7 +257,12 @@ mod tests {
         };
         let minute = Duration::from_secs(60);
         let left = known(minute, operator()).in_outage().unwrap();
-        assert_eq!(left.scopes, [Scope::EntitlementRead]);
+        assert!(left.require(Scope::EntitlementRead).is_ok());
+        let record = left.require(Scope::UsageWrite);
+        assert!(
+            matches!(record, Err(Error::Unavailable(_))),
+            "to be tried again: {record:?}"
+        );
         assert!(known(16 * minute, operator()).in_outage().is_none());
         let mut writer = operator();
         writer.scopes = vec![Scope::UsageWrite];

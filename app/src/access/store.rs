@@ -81,6 +81,7 @@ fn actor(row: &QueryResult, credential: Credential) -> Result<Actor> {
         },
         expires_at: ends.into_iter().flatten().min().map(Timestamp::from_micros),
         credential: Some(credential),
+        confirmed: true,
     })
 }
 

@@ -136,10 +136,12 @@ async fn subjects(
             continue;
         };
         totals::owner(customer.tenant_id, account.tenant_id, who, "account", &mut found);
-        // A place that cannot be read is none: everything is looked at again.
+        // A place that cannot be read is none, nor is one that lies ahead of what has happened since, because a clock was
+        // set back: everything is looked at again.
         let place: Place = marks
             .get(&customer.id)
             .and_then(|mark| serde_json::from_str(&mark.state).ok())
+            .filter(|place: &Place| place.instant <= account.updated_at)
             .unwrap_or_default();
         subjects.push(Subject {
             since: if place.sequence == 0 {

@@ -91,7 +91,8 @@ async fn refresh(app: &App, tenant: TenantId) -> Result<Arc<Known>> {
     let changes = prices.changes.load(Ordering::Acquire);
     let last = prices.last(tenant);
     let looked = look(app, tenant, last.as_deref()).await;
-    if let (Err(_), Some(last)) = (&looked, &last) {
+    // Whether this is kept or not: the next one may try again.
+    if let Some(last) = &last {
         last.confirming.store(false, Ordering::Relaxed);
     }
     let known = Arc::new(Known {
@@ -101,16 +102,26 @@ async fn refresh(app: &App, tenant: TenantId) -> Result<Arc<Known>> {
         confirming: AtomicBool::new(false),
     });
     let mut all = prices.lock();
-    if all.len() >= TENANTS && !all.contains_key(&tenant) {
-        all.clear();
-    }
     let outrun = all
         .get(&tenant)
         .is_some_and(|present| present.confirmed > confirmed);
     if !outrun && prices.changes.load(Ordering::Acquire) == changes {
         all.insert(tenant, known.clone());
+        make_room(&mut all);
     }
     Ok(known)
+}
+
+/// Forgets the tenant that was not asked about for longest, if there are too many.
+fn make_room(all: &mut HashMap<TenantId, Arc<Known>>) {
+    if all.len() > TENANTS
+        && let Some(oldest) = all
+            .iter()
+            .min_by_key(|(_, known)| known.confirmed)
+            .map(|(tenant, _)| *tenant)
+    {
+        all.remove(&oldest);
+    }
 }
 
 async fn look(app: &App, tenant: TenantId, last: Option<&Known>) -> Result<Arc<PriceList>> {

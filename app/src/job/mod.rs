@@ -178,22 +178,21 @@ fn subjects(args: Value) -> Option<Vec<String>> {
 
 /// Makes an attempt at what nobody else is working on, and answers how it went, in one word.
 async fn attempt(app: &App, kind: &'static Kind, subjects: &[String]) -> Result<&'static str> {
-    let begun = work::begin(app, kind, subjects).await?;
-    let Some(attempt) = begun.iter().map(|(_, attempt)| *attempt).max() else {
+    let Some(run) = work::begin(app, kind, subjects).await? else {
         return Ok("idle");
     };
-    let subjects: Vec<String> = begun.into_iter().map(|(subject, _)| subject).collect();
     reach("job.begun")?;
-    match (kind.run)(app, &subjects, attempt).await {
+    match (kind.run)(app, &run.subjects, run.attempt).await {
         Ok(more) => {
             reach("job.ran")?;
-            let again = work::finish(app, kind, &subjects, more).await?;
+            let again = run.finish(app, more).await?;
             reach("job.finished")?;
             Ok(if again { "more" } else { "done" })
         }
         Err(error) => {
+            let (subjects, attempt) = (&run.subjects, run.attempt);
             tracing::warn!(kind = kind.name, ?subjects, attempt, %error, "a job failed and will be tried again");
-            work::postpone(app, kind, &subjects, attempt, &error.to_string()).await?;
+            run.postpone(app, &error.to_string()).await?;
             Ok("failed")
         }
     }

@@ -68,36 +68,38 @@ fn work_rows(op: &Op, subjects: &[String]) -> Rows {
         .text("subject", subjects)
 }
 
-/// Ends a run that went well. Answers for which subjects a wake-up came meanwhile. Two statements.
-pub(super) async fn finish(op: &Op, kind: &str, subjects: &[String]) -> Result<Vec<String>> {
+/// Locks the rows of a run that began at an instant, in the order in which all others lock them, and answers with its subjects and
+/// whether each was woken meanwhile. A run that was taken for dead has lost its rows to the next one. One statement.
+pub(super) async fn lock_run(
+    op: &Op,
+    kind: &str,
+    subjects: &[String],
+    since: Timestamp,
+) -> Result<Vec<(String, bool)>> {
     let lock = match Backend::of(op.tx()) {
         Backend::Postgres => "FOR UPDATE OF w",
         Backend::Sqlite => "",
     };
-    let rows = || Rows::default().text("subject", subjects.iter().cloned());
     let sql = format!(
         "SELECT w.subject, w.again FROM {{rows}} AS v JOIN work w ON w.kind = $1 AND w.subject = v.subject
-         ORDER BY w.subject {lock}"
+         WHERE w.running_since = $2 ORDER BY w.subject {lock}"
     );
-    let present = rows().query(op.tx(), &sql, vec![kind.into()]).await?;
-    rows()
-        .execute(
-            op.tx(),
-            "UPDATE work SET attempts = 0, due_at = 0, running_since = 0, again = 0, error = NULL, updated_at = $2
-             FROM {rows} AS v WHERE work.kind = $1 AND work.subject = v.subject",
-            vec![kind.into(), op.now().micros().into()],
-        )
+    let rows = Rows::default().text("subject", subjects.iter().cloned());
+    let rows = rows
+        .query(op.tx(), &sql, vec![kind.into(), since.micros().into()])
         .await?;
-    let mut again = Vec::new();
-    for row in present {
-        if row.try_get::<i32>("", "again")? != 0 {
-            again.push(row.try_get("", "subject")?);
-        }
-    }
-    Ok(again)
+    rows.iter()
+        .map(|row| Ok((row.try_get("", "subject")?, row.try_get::<i32>("", "again")? != 0)))
+        .collect()
 }
 
-/// Ends a run that failed.
+/// Ends a run that went well.
+pub(super) async fn settle(op: &Op, kind: &str, subjects: &[String]) -> Result<()> {
+    let set = "attempts = 0, due_at = 0, running_since = 0, again = 0, error = NULL, updated_at = $2";
+    update(op, kind, subjects, set, vec![op.now().micros().into()]).await
+}
+
+/// Ends a run that failed. The next one is due at an instant.
 pub(super) async fn postpone(
     op: &Op,
     kind: &str,
@@ -105,20 +107,25 @@ pub(super) async fn postpone(
     due: Timestamp,
     problem: &str,
 ) -> Result<()> {
-    Rows::default()
-        .text("subject", subjects.iter().cloned())
-        .execute(
-            op.tx(),
-            "UPDATE work SET due_at = $2, running_since = 0, again = 0, error = $3, updated_at = $4
-             FROM {rows} AS v WHERE work.kind = $1 AND work.subject = v.subject",
-            vec![
-                kind.into(),
-                due.micros().into(),
-                problem.into(),
-                op.now().micros().into(),
-            ],
-        )
-        .await?;
+    let set = "due_at = $2, running_since = 0, again = 0, error = $3, updated_at = $4";
+    let values = vec![due.micros().into(), problem.into(), op.now().micros().into()];
+    update(op, kind, subjects, set, values).await
+}
+
+/// Changes rows that are locked; `$1` is the kind. One statement.
+async fn update(
+    op: &Op,
+    kind: &str,
+    subjects: &[String],
+    set: &str,
+    more: Vec<sea_orm::Value>,
+) -> Result<()> {
+    let mut values = vec![kind.into()];
+    values.extend(more);
+    let sql =
+        format!("UPDATE work SET {set} FROM {{rows}} AS v WHERE work.kind = $1 AND work.subject = v.subject");
+    let rows = Rows::default().text("subject", subjects.iter().cloned());
+    rows.execute(op.tx(), &sql, values).await?;
     Ok(())
 }
 
@@ -215,15 +222,15 @@ pub(super) async fn awake(
         .await?)
 }
 
-/// Notes wake-ups; answers with the subjects to which one must be sent: that had none since `lost`, and have no run since `dead`,
-/// which is told to look again instead.
+/// Notes wake-ups; answers with the subjects to which one must be sent, and their attempts: that had none since `lost`, and have no
+/// run since `dead`, which is told to look again instead.
 pub(super) async fn mark_woken(
     op: &Op,
     kind: &str,
     subjects: &[String],
     lost: Timestamp,
     dead: Timestamp,
-) -> Result<Vec<String>> {
+) -> Result<Vec<(String, i32)>> {
     let rows = work_rows(op, subjects)
         .query(
             op.tx(),
@@ -233,7 +240,7 @@ pub(super) async fn mark_woken(
                 again = CASE WHEN work.running_since > $4 THEN 1 ELSE work.again END,
                 woken_at = CASE WHEN work.running_since > $4 THEN work.woken_at ELSE excluded.woken_at END
              WHERE work.woken_at <= $3
-             RETURNING subject, running_since",
+             RETURNING subject, attempts, running_since",
             vec![
                 kind.into(),
                 op.now().micros().into(),
@@ -245,7 +252,7 @@ pub(super) async fn mark_woken(
     let mut asleep = Vec::with_capacity(rows.len());
     for row in rows {
         if row.try_get::<i64>("", "running_since")? <= dead.micros() {
-            asleep.push(row.try_get("", "subject")?);
+            asleep.push((row.try_get("", "subject")?, row.try_get("", "attempts")?));
         }
     }
     Ok(asleep)

@@ -41,13 +41,29 @@ impl Duty {
     pub(crate) const UNKNOWN: &'static str = "unknown";
 }
 
-/// Begins an attempt at each subject and answers its number, from 1 since the work last went well. Left out are those that are
-/// parked or pausing, or have a run under way, which will look again.
-pub(super) async fn begin(app: &App, kind: &Kind, subjects: &[String]) -> Result<Vec<(String, i32)>> {
+/// A run: the subjects that it has under its hands.
+pub(super) struct Run {
+    kind: &'static Kind,
+    pub(super) subjects: Vec<String>,
+    /// The highest number of an attempt among them, from 1 since the work last went well.
+    pub(super) attempt: i32,
+    since: Timestamp,
+}
+
+/// Begins an attempt at each subject. Left out are those that are parked or pausing, or have a run under way, which will look
+/// again. `None`: all of them.
+pub(super) async fn begin(app: &App, kind: &'static Kind, subjects: &[String]) -> Result<Option<Run>> {
     let op = Op::begin(app).await?;
-    let begun = store::begin(&op, kind.name, subjects, None, dead(op.now())).await?;
+    let since = op.now();
+    let begun = store::begin(&op, kind.name, subjects, None, dead(since)).await?;
     op.commit().await?;
-    Ok(begun)
+    let attempt = begun.iter().map(|(_, attempt)| *attempt).max();
+    Ok(attempt.map(|attempt| Run {
+        kind,
+        subjects: begun.into_iter().map(|(subject, _)| subject).collect(),
+        attempt,
+        since,
+    }))
 }
 
 /// Runs that began before have died.
@@ -63,39 +79,55 @@ pub(crate) async fn count(app: &App, kind: &str, subject: &str, tenant: TenantId
     Ok(begun.first().map(|(_, attempt)| *attempt))
 }
 
-/// The work went well: earlier failures are forgotten. Wakes the subjects again that were woken meanwhile, and all of them, each
-/// by itself, if there is more to do. Answers whether any was.
-pub(super) async fn finish(app: &App, kind: &Kind, subjects: &[String], more: bool) -> Result<bool> {
-    let mut op = Op::begin(app).await?;
-    let again = store::finish(&op, kind.name, subjects).await?;
-    let (again, together) = if more {
-        (subjects, 1)
-    } else {
-        (again.as_slice(), kind.together)
-    };
-    if !again.is_empty() {
-        send(&mut op, kind, again, together).await?;
-        reach("job.again")?;
+impl Run {
+    /// The work went well: earlier failures are forgotten. Wakes the subjects again that were woken meanwhile, and all of them, each
+    /// by itself, if there is more to do. Answers whether any was.
+    pub(super) async fn finish(&self, app: &App, more: bool) -> Result<bool> {
+        let mut op = Op::begin(app).await?;
+        let ours = store::lock_run(&op, self.kind.name, &self.subjects, self.since).await?;
+        let all: Vec<String> = ours.iter().map(|(subject, _)| subject.clone()).collect();
+        store::settle(&op, self.kind.name, &all).await?;
+        let again = ours.into_iter().filter(|(_, again)| *again || more);
+        let again: Vec<String> = again.map(|(subject, _)| subject).collect();
+        if !again.is_empty() {
+            send(
+                &mut op,
+                self.kind,
+                &again,
+                if more { 1 } else { self.kind.together },
+            )
+            .await?;
+            reach("job.again")?;
+        }
+        op.commit().await?;
+        Ok(!again.is_empty())
     }
-    op.commit().await?;
-    Ok(!again.is_empty())
+
+    /// The work failed: it is tried again after 1, 2, 4, … seconds. Of several subjects any may have been the cause, so each is tried
+    /// by itself, at once.
+    pub(super) async fn postpone(&self, app: &App, problem: &str) -> Result<()> {
+        let mut op = Op::begin(app).await?;
+        let pause = match self.subjects.len() {
+            1 => pause_after(self.attempt),
+            _ => 0,
+        };
+        let due = op.now().plus_seconds(pause);
+        let ours = store::lock_run(&op, self.kind.name, &self.subjects, self.since).await?;
+        let ours: Vec<String> = ours.into_iter().map(|(subject, _)| subject).collect();
+        store::postpone(&op, self.kind.name, &ours, due, cut(problem, MAX_ERROR)).await?;
+        if pause == 0 {
+            send(&mut op, self.kind, &ours, 1).await?;
+        }
+        op.commit().await
+    }
 }
 
-/// The work failed: it is tried again after 1, 2, 4, … seconds.
-pub(super) async fn postpone(
-    app: &App,
-    kind: &Kind,
-    subjects: &[String],
-    attempt: i32,
-    problem: &str,
-) -> Result<()> {
-    let op = Op::begin(app).await?;
+/// Seconds until the next attempt.
+fn pause_after(attempt: i32) -> i64 {
     let pause = 1_i64
         .checked_shl(attempt.clamp(1, 30).unsigned_abs() - 1)
         .unwrap_or(i64::MAX);
-    let due = op.now().plus_seconds(pause.min(MAX_PAUSE_SECONDS));
-    store::postpone(&op, kind.name, subjects, due, cut(problem, MAX_ERROR)).await?;
-    op.commit().await
+    pause.min(MAX_PAUSE_SECONDS)
 }
 
 /// Sets work aside until a person looks at it.
@@ -167,10 +199,13 @@ pub(super) async fn asleep(
 }
 
 /// Sends wake-ups, each to so many subjects, to those that have none on its way and no run either: a run is told to look again.
+/// What has failed before gets one of its own, so that it holds nobody else back.
 pub(super) async fn send(op: &mut Op, kind: &Kind, subjects: &[String], together: usize) -> Result<()> {
     let now = op.now();
     let asleep = store::mark_woken(op, kind.name, subjects, lost(now), dead(now)).await?;
-    for subjects in asleep.chunks(together) {
+    let (well, failed): (Vec<_>, Vec<_>) = asleep.into_iter().partition(|(_, attempts)| *attempts == 0);
+    let names = |all: Vec<(String, i32)>| all.into_iter().map(|(subject, _)| subject).collect::<Vec<_>>();
+    for subjects in names(well).chunks(together).chain(names(failed).chunks(1)) {
         op.wake(kind.wakeup(subjects));
     }
     Ok(())

@@ -192,7 +192,9 @@ fn gather(first: Request, requests: &mut mpsc::UnboundedReceiver<Request>) -> Ve
 async fn write_all(app: &App, mut requests: Vec<Request>) {
     let all: Vec<&Prepared> = requests.iter().flat_map(|request| &request.events).collect();
     let written = write(app, &all).await;
-    app.collector().note(written.is_ok());
+    // What is wrong with one request says nothing of the database.
+    app.collector()
+        .note(!matches!(written, Err(Error::Unavailable(_))));
     match written {
         Ok(mut outcomes) => {
             committed(app, &all, &outcomes);

@@ -184,7 +184,7 @@ async fn round(app: &App, chosen: Chosen) -> Result<Progress> {
         // Another worker was first; there may be more behind what it took.
         return Ok(Progress {
             events: 0,
-            more: true,
+            more: !locked.is_empty(),
         });
     }
     let total: usize = events.iter().map(|(_, events)| events.len()).sum();

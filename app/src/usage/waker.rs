@@ -6,8 +6,6 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep_until};
-
 use crate::{App, error::Result, failpoint::reach, job};
 
 /// Pause between wake-ups. The first commit wakes at once; a process that commits a thousand times a second wakes a hundred times.
@@ -19,28 +17,29 @@ pub(crate) struct Waker(Mutex<Waiting>);
 
 #[derive(Default)]
 struct Waiting {
-    /// Shards with new usage; a task is on its way to wake them if there are any.
+    /// Shards with new usage.
     shards: BTreeSet<i32>,
-    /// When the next wake-up may be sent.
-    next: Option<Instant>,
+    /// Whether a task is at it; it goes on until there are none.
+    busy: bool,
 }
 
 impl Waker {
     /// There is new usage in these shards.
     pub(super) fn touched(&self, app: &App, shards: BTreeSet<i32>) {
         let mut waiting = self.lock();
-        let idle = waiting.shards.is_empty();
         waiting.shards.extend(shards);
-        if idle && !waiting.shards.is_empty() {
-            tokio::spawn(wake_soon(app.clone(), waiting.next));
+        if !waiting.busy && !waiting.shards.is_empty() {
+            waiting.busy = true;
+            tokio::spawn(wake_all(app.clone()));
         }
     }
 
-    /// What is to be woken now.
-    fn take(&self) -> BTreeSet<i32> {
+    /// What is to be woken now. `None`: nothing, and whoever comes next begins anew.
+    fn take(&self) -> Option<BTreeSet<i32>> {
         let mut waiting = self.lock();
-        waiting.next = Some(Instant::now() + PAUSE);
-        std::mem::take(&mut waiting.shards)
+        let shards = std::mem::take(&mut waiting.shards);
+        waiting.busy = !shards.is_empty();
+        waiting.busy.then_some(shards)
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -48,13 +47,18 @@ impl Waker {
     }
 }
 
-async fn wake_soon(app: App, when: Option<Instant>) {
-    if let Some(when) = when {
-        sleep_until(when).await;
-    }
-    let shards = app.waker().take();
-    if let Err(error) = wake(&app, &shards).await {
-        tracing::warn!(%error, "workers could not be woken; the sweep will find the events");
+/// One wake-up after the other, so that a slow database is not asked by many at once.
+async fn wake_all(app: App) {
+    while let Some(shards) = app.waker().take() {
+        let app = app.clone();
+        // In a task of its own: should it panic, the next wake-up is sent all the same.
+        let waking = tokio::spawn(async move {
+            if let Err(error) = wake(&app, &shards).await {
+                tracing::warn!(%error, "workers could not be woken; the sweep will find the events");
+            }
+        });
+        let _ = waking.await;
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
