@@ -44,7 +44,7 @@ use crate::{
     failure::Outcome,
 };
 
-/// The system's allocator takes an eighth of the time of a check, this one half of that.
+/// The system's allocator took an eighth of the time of a check. This one is quicker, and takes more memory per connection.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

@@ -62,13 +62,19 @@ async fn neighbours(world: &World) -> (CustomerId, CustomerId) {
     }
 }
 
-async fn a_clock_that_was_set_back_delays_nothing(world: World) {
+/// A customer with an event that waits, and of which no worker will hear.
+async fn usage_whose_wake_up_is_lost(world: &World) -> CustomerId {
     world.priced("call", per_unit("1")).await;
     let id = world.customer("a").await;
     world.post.loses.store(true, SeqCst);
     world.consume(id, "call", "1").await;
     world.run_jobs().await;
     world.post.loses.store(false, SeqCst);
+    id
+}
+
+async fn a_clock_that_was_set_back_delays_nothing(world: World) {
+    let id = usage_whose_wake_up_is_lost(&world).await;
     world.advance(-3_600);
     job::sweep(&world.app).await.unwrap();
     world.run_jobs().await;
@@ -79,12 +85,7 @@ async fn a_clock_that_was_set_back_delays_nothing(world: World) {
 }
 
 async fn lost_wake_ups_are_found_by_the_sweep(world: World) {
-    world.priced("call", per_unit("1")).await;
-    let id = world.customer("a").await;
-    world.post.loses.store(true, SeqCst);
-    world.consume(id, "call", "1").await;
-    world.run_jobs().await;
-    world.post.loses.store(false, SeqCst);
+    let id = usage_whose_wake_up_is_lost(&world).await;
     // A wake-up is on its way, as far as anybody knows: neither the sweep nor new usage sends another.
     job::sweep(&world.app).await.unwrap();
     world.consume(id, "call", "1").await;

@@ -43,30 +43,19 @@ pub(crate) enum Length {
 
 impl Interval {
     /// One day.
-    pub const DAILY: Self = Self {
-        unit: Unit::Day,
-        count: 1,
-    };
+    pub const DAILY: Self = Self::every(Unit::Day);
     /// Seven days.
-    pub const WEEKLY: Self = Self {
-        unit: Unit::Week,
-        count: 1,
-    };
+    pub const WEEKLY: Self = Self::every(Unit::Week);
     /// One month.
-    pub const MONTHLY: Self = Self {
-        unit: Unit::Month,
-        count: 1,
-    };
+    pub const MONTHLY: Self = Self::every(Unit::Month);
     /// Three months.
-    pub const QUARTERLY: Self = Self {
-        unit: Unit::Quarter,
-        count: 1,
-    };
+    pub const QUARTERLY: Self = Self::every(Unit::Quarter);
     /// One year.
-    pub const YEARLY: Self = Self {
-        unit: Unit::Year,
-        count: 1,
-    };
+    pub const YEARLY: Self = Self::every(Unit::Year);
+
+    const fn every(unit: Unit) -> Self {
+        Self { unit, count: 1 }
+    }
 
     /// `count` units.
     ///
