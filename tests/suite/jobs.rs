@@ -13,7 +13,7 @@ use domain::{
     rejection::RejectionCode::{IdempotencyConflict, NotFound},
 };
 use entity::work;
-use sea_orm::EntityTrait;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::Expr};
 use serde_json::{Value, json};
 
 use crate::harness::{World, mortal::Mortal, p4, per_unit, refusal};
@@ -21,6 +21,7 @@ use crate::harness::{World, mortal::Mortal, p4, per_unit, refusal};
 on_both!(
     lost_wake_ups_are_found_by_the_sweep,
     a_clock_that_was_set_back_delays_nothing,
+    a_run_under_way_is_told_to_look_again,
     doubled_and_reordered_wake_ups_are_harmless,
     one_wake_up_is_enough,
     a_customer_who_cannot_be_rated_is_parked,
@@ -82,6 +83,34 @@ async fn a_clock_that_was_set_back_delays_nothing(world: World) {
         (world.pending().await, world.stands(id).await.0),
         (0, "-1".to_owned())
     );
+}
+
+async fn a_run_under_way_is_told_to_look_again(world: World) {
+    world.priced("call", per_unit("1")).await;
+    let id = world.customer("a").await;
+    world.consume(id, "call", "1").await;
+    world.run_jobs().await;
+    // Somebody else has begun to work on the shard and has not ended.
+    work::Entity::update_many()
+        .col_expr(work::Column::RunningSince, Expr::value(world.now().micros()))
+        .filter(work::Column::Kind.eq("usage.drain"))
+        .exec(world.app.db().writer())
+        .await
+        .unwrap();
+    world.consume(id, "call", "1").await;
+    world.quiet().await;
+    assert_eq!(world.post.len(), 0, "no second worker is sent");
+    let rows = work::Entity::find().all(world.app.db().reader()).await.unwrap();
+    let again: Vec<i32> = rows
+        .iter()
+        .filter(|row| row.running_since > 0)
+        .map(|row| row.again)
+        .collect();
+    assert_eq!(again, [1], "{rows:?}");
+    // It died, and the sweep finds what it was told of.
+    world.advance(16);
+    world.run_to_rest().await;
+    assert_eq!(world.stands(id).await.0, "-2");
 }
 
 async fn lost_wake_ups_are_found_by_the_sweep(world: World) {
