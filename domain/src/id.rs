@@ -81,6 +81,10 @@ ids! {
     TemplateId "gtp";
     /// A customer's agreement to a variant.
     SubscriptionId "sub";
+    /// Something that vendors are told about.
+    BillingEventId "bev";
+    /// A clock of a test tenant that is set by hand.
+    TestClockId "clk";
     /// A duty that needs attention.
     WorkId "wrk";
 }

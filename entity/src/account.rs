@@ -25,6 +25,12 @@ pub struct Model {
     pub head: Vec<u8>,
     /// Since when the audit keeps grants, corrections and revocations back, in microseconds.
     pub frozen_at: Option<i64>,
+    /// The first instant from which usage has to wait for a subscription, in microseconds; none: there never was one.
+    pub barrier_at: Option<i64>,
+    /// What the subscriptions have to say about checks.
+    pub admission: String,
+    /// The test clock that the customer lives by; none: the clock on the wall.
+    pub clock_id: Option<Uuid>,
 }
 
 /// None: reads are joined by hand, in batches.

@@ -33,6 +33,14 @@ pub struct Model {
     pub state: String,
     /// A line for people.
     pub description: Option<String>,
+    /// The subscription that granted it.
+    pub subscription_id: Option<Uuid>,
+    /// The template behind it.
+    pub template_id: Option<Uuid>,
+    /// The cycle that it was granted in.
+    pub cycle_number: Option<i64>,
+    /// Whether it is ended by the turn of that cycle (1) or by its expiry (0).
+    pub ends_with_cycle: i32,
 }
 
 /// None: reads are joined by hand, in batches.

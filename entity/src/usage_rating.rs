@@ -43,6 +43,8 @@ pub struct Model {
     pub detail: String,
     /// When they were debited, in microseconds.
     pub settled_at: i64,
+    /// Whether they came in time, and what became of them if not.
+    pub timing: String,
 }
 
 /// None: reads are joined by hand, in batches.

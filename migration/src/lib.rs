@@ -16,6 +16,9 @@ mod m0005_work;
 mod m0006_tokens_and_rotation;
 mod m0007_ratings;
 mod m0008_books;
+mod m0009_plans;
+mod m0010_subscriptions;
+mod m0011_test_clocks;
 
 use sea_orm_migration::MigrationTrait;
 pub use sea_orm_migration::{
@@ -38,6 +41,9 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_tokens_and_rotation::Migration),
             Box::new(m0007_ratings::Migration),
             Box::new(m0008_books::Migration),
+            Box::new(m0009_plans::Migration),
+            Box::new(m0010_subscriptions::Migration),
+            Box::new(m0011_test_clocks::Migration),
         ]
     }
 }

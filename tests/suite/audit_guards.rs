@@ -70,7 +70,7 @@ async fn rows_stay_with_their_owners(world: World) {
         ),
         format!(
             "INSERT INTO block SELECT {}, {tenant}, customer_id, source, billing, priority, credits, 0, granted_at,
-                expires_at, metrics, state, description FROM block",
+                expires_at, metrics, state, description, NULL, NULL, NULL, 0 FROM block",
             literal(&world, Uuid::now_v7()),
         ),
     ] {

@@ -182,6 +182,7 @@ pub(super) async fn insert_block(
         metrics: Set(block.metrics.as_ref().map(serde_json::to_string).transpose()?),
         state: Set(to_text(block.state)),
         description: Set(description.map(str::to_owned)),
+        ..Default::default()
     };
     block::Entity::insert(row).exec_without_returning(op.tx()).await?;
     Ok(())

@@ -3,6 +3,7 @@
 use domain::{
     id::{CustomerId, TenantId},
     ledger::chain::EntryHash,
+    subscription::admission::Admission,
     time::Timestamp,
 };
 use entity::{account, customer, to_text};
@@ -46,6 +47,9 @@ pub(super) async fn insert(op: &Op, tenant: TenantId, customer: &Customer) -> Re
         updated_at: Set(customer.created_at.micros()),
         head: Set(EntryHash::NONE.as_bytes().to_vec()),
         frozen_at: Set(None),
+        barrier_at: Set(None),
+        admission: Set(to_text(Admission::Admitted)),
+        clock_id: Set(None),
     };
     account::Entity::insert(account)
         .exec_without_returning(op.tx())

@@ -27,10 +27,14 @@ use crate::{
 pub struct Plan {
     /// Its name in rows.
     pub id: PlanId,
+    /// The vendor's own name for it, unique per tenant.
+    pub key: String,
     /// Its name for people.
     pub name: String,
     /// More words for people.
     pub description: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
     /// Since when it is no longer offered.
     pub archived_at: Option<Timestamp>,
 }

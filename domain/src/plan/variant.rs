@@ -57,7 +57,7 @@ pub struct PurchaseLimits {
 }
 
 /// One way to buy a plan. Written once; archived when no longer offered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Variant {
     /// Its name in rows.
     pub id: VariantId,

@@ -1,11 +1,15 @@
 //! What subscriptions have to say about a check, beside the credits.
 
+use serde::{Deserialize, Serialize};
+
 use super::state::State;
 
 /// Whether a customer's subscriptions let usage pass. Usage that has happened is always recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Admission {
     /// They do: credits decide.
+    #[default]
     Admitted,
     /// Renewal is overdue, and the variant does not allow usage meanwhile (source P4, `allow_usage_while_overdue`).
     Overdue,

@@ -1,5 +1,10 @@
 //! From rows to nouns. A row that cannot be read is an error that names it, never a default.
 
+mod plan;
+mod subscription;
+
+pub use self::subscription::blank;
+
 use domain::{
     amount::{Credits, Quantity},
     credit::block::Block,
