@@ -15,7 +15,7 @@ use domain::{
     subscription::{Subscription, contract::Contract},
     time::{Period, Timestamp},
 };
-use uuid::Uuid;
+use sea_orm::entity::prelude::Uuid;
 
 use super::{Corrupt, from_json, from_text, to_text};
 use crate::{billing_cycle, block, subscription};
