@@ -53,6 +53,10 @@ scopes! {
     CreditRead "credit:read";
     /// Grant, adjust and revoke credits.
     CreditWrite "credit:write";
+    /// Read subscriptions, their cycles, and what was told about them.
+    SubscriptionRead "subscription:read";
+    /// Create and change subscriptions.
+    SubscriptionWrite "subscription:write";
     /// Read the state of jobs.
     OperationsRead "operations:read";
     /// Retry parked work.
@@ -73,6 +77,7 @@ impl Scope {
         Self::CatalogRead,
         Self::CustomerRead,
         Self::CreditRead,
+        Self::SubscriptionRead,
     ];
 }
 

@@ -8,6 +8,8 @@
 //! | [`credit`] | grants, adjustments, revocation, expiry, ledger, live balance |
 //! | [`usage`] | record, drain, void, summarise |
 //! | [`audit`] | prove that the books add up |
+//! | [`subscription`] | plans that customers have agreed to, their cycles, and what time makes due of them |
+//! | [`event`] | what vendors are told |
 //! | [`gate`] | may this customer go on? |
 //! | [`job`] | what the workers run, what is overdue, what needs a person |
 //!
@@ -23,6 +25,7 @@ pub mod credit;
 pub mod customer;
 pub mod db;
 pub mod error;
+pub mod event;
 pub mod failpoint;
 pub mod feed;
 pub mod gate;
@@ -33,6 +36,7 @@ mod measure;
 mod op;
 pub mod page;
 mod sql;
+pub mod subscription;
 pub mod telemetry;
 pub mod usage;
 

@@ -45,6 +45,8 @@ pub enum EntryKind {
     Revocation,
     /// A block repaid overdraft. The balance stays.
     Repayment,
+    /// The plan changed: credits of the time that was left went back.
+    Proration,
 }
 
 impl EntryKind {
@@ -59,6 +61,7 @@ impl EntryKind {
             Self::Expiry => "EXPIRY",
             Self::Revocation => "REVOCATION",
             Self::Repayment => "REPAYMENT",
+            Self::Proration => "PRORATION",
         }
     }
 }
@@ -241,6 +244,7 @@ mod tests {
             EntryKind::Expiry,
             EntryKind::Revocation,
             EntryKind::Repayment,
+            EntryKind::Proration,
         ] {
             assert_eq!(serde_json::to_value(kind).ok(), Some(kind.as_str().into()));
         }

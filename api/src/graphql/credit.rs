@@ -171,6 +171,8 @@ pub enum LedgerEntryKind {
     Revocation,
     /// A block repaid overdraft; the balance stays.
     Repayment,
+    /// The plan changed: credits of the time that was left went back.
+    Proration,
 }
 
 /// One line of a customer's ledger. Never changed.

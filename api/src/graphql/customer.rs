@@ -6,6 +6,7 @@ use app::{
     credit,
     customer::{self, CustomerRef},
     error::Result,
+    event::About,
     usage,
 };
 use async_graphql::{
@@ -27,6 +28,7 @@ use super::{
     page::{Args, Connection, connection, cost},
     payload::{payload, plain},
     scalar::{CountryCode, DateTime, Decimal, EmailAddress, Json},
+    subscription::{BillingEvent, PlanSubscription, events, subscriptions},
     usage::{UsageEvent, UsageGrouping, UsageSummary},
 };
 
@@ -225,6 +227,44 @@ impl Customer {
             .map_err(top_level)?;
         let cursor = |event: &usage::UsageEvent| format!("{}:{}", event.occurred_at.micros(), event.id);
         Ok(connection(slice, cursor, UsageEvent::from))
+    }
+
+    /// What the customer has agreed to, oldest first, ended ones included. Needs `subscription:read`.
+    #[graphql(complexity = "cost(first, last, child_complexity)")]
+    async fn subscriptions(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Size of the page from the front, 1 to 100; 20 by default.")] first: Option<i32>,
+        #[graphql(desc = "Size of the page from the back, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Only items before this cursor.")] before: Option<String>,
+    ) -> async_graphql::Result<Connection<PlanSubscription>> {
+        let args = Args {
+            first,
+            last,
+            after,
+            before,
+        };
+        subscriptions(ctx, self.customer, args).await
+    }
+
+    /// What was told about the customer, newest first. Needs `subscription:read`.
+    #[graphql(complexity = "cost(first, last, child_complexity)")]
+    async fn events(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Size of the page from the front, 1 to 100; 20 by default.")] first: Option<i32>,
+        #[graphql(desc = "Size of the page from the back, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Only items before this cursor.")] before: Option<String>,
+    ) -> async_graphql::Result<Connection<BillingEvent>> {
+        let args = Args {
+            first,
+            last,
+            after,
+            before,
+        };
+        events(ctx, About::Customer(self.customer), args).await
     }
 
     /// Debited usage, summed up per metric, and per day or month on request. Needs `usage:read`.

@@ -43,6 +43,8 @@ pub enum UserErrorCode {
     BlockNotActive,
     /// The event has been voided before.
     EventAlreadyVoided,
+    /// The state of the subscription does not allow it.
+    SubscriptionState,
     /// The work is not parked, so there is nothing to retry.
     WorkNotParked,
     /// The audit found that the customer's books do not add up: credits are not moved by hand until an operator has looked.

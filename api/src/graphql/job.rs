@@ -18,6 +18,8 @@ use super::{
 pub enum Lane {
     /// Debiting accepted usage.
     Usage,
+    /// What time makes due of subscriptions: turns and closes of cycles, renewals, contracts.
+    Cycles,
     /// Work that time makes due: expiry.
     Upkeep,
 }
@@ -27,7 +29,7 @@ pub enum Lane {
 pub struct LaneStatus {
     /// Which lane.
     pub lane: Lane,
-    /// Duties of the tenant that wait: events to debit, blocks to end. Counted up to one million.
+    /// Duties of the tenant that wait: events to debit, subscriptions to move on, blocks to end. Counted up to one million.
     pub backlog: i32,
     /// Since when the oldest waits; null when none does.
     pub oldest_at: Option<DateTime>,

@@ -13,6 +13,7 @@ mod node;
 mod page;
 mod payload;
 pub(crate) mod scalar;
+mod subscription;
 mod token;
 pub(crate) mod usage;
 
@@ -38,6 +39,7 @@ pub struct Query(
     customer::CustomerQuery,
     credit::CreditQuery,
     usage::UsageQuery,
+    subscription::SubscriptionQuery,
     gate::GateQuery,
     job::JobQuery,
     audit::AuditQuery,
@@ -53,6 +55,7 @@ pub struct Mutation(
     customer::CustomerMutation,
     credit::CreditMutation,
     usage::UsageMutation,
+    subscription::SubscriptionMutation,
     job::JobMutation,
     audit::AuditMutation,
 );

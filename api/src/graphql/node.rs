@@ -1,6 +1,6 @@
 //! Any object by its global id.
 
-use app::{access, catalog, credit, customer, customer::CustomerRef, job, usage};
+use app::{access, catalog, credit, customer, customer::CustomerRef, event, job, subscription, usage};
 use async_graphql::{Context, ID, Interface, Object};
 
 use super::{
@@ -11,6 +11,7 @@ use super::{
     customer::Customer,
     error::top_level,
     job::ParkedWork,
+    subscription::{BillingEvent, PlanSubscription},
     usage::UsageEvent,
 };
 
@@ -19,12 +20,14 @@ use super::{
 #[graphql(field(name = "id", ty = "&ID", desc = "Global id, usable with `node`."))]
 pub enum Node {
     ApiKey(ApiKey),
+    BillingEvent(BillingEvent),
     CreditBlock(CreditBlock),
     Customer(Customer),
     LedgerEntry(LedgerEntry),
     MeteringRule(MeteringRule),
     Metric(Metric),
     ParkedWork(ParkedWork),
+    PlanSubscription(PlanSubscription),
     UsageEvent(UsageEvent),
 }
 
@@ -58,6 +61,10 @@ impl NodeQuery {
             "blk" => find!(credit::block, |it| Node::from(CreditBlock::from(it))),
             "ent" => find!(credit::entry, |it| Node::from(LedgerEntry::from(it))),
             "evt" => find!(usage::event_by_id, |it| Node::from(UsageEvent::from(it))),
+            "sub" => find!(subscription::subscription, |it| Node::from(
+                PlanSubscription::from(it)
+            )),
+            "bev" => find!(event::event, |it| Node::from(BillingEvent::from(it))),
             "wrk" => find!(job::parked_by_id, |it| Node::from(ParkedWork::from(it))),
             "cus" => match id.parse() {
                 Ok(id) => customer::customer(app, actor, &CustomerRef::Id(id))

@@ -14,6 +14,7 @@ use super::{
     customer::Customer,
     error::top_level,
     job::ParkedWork,
+    subscription::{BillingCycle, BillingEvent, PlanSubscription},
     usage::UsageEvent,
 };
 
@@ -73,12 +74,15 @@ pub struct Edge<N> {
 #[Object(
     concrete(name = "ApiKeyConnection", params(ApiKey)),
     concrete(name = "AuditViolationConnection", params(AuditViolation)),
+    concrete(name = "BillingCycleConnection", params(BillingCycle)),
+    concrete(name = "BillingEventConnection", params(BillingEvent)),
     concrete(name = "CreditBlockConnection", params(CreditBlock)),
     concrete(name = "CustomerConnection", params(Customer)),
     concrete(name = "LedgerEntryConnection", params(LedgerEntry)),
     concrete(name = "MeteringRuleConnection", params(MeteringRule)),
     concrete(name = "MetricConnection", params(Metric)),
     concrete(name = "ParkedWorkConnection", params(ParkedWork)),
+    concrete(name = "PlanSubscriptionConnection", params(PlanSubscription)),
     concrete(name = "UsageEventConnection", params(UsageEvent))
 )]
 impl<N: OutputType> Connection<N>
@@ -110,12 +114,15 @@ where
 #[Object(
     concrete(name = "ApiKeyEdge", params(ApiKey)),
     concrete(name = "AuditViolationEdge", params(AuditViolation)),
+    concrete(name = "BillingCycleEdge", params(BillingCycle)),
+    concrete(name = "BillingEventEdge", params(BillingEvent)),
     concrete(name = "CreditBlockEdge", params(CreditBlock)),
     concrete(name = "CustomerEdge", params(Customer)),
     concrete(name = "LedgerEntryEdge", params(LedgerEntry)),
     concrete(name = "MeteringRuleEdge", params(MeteringRule)),
     concrete(name = "MetricEdge", params(Metric)),
     concrete(name = "ParkedWorkEdge", params(ParkedWork)),
+    concrete(name = "PlanSubscriptionEdge", params(PlanSubscription)),
     concrete(name = "UsageEventEdge", params(UsageEvent))
 )]
 impl<N: OutputType> Edge<N> {

@@ -35,7 +35,9 @@ pub use self::{
 };
 pub(crate) use self::{
     expiry::{expire, expiry_is_due},
-    store::{blocks_in, post_in, present_in, revisions},
+    store::{
+        NewBlockRow, Origin, blocks_in, insert_blocks, move_expiry, plan_blocks, post_in, present_in, revisions,
+    },
 };
 use crate::{
     App,

@@ -9,14 +9,17 @@ use domain::{
         burn::rank,
     },
     customer::Terms,
-    id::{BlockId, CustomerId, EntryId, EventId, MeteringRuleId, MetricId, TenantId},
+    cycle::grants::PlanBlock,
+    id::{
+        BlockId, CustomerId, EntryId, EventId, MeteringRuleId, MetricId, SubscriptionId, TemplateId, TenantId,
+    },
     ledger::{Account, UsageCause, chain::EntryHash},
     metering::Position,
     time::Timestamp,
 };
 use entity::{account, block, customer, from_text, ledger_entry, to_text};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, ExprTrait, JoinType, QueryFilter,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, ExprTrait, JoinType, QueryFilter,
     QueryOrder, QuerySelect, sea_query::Expr,
 };
 use uuid::Uuid;
@@ -161,6 +164,27 @@ async fn insert_entries(op: &Op, postings: &[&Posting], hashes: &[Vec<EntryHash>
     Ok(())
 }
 
+/// A block to be written.
+#[derive(Debug, Clone)]
+pub(crate) struct NewBlockRow {
+    pub(crate) tenant: TenantId,
+    pub(crate) customer: CustomerId,
+    pub(crate) block: Block,
+    /// A line for people.
+    pub(crate) description: Option<String>,
+    /// The subscription that grants it.
+    pub(crate) origin: Option<Origin>,
+}
+
+/// What a subscription's block was made from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin {
+    pub(crate) subscription: SubscriptionId,
+    pub(crate) template: TemplateId,
+    pub(crate) cycle: i64,
+    pub(crate) ends_with_cycle: bool,
+}
+
 pub(super) async fn insert_block(
     op: &Op,
     tenant: TenantId,
@@ -168,24 +192,95 @@ pub(super) async fn insert_block(
     block: &Block,
     description: Option<&str>,
 ) -> Result<()> {
-    let row = block::ActiveModel {
-        id: Set(block.id.0),
-        tenant_id: Set(tenant.0),
-        customer_id: Set(customer.0),
-        source: Set(to_text(block.source)),
-        billing: Set(to_text(block.billing)),
-        priority: Set(block.priority),
-        credits: Set(block.credits.raw()),
-        remaining: Set(block.remaining.raw()),
-        granted_at: Set(block.granted_at.micros()),
-        expires_at: Set(block.expires_at.map(Timestamp::micros)),
-        metrics: Set(block.metrics.as_ref().map(serde_json::to_string).transpose()?),
-        state: Set(to_text(block.state)),
-        description: Set(description.map(str::to_owned)),
-        ..Default::default()
+    let row = NewBlockRow {
+        tenant,
+        customer,
+        block: block.clone(),
+        description: description.map(str::to_owned),
+        origin: None,
     };
-    block::Entity::insert(row).exec_without_returning(op.tx()).await?;
+    insert_blocks(op, &[row]).await
+}
+
+/// Writes new blocks. One statement for any number.
+pub(crate) async fn insert_blocks(op: &Op, all: &[NewBlockRow]) -> Result<()> {
+    if all.is_empty() {
+        return Ok(());
+    }
+    let blocks = || all.iter().map(|it| &it.block);
+    let origins = || all.iter().map(|it| it.origin);
+    let metrics = blocks().map(|it| it.metrics.as_ref().map(serde_json::to_string).transpose());
+    let metrics: Vec<Option<String>> = metrics.collect::<std::result::Result<_, _>>()?;
+    Rows::default()
+        .id("id", blocks().map(|it| it.id.0))
+        .id("tenant_id", all.iter().map(|it| it.tenant.0))
+        .id("customer_id", all.iter().map(|it| it.customer.0))
+        .text("source", blocks().map(|it| to_text(it.source)))
+        .text("billing", blocks().map(|it| to_text(it.billing)))
+        .int("priority", blocks().map(|it| i64::from(it.priority)))
+        .int("credits", blocks().map(|it| it.credits.raw()))
+        .int("remaining", blocks().map(|it| it.remaining.raw()))
+        .int("granted_at", blocks().map(|it| it.granted_at.micros()))
+        .opt_int("expires_at", blocks().map(|it| it.expires_at.map(Timestamp::micros)))
+        .opt_text("metrics", metrics)
+        .text("state", blocks().map(|it| to_text(it.state)))
+        .opt_text("description", all.iter().map(|it| it.description.clone()))
+        .opt_id("subscription_id", origins().map(|it| it.map(|it| it.subscription.0)))
+        .opt_id("template_id", origins().map(|it| it.map(|it| it.template.0)))
+        .opt_int("cycle_number", origins().map(|it| it.map(|it| it.cycle)))
+        .int("ends_with_cycle", origins().map(|it| i64::from(it.is_some_and(|it| it.ends_with_cycle))))
+        .execute(
+            op.tx(),
+            "INSERT INTO block (id, tenant_id, customer_id, source, billing, priority, credits, remaining, granted_at,
+                expires_at, metrics, state, description, subscription_id, template_id, cycle_number, ends_with_cycle)
+             SELECT id, tenant_id, customer_id, source, billing, priority, credits, remaining, granted_at,
+                expires_at, metrics, state, description, subscription_id, template_id, cycle_number, ends_with_cycle
+             FROM {rows} AS v",
+            Vec::new(),
+        )
+        .await?;
     Ok(())
+}
+
+/// Moves the expiry of blocks. One statement for any number.
+pub(crate) async fn move_expiry(op: &Op, all: &[(BlockId, Timestamp)]) -> Result<()> {
+    if all.is_empty() {
+        return Ok(());
+    }
+    Rows::default()
+        .id("id", all.iter().map(|(id, _)| id.0))
+        .int("expires_at", all.iter().map(|(_, end)| end.micros()))
+        .execute(
+            op.tx(),
+            "UPDATE block SET expires_at = v.expires_at FROM {rows} AS v WHERE block.id = v.id",
+            Vec::new(),
+        )
+        .await?;
+    Ok(())
+}
+
+/// The blocks that subscriptions granted and that have not ended: those that end with a cycle, and those granted since an instant,
+/// by subscription. One statement.
+pub(crate) async fn plan_blocks(
+    db: &impl ConnectionTrait,
+    subscriptions: &[(SubscriptionId, Timestamp)],
+) -> Result<HashMap<SubscriptionId, Vec<PlanBlock>>> {
+    let rows = Rows::default()
+        .id("id", subscriptions.iter().map(|(id, _)| id.0))
+        .int("since", subscriptions.iter().map(|(_, since)| since.micros()))
+        .select::<block::Entity>(
+            db,
+            "SELECT b.* FROM {rows} AS v JOIN block b ON b.subscription_id = v.id
+             WHERE b.state = 'ACTIVE' AND (b.ends_with_cycle = 1 OR b.granted_at >= v.since) ORDER BY b.id",
+        )
+        .await?;
+    let mut blocks: HashMap<SubscriptionId, Vec<PlanBlock>> = HashMap::new();
+    for row in &rows {
+        if let Some((subscription, block)) = row.of_plan()? {
+            blocks.entry(subscription).or_default().push(block);
+        }
+    }
+    Ok(blocks)
 }
 
 /// The blocks of many customers that hold credits, and others by id. One statement, two when there are others.

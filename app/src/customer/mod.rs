@@ -240,7 +240,8 @@ impl CustomerRef {
     }
 }
 
-fn check_external_id(field: &str, id: &str) -> Result<()> {
+/// Checks the vendor's own name for something.
+pub(crate) fn check_external_id(field: &str, id: &str) -> Result<()> {
     if id.trim().is_empty() || id.len() > MAX_EXTERNAL_ID || id.chars().any(char::is_control) {
         let message = format!(
             "an external id has 1 to {MAX_EXTERNAL_ID} bytes, is not blank and has no control characters"
@@ -268,8 +269,13 @@ fn check(customer: &Customer) -> Result<()> {
     if let Some(address) = &customer.invoice_address {
         address.check().map_err(|no| no.under("invoiceAddress"))?;
     }
-    let size = serde_json::to_string(&customer.metadata)?.len();
-    if customer.metadata.len() > MAX_METADATA || size > MAX_METADATA_BYTES {
+    check_metadata(&customer.metadata)
+}
+
+/// Checks the vendor's own notes.
+pub(crate) fn check_metadata(metadata: &Map<String, Value>) -> Result<()> {
+    let size = serde_json::to_string(metadata)?.len();
+    if metadata.len() > MAX_METADATA || size > MAX_METADATA_BYTES {
         let message = format!("at most {MAX_METADATA} entries and {MAX_METADATA_BYTES} bytes");
         return Err(Rejection::invalid("metadata", message).into());
     }

@@ -6,6 +6,7 @@
 //! To add a kind: one file beside this one, one line in [`KINDS`].
 
 mod audit;
+pub(crate) mod cycles;
 pub(crate) mod drain;
 mod expire;
 mod status;
@@ -32,19 +33,22 @@ use crate::{App, error::Result, failpoint::reach, telemetry};
 pub enum Lane {
     /// Draining accepted usage into debits.
     Usage,
-    /// Work that time makes due: expiry.
+    /// What time makes due of subscriptions: turns and closes of cycles, renewals, contracts.
+    Cycles,
+    /// Work that time makes due besides: expiry.
     Upkeep,
 }
 
 impl Lane {
     /// Every lane, in the order in which they are listed to people.
-    pub const ALL: [Self; 2] = [Self::Usage, Self::Upkeep];
+    pub const ALL: [Self; 3] = [Self::Usage, Self::Cycles, Self::Upkeep];
 
     /// The name used on the command line, in the queue and in metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Usage => "usage",
+            Self::Cycles => "cycles",
             Self::Upkeep => "upkeep",
         }
     }
@@ -94,7 +98,7 @@ pub(crate) struct Kind {
 }
 
 /// Every kind.
-pub(crate) static KINDS: &[Kind] = &[drain::KIND, expire::KIND, audit::KIND];
+pub(crate) static KINDS: &[Kind] = &[drain::KIND, cycles::KIND, expire::KIND, audit::KIND];
 
 impl Kind {
     pub(crate) fn of(name: &str) -> Option<&'static Self> {

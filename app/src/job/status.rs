@@ -9,7 +9,7 @@ use entity::work as row;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    KINDS, Kind, Lane, Wakeup, drain, expire,
+    KINDS, Kind, Lane, Wakeup, cycles, drain, expire,
     store::{self, Reach},
     work::Duty,
 };
@@ -28,7 +28,7 @@ use crate::{
 pub struct LaneStatus {
     /// Which lane.
     pub lane: Lane,
-    /// Duties that wait: events to debit, blocks to end. Counted up to one million.
+    /// Duties that wait: events to debit, subscriptions to move on, blocks to end. Counted up to one million.
     pub backlog: i64,
     /// Since when the oldest waits.
     pub oldest: Option<Timestamp>,
@@ -86,7 +86,7 @@ impl From<row::Model> for ParkedWork {
     }
 }
 
-/// How the work of all tenants is doing. Six statements. Without an actor: it is shown to those who run the process, never
+/// How the work of all tenants is doing. Seven statements. Without an actor: it is shown to those who run the process, never
 /// through the API.
 ///
 /// # Errors
@@ -97,6 +97,7 @@ pub async fn overview(app: &App) -> Result<Overview> {
     Ok(Overview {
         lanes: lanes(
             store::usage_backlog(db).await?,
+            store::cycles_backlog(db, as_of).await?,
             store::expiry_backlog(db, as_of).await?,
         ),
         shards_waiting: store::shards_with_usage(db).await?.len(),
@@ -108,7 +109,7 @@ pub async fn overview(app: &App) -> Result<Overview> {
 /// Every kind that work can be of, so that a kind without any is shown as well and a stranger cannot add one.
 fn parked_by_kind(found: Vec<(String, i64)>) -> Vec<(&'static str, i64)> {
     let known = KINDS.iter().map(|kind| kind.name);
-    let known = known.chain([Duty::CUSTOMER, Duty::EXPIRY, Duty::UNKNOWN]);
+    let known = known.chain([Duty::CUSTOMER, Duty::SUBSCRIPTION, Duty::EXPIRY, Duty::UNKNOWN]);
     let mut counts: Vec<_> = known.chain(["other"]).map(|kind| (kind, 0)).collect();
     let other = counts.len() - 1;
     for (kind, rows) in found {
@@ -118,7 +119,7 @@ fn parked_by_kind(found: Vec<(String, i64)>) -> Vec<(&'static str, i64)> {
     counts
 }
 
-/// Backlog and age per lane of the actor's tenant, as rows tell. Two statements.
+/// Backlog and age per lane of the actor's tenant, as rows tell. Three statements.
 ///
 /// # Errors
 /// The scope is missing.
@@ -126,22 +127,27 @@ pub async fn status(app: &App, actor: &Actor) -> Result<Status> {
     actor.require(Scope::OperationsRead)?;
     let (db, now) = (app.db().reader(), app.now());
     let usage = store::usage_backlog_of(db, actor.tenant).await?;
+    let cycles = store::cycles_backlog_of(db, actor.tenant, now).await?;
     let upkeep = store::expiry_backlog_of(db, actor.tenant, now).await?;
     Ok(Status {
-        lanes: lanes(usage, upkeep),
+        lanes: lanes(usage, cycles, upkeep),
         as_of: now,
     })
 }
 
 type Backlog = (i64, Option<Timestamp>);
 
-fn lanes(usage: Backlog, upkeep: Backlog) -> Vec<LaneStatus> {
+fn lanes(usage: Backlog, cycles: Backlog, upkeep: Backlog) -> Vec<LaneStatus> {
     let status = |lane, (backlog, oldest)| LaneStatus {
         lane,
         backlog,
         oldest,
     };
-    vec![status(Lane::Usage, usage), status(Lane::Upkeep, upkeep)]
+    vec![
+        status(Lane::Usage, usage),
+        status(Lane::Cycles, cycles),
+        status(Lane::Upkeep, upkeep),
+    ]
 }
 
 /// Parked work of the actor's tenant, oldest first.
@@ -225,6 +231,10 @@ fn wakeups(row: &row::Model) -> Option<Wakeup> {
         Duty::CUSTOMER => {
             let customer: CustomerId = row.subject.parse().ok()?;
             Some(drain::KIND.wakeup(&[shard_of(customer).to_string()]))
+        }
+        Duty::SUBSCRIPTION => {
+            let customer: CustomerId = row.subject.parse().ok()?;
+            Some(cycles::KIND.wakeup(&[shard_of(customer).to_string()]))
         }
         Duty::EXPIRY => Some(expire::KIND.wakeup(&["all".to_owned()])),
         Duty::UNKNOWN => {

@@ -344,9 +344,37 @@ pub(super) async fn expiry_backlog_of(
     let sql = format!(
         "SELECT COUNT(*) AS n, MIN(expires_at) AS oldest FROM (
             SELECT expires_at FROM block
-            WHERE state = 'ACTIVE' AND expires_at <= $1 AND tenant_id = $2 LIMIT {MAX_COUNT}) AS waiting"
+            WHERE state = 'ACTIVE' AND ends_with_cycle = 0 AND expires_at <= $1 AND tenant_id = $2 LIMIT {MAX_COUNT}) AS waiting"
     );
     counted(db, &sql, vec![now.micros().into(), tenant.0.into()]).await
+}
+
+/// Subscriptions that wait to be moved on.
+const CYCLES_DUE: &str = "due_at IS NOT NULL AND clock_id IS NULL AND due_at <= $1";
+
+/// How many subscriptions of a tenant wait to be moved on, and since when the oldest of those does.
+pub(super) async fn cycles_backlog_of(
+    db: &impl ConnectionTrait,
+    tenant: TenantId,
+    now: Timestamp,
+) -> Result<(i64, Option<Timestamp>)> {
+    let sql = format!(
+        "SELECT COUNT(*) AS n, MIN(due_at) AS oldest FROM (
+            SELECT due_at FROM subscription WHERE {CYCLES_DUE} AND tenant_id = $2 LIMIT {MAX_COUNT}) AS waiting"
+    );
+    counted(db, &sql, vec![now.micros().into(), tenant.0.into()]).await
+}
+
+/// How many subscriptions wait to be moved on, and since when the oldest does.
+pub(super) async fn cycles_backlog(
+    db: &impl ConnectionTrait,
+    now: Timestamp,
+) -> Result<(i64, Option<Timestamp>)> {
+    let sql = format!(
+        "SELECT COUNT(*) AS n, MIN(due_at) AS oldest FROM (
+            SELECT due_at FROM subscription WHERE {CYCLES_DUE} LIMIT {MAX_COUNT}) AS waiting"
+    );
+    counted(db, &sql, vec![now.micros().into()]).await
 }
 
 async fn counted(
@@ -370,13 +398,19 @@ pub(super) async fn expiry_backlog(
         .select_only()
         .column(block::Column::ExpiresAt)
         .filter(block::Column::State.eq("ACTIVE"))
+        .filter(block::Column::EndsWithCycle.eq(0))
         .filter(block::Column::ExpiresAt.lte(now.micros()))
         .order_by_asc(block::Column::ExpiresAt)
         .limit(1)
         .into_tuple()
         .one(db)
         .await?;
-    let waiting = count(db, "block", "state = 'ACTIVE' AND expires_at <= $1", now.micros()).await?;
+    let waiting = count(
+        db,
+        "block",
+        "state = 'ACTIVE' AND ends_with_cycle = 0 AND expires_at <= $1",
+        now.micros(),
+    ).await?;
     Ok((waiting, oldest.flatten().map(Timestamp::from_micros)))
 }
 

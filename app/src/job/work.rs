@@ -37,6 +37,8 @@ impl Duty {
     pub(crate) const CUSTOMER: &'static str = "usage.customer";
     /// Blocks of one customer that cannot be ended. The subject is the customer's id.
     pub(crate) const EXPIRY: &'static str = "expiry.customer";
+    /// Subscriptions of one customer that cannot go on. The subject is the customer's id.
+    pub(crate) const SUBSCRIPTION: &'static str = "subscription.customer";
     /// A wake-up that nobody understands. The subject is what it said.
     pub(crate) const UNKNOWN: &'static str = "unknown";
 }

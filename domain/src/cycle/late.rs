@@ -131,6 +131,15 @@ impl Timeline {
         Self { cycles, last: None }
     }
 
+    /// Adds a cycle, or says how one has changed.
+    pub fn put(&mut self, cycle: CountingCycle) {
+        self.last = None;
+        match self.cycles.iter_mut().find(|known| known.cycle == cycle.cycle) {
+            Some(known) => *known = cycle,
+            None => self.cycles.push(cycle),
+        }
+    }
+
     /// Places an event that occurred at one instant and was accepted at another.
     pub fn place(&mut self, occurred_at: Timestamp, received_at: Timestamp) -> Placement {
         let occurred_in = self.stretch(occurred_at);

@@ -14,6 +14,8 @@ pub mod create;
 pub mod due;
 pub mod fact;
 pub mod pause;
+pub mod portfolio;
+pub mod posting;
 pub mod renewal;
 pub mod state;
 mod turn;
@@ -198,7 +200,7 @@ impl From<Refused> for Rejection {
             | Refused::RenewsByItself
             | Refused::NothingFollows
             | Refused::NoContract
-            | Refused::OtherBooks => (RejectionCode::InvalidInput, ""),
+            | Refused::OtherBooks => (RejectionCode::SubscriptionState, ""),
         };
         Self::new(code, field, no.to_string())
     }

@@ -1,0 +1,255 @@
+//! Customers under the lock on their accounts, with everything that a step of their subscriptions needs to know.
+
+use std::collections::{BTreeSet, HashMap};
+
+use domain::{
+    credit::burn::Funds,
+    id::{BlockId, CustomerId, SubscriptionId, TenantId, VariantId},
+    ledger::Account,
+    subscription::portfolio::{Agreement, Moved, Offers, Portfolio, Stuck},
+    time::Timestamp,
+    usage::CustomerState,
+};
+use entity::{account, billing_cycle, subscription};
+
+use super::{store, timeline, write::Outcome};
+use crate::{
+    catalog, credit,
+    error::{Error, Result},
+    op::Op,
+    usage,
+};
+
+/// Some customers, and what their subscriptions have agreed to.
+pub(super) struct Held {
+    pub(super) offers: Offers,
+    pub(super) customers: Vec<Customer>,
+}
+
+/// One of them, as it was read.
+pub(super) struct Customer {
+    pub(super) tenant: TenantId,
+    pub(super) id: CustomerId,
+    pub(super) account: account::Model,
+    /// Rows by which the subscriptions are written again.
+    pub(super) rows: HashMap<SubscriptionId, subscription::Model>,
+    /// Their cycles that have not closed.
+    pub(super) open: Vec<billing_cycle::Model>,
+    state: CustomerState,
+    agreements: Vec<Agreement>,
+}
+
+impl Held {
+    /// Reads customers whose accounts are locked, with their subscriptions that are not over or have something due: seven
+    /// statements for any number, two more when cycles close.
+    pub(super) async fn read(op: &Op, accounts: Vec<account::Model>) -> Result<Self> {
+        let ids: Vec<CustomerId> = accounts.iter().map(|row| CustomerId(row.customer_id)).collect();
+        let rows = store::living(op.tx(), &ids).await?;
+        Self::of(op, accounts, ids, rows).await
+    }
+
+    /// Reads one customer, with one of its subscriptions whatever that is in. One statement more when it is over.
+    pub(super) async fn read_with(op: &Op, account: account::Model, id: SubscriptionId) -> Result<Self> {
+        let customer = CustomerId(account.customer_id);
+        let mut rows = store::living(op.tx(), &[customer]).await?;
+        if !rows.iter().any(|row| row.id == id.0) {
+            rows.extend(store::find_of(op.tx(), customer, id).await?);
+        }
+        Self::of(op, vec![account], vec![customer], rows).await
+    }
+
+    async fn of(
+        op: &Op,
+        accounts: Vec<account::Model>,
+        ids: Vec<CustomerId>,
+        rows: Vec<subscription::Model>,
+    ) -> Result<Self> {
+        let open = store::open_cycles(op.tx(), &rows).await?;
+        let mut nouns = HashMap::new();
+        for row in &rows {
+            nouns.insert(row.id, row.noun(&open)?);
+        }
+        let wanted: BTreeSet<VariantId> = nouns
+            .values()
+            .flat_map(|it| it.closing.iter().chain(&it.cycle).map(|cycle| cycle.variant))
+            .chain(nouns.values().flat_map(|it| [Some(it.variant), it.next_variant]).flatten())
+            .collect();
+        let wanted: Vec<VariantId> = wanted.into_iter().collect();
+        let offers: Offers = catalog::offers_in(op.tx(), &wanted).await?.into_iter().collect();
+        let since: Vec<(SubscriptionId, Timestamp)> = nouns
+            .values()
+            .map(|it| {
+                let running = it.cycle.as_ref().map(|cycle| cycle.period.start);
+                (it.id, running.unwrap_or(Timestamp::MAX))
+            })
+            .collect();
+        let mut plan_blocks = credit::plan_blocks(op.tx(), &since).await?;
+        let mut states = states(op, &accounts, &ids, &nouns_closing(&nouns)).await?;
+        let mut customers = Vec::with_capacity(accounts.len());
+        for account in accounts {
+            let id = CustomerId(account.customer_id);
+            let own = |row: &&subscription::Model| row.customer_id == account.customer_id;
+            let own: Vec<subscription::Model> = rows.iter().filter(own).cloned().collect();
+            let agreements = own.iter().filter_map(|row| nouns.remove(&row.id)).map(|subscription| {
+                let blocks = plan_blocks.remove(&subscription.id).unwrap_or_default();
+                Agreement { subscription, blocks }
+            });
+            customers.push(Customer {
+                tenant: TenantId(account.tenant_id),
+                id,
+                agreements: agreements.collect(),
+                rows: own.into_iter().map(|row| (SubscriptionId(row.id), row)).collect(),
+                open: open
+                    .iter()
+                    .filter(|cycle| cycle.customer_id == account.customer_id)
+                    .cloned()
+                    .collect(),
+                state: states
+                    .remove(&id)
+                    .ok_or_else(|| Error::Internal(format!("{id} was not read")))?,
+                account,
+            });
+        }
+        Ok(Self { offers, customers })
+    }
+
+    /// The one customer that was read.
+    pub(super) fn only(mut self) -> Result<(Offers, Customer)> {
+        let only = self.customers.pop();
+        let only = only.ok_or_else(|| Error::Internal("a customer was not read".to_owned()))?;
+        Ok((self.offers, only))
+    }
+}
+
+/// Customers some of whose cycles are about to close, and since when these ran: their counts are needed.
+fn nouns_closing(
+    nouns: &HashMap<sea_orm::prelude::Uuid, domain::subscription::Subscription>,
+) -> HashMap<CustomerId, Timestamp> {
+    let mut closing: HashMap<CustomerId, Timestamp> = HashMap::new();
+    for it in nouns.values() {
+        if let Some(cycle) = it.closing.first() {
+            let since = closing.entry(it.customer).or_insert(cycle.period.start);
+            *since = cycle.period.start.min(*since);
+        }
+    }
+    closing
+}
+
+/// Credits, terms, and (where a cycle closes) counts of customers. Two statements, four when cycles close.
+async fn states(
+    op: &Op,
+    accounts: &[account::Model],
+    ids: &[CustomerId],
+    closing: &HashMap<CustomerId, Timestamp>,
+) -> Result<HashMap<CustomerId, CustomerState>> {
+    let mut blocks = credit::blocks_in(op.tx(), ids, &BTreeSet::new()).await?;
+    let settlements = usage::settlements(op.tx(), ids).await?;
+    let mut counters = HashMap::new();
+    let mut timelines = HashMap::new();
+    if let Some(first) = closing.values().min() {
+        let closing: Vec<CustomerId> = closing.keys().copied().collect();
+        timelines = timeline::timelines_in(op.tx(), &closing, *first).await?;
+        counters = usage::standing::counters_in(op.tx(), &closing, *first).await?;
+    }
+    let state = |row: &account::Model| {
+        let customer = CustomerId(row.customer_id);
+        let account = Account::from(row);
+        let state = CustomerState {
+            customer,
+            settlement: settlements.get(&customer).copied().unwrap_or_default(),
+            funds: Funds::new(blocks.remove(&customer).unwrap_or_default(), account.overdraft),
+            counters: counters.remove(&customer).unwrap_or_default(),
+            timeline: timelines.remove(&customer).unwrap_or_default(),
+            account,
+        };
+        (customer, state)
+    };
+    Ok(accounts.iter().map(state).collect())
+}
+
+/// A customer in the hands of the rules, and what they have decided so far.
+pub(super) struct Session<'a> {
+    pub(super) tenant: TenantId,
+    pub(super) portfolio: Portfolio<'a>,
+    pub(super) moved: Vec<Moved>,
+    account: account::Model,
+    rows: HashMap<SubscriptionId, subscription::Model>,
+    open: Vec<billing_cycle::Model>,
+}
+
+impl Customer {
+    /// Hands it to the rules.
+    pub(super) fn session(self, offers: &Offers) -> Session<'_> {
+        Session {
+            tenant: self.tenant,
+            portfolio: Portfolio {
+                state: self.state,
+                agreements: self.agreements,
+                offers,
+            },
+            moved: Vec::new(),
+            account: self.account,
+            rows: self.rows,
+            open: self.open,
+        }
+    }
+}
+
+impl Session<'_> {
+    /// Who.
+    pub(super) fn customer(&self) -> CustomerId {
+        CustomerId(self.account.customer_id)
+    }
+
+    /// Notes the row of a subscription that begins.
+    pub(super) fn begin(&mut self, row: subscription::Model) {
+        self.rows.insert(SubscriptionId(row.id), row);
+    }
+
+    /// What has to be written. Also when nothing was decided: what is due may have changed with the catalog.
+    pub(super) fn outcome(self) -> std::result::Result<Outcome, Stuck> {
+        let (barrier, admission) = (self.portfolio.barrier()?, self.portfolio.admission()?);
+        let mut rows = Vec::with_capacity(self.portfolio.agreements.len());
+        let offers = self.portfolio.offers;
+        for Agreement { subscription, .. } in &self.portfolio.agreements {
+            let offer = offers.get(&subscription.variant);
+            let offer = offer.ok_or(Stuck::NoOffer(subscription.id))?;
+            let row = self.rows.get(&subscription.id).cloned();
+            let before = row.ok_or(Stuck::NoOffer(subscription.id))?;
+            let due = subscription.due(offer).map(|due| due.at);
+            let after = before.clone().after(subscription, due, subscription.barrier(offer));
+            if before != after {
+                rows.push(after);
+            }
+        }
+        Ok(Outcome {
+            tenant: self.tenant,
+            cycles: super::write::cycles(self.tenant, &self.portfolio, &self.moved, &self.open),
+            facts: super::write::facts(self.tenant, &self.portfolio, &self.moved),
+            before: self.account,
+            account: self.portfolio.state.account,
+            moved: self.moved,
+            rows,
+            barrier,
+            admission,
+        })
+    }
+}
+
+/// New names for blocks.
+pub(super) fn block_ids(op: &Op) -> impl FnMut() -> BlockId + use<'_> {
+    || BlockId(op.new_id())
+}
+
+impl From<Stuck> for Error {
+    fn from(stuck: Stuck) -> Self {
+        match stuck {
+            Stuck::Books(error) => error.into(),
+            // Whoever asks for something is told why not; a step that is due is never refused.
+            Stuck::Refused(domain::subscription::Refused::OtherBooks) | Stuck::NoOffer(_) => {
+                Self::Internal(stuck.to_string())
+            }
+            Stuck::Refused(no) => Self::Rejected(no.into()),
+        }
+    }
+}

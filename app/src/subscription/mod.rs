@@ -1,0 +1,116 @@
+//! Subscriptions: what customers have agreed to, their cycles, and what time makes due of them.
+//!
+//! The rules are in [`domain::subscription`]; here are their transactions. Everything happens under the lock on the customer's
+//! account, after the usage accepted before has been debited. A wish costs some twenty statements, as does a step that time
+//! makes due for up to 500 customers at once ([`advance`]).
+
+mod advance;
+mod change;
+mod creation;
+mod held;
+mod settled;
+mod store;
+pub(crate) mod timeline;
+mod view;
+mod write;
+
+use domain::{
+    id::{CustomerId, SubscriptionId},
+    rejection::Rejection,
+};
+
+pub(crate) use self::advance::{advance_customers, advance_shard, catch_up, due_shards};
+pub use self::{
+    change::{Wish, change},
+    creation::{CreateSubscription, create},
+    view::{CycleState, CycleView, MetricKeys, SubscriptionView, Window},
+};
+use crate::{
+    App,
+    actor::{Actor, Scope},
+    catalog,
+    error::Result,
+    page::{Page, Slice},
+};
+
+/// One subscription.
+///
+/// # Errors
+/// The scope is missing.
+pub async fn subscription(app: &App, actor: &Actor, id: SubscriptionId) -> Result<Option<SubscriptionView>> {
+    actor.require(Scope::SubscriptionRead)?;
+    let row = store::find(app.db().reader(), actor.reach(), id).await?;
+    one(app, row).await
+}
+
+/// One subscription by the vendor's own name.
+///
+/// # Errors
+/// The scope is missing.
+pub async fn subscription_by_external_id(
+    app: &App,
+    actor: &Actor,
+    external_id: &str,
+) -> Result<Option<SubscriptionView>> {
+    actor.require(Scope::SubscriptionRead)?;
+    let row = store::find_external(app.db().reader(), actor.reach(), external_id).await?;
+    one(app, row).await
+}
+
+async fn one(
+    app: &App,
+    row: Option<entity::subscription::Model>,
+) -> Result<Option<SubscriptionView>> {
+    let Some(row) = row else { return Ok(None) };
+    Ok(views(app, vec![row]).await?.pop())
+}
+
+/// Rows as they are shown. One statement.
+async fn views(app: &App, rows: Vec<entity::subscription::Model>) -> Result<Vec<SubscriptionView>> {
+    let open = store::open_cycles(app.db().reader(), &rows).await?;
+    rows.iter()
+        .map(|row| SubscriptionView::new(row, &row.noun(&open)?))
+        .collect()
+}
+
+/// A customer's subscriptions, oldest first. Two statements.
+///
+/// # Errors
+/// The scope is missing.
+pub async fn subscriptions(
+    app: &App,
+    actor: &Actor,
+    customer: CustomerId,
+    page: Page<SubscriptionId>,
+) -> Result<Slice<SubscriptionView>> {
+    actor.require(Scope::SubscriptionRead)?;
+    let slice = store::list(app.db().reader(), actor.reach(), customer, page).await?;
+    Ok(Slice {
+        has_previous: slice.has_previous,
+        has_next: slice.has_next,
+        items: views(app, slice.items).await?,
+    })
+}
+
+/// The cycles of a subscription, newest first, and the keys of the metrics in their summaries. Two statements.
+///
+/// # Errors
+/// The scope is missing.
+pub async fn cycles(
+    app: &App,
+    actor: &Actor,
+    id: SubscriptionId,
+    page: Page<i64>,
+) -> Result<(Slice<CycleView>, MetricKeys)> {
+    actor.require(Scope::SubscriptionRead)?;
+    let slice = store::cycles(app.db().reader(), actor.reach(), id, page)
+        .await?
+        .try_map(|row| CycleView::of(&row))?;
+    let metrics = view::metrics_of(&slice.items);
+    let keys = if metrics.is_empty() {
+        MetricKeys::default()
+    } else {
+        catalog::metric_keys_in(app.db().reader(), actor.tenant, &metrics).await?
+    };
+    Ok((slice, keys))
+}

@@ -1,0 +1,214 @@
+//! Writing what was decided: for any number of customers ten statements at most, each left out when it has nothing to write.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    cycle::Cycle,
+    id::{CustomerId, MetricId, SubscriptionId, TenantId},
+    ledger::Account,
+    subscription::{
+        MoneyLine, Subscription,
+        admission::Admission,
+        portfolio::{Moved, Portfolio},
+    },
+    time::Timestamp,
+};
+use entity::{account, billing_cycle, subscription};
+
+use super::store;
+use crate::{
+    catalog,
+    credit::{self, BlockChange, NewBlockRow, Origin, Posting},
+    error::Result,
+    event::{self, Told},
+    failpoint::reach,
+    op::Op,
+};
+
+/// What one customer's part comes to.
+pub(super) struct Outcome {
+    pub(super) tenant: TenantId,
+    pub(super) before: account::Model,
+    pub(super) account: Account,
+    pub(super) moved: Vec<Moved>,
+    /// Subscriptions that are not as they were.
+    pub(super) rows: Vec<subscription::Model>,
+    /// Cycles that are not as they were.
+    pub(super) cycles: Result<Vec<billing_cycle::Model>>,
+    pub(super) facts: Vec<Told>,
+    pub(super) barrier: Option<Timestamp>,
+    pub(super) admission: Admission,
+}
+
+/// Money that becomes due, with its name: subscription, revision and place.
+pub(super) struct Charge {
+    pub(super) tenant: TenantId,
+    pub(super) customer: CustomerId,
+    pub(super) subscription: SubscriptionId,
+    pub(super) revision: i64,
+    pub(super) position: i64,
+    pub(super) line: MoneyLine,
+}
+
+impl Outcome {
+    fn customer(&self) -> CustomerId {
+        CustomerId(self.before.customer_id)
+    }
+
+    fn posting(&self) -> Option<Posting> {
+        let posted = || self.moved.iter().map(|moved| &moved.posted);
+        let entries: Vec<_> = posted().flat_map(|it| it.entries.iter().cloned()).collect();
+        let blocks: Vec<_> = posted()
+            .flat_map(|it| &it.changed)
+            .map(|after| BlockChange {
+                id: after.id,
+                remaining: after.remaining,
+                state: after.state,
+            })
+            .collect();
+        (!entries.is_empty() || !blocks.is_empty()).then(|| Posting {
+            tenant: self.tenant,
+            customer: self.customer(),
+            account: self.account,
+            entries,
+            blocks,
+        })
+    }
+
+    fn made(&self) -> impl Iterator<Item = NewBlockRow> {
+        let (tenant, customer) = (self.tenant, self.customer());
+        self.moved.iter().flat_map(move |moved| {
+            moved.posted.made.iter().map(move |(block, new)| NewBlockRow {
+                tenant,
+                customer,
+                block: block.clone(),
+                description: None,
+                origin: Some(Origin {
+                    subscription: moved.decision.subscription.id,
+                    template: new.template,
+                    cycle: new.cycle,
+                    ends_with_cycle: new.ends_with_cycle,
+                }),
+            })
+        })
+    }
+
+    fn charges(&self) -> impl Iterator<Item = Charge> {
+        let (tenant, customer) = (self.tenant, self.customer());
+        self.moved.iter().flat_map(move |moved| {
+            let it = &moved.decision.subscription;
+            (0_i64..).zip(&moved.decision.money).map(move |(position, line)| Charge {
+                tenant,
+                customer,
+                subscription: it.id,
+                revision: it.revision,
+                position,
+                line: line.clone(),
+            })
+        })
+    }
+}
+
+/// Writes outcomes.
+pub(super) async fn write(op: &mut Op, outcomes: &mut [Outcome]) -> Result<()> {
+    let rows: Vec<&subscription::Model> = outcomes.iter().flat_map(|it| &it.rows).collect();
+    store::put(op, &rows).await?;
+    let made: Vec<NewBlockRow> = outcomes.iter().flat_map(Outcome::made).collect();
+    credit::insert_blocks(op, &made).await?;
+    reach("cycles.granted")?;
+    let posted = outcomes.iter().flat_map(|it| &it.moved).flat_map(|it| &it.posted.moved);
+    credit::move_expiry(op, &posted.copied().collect::<Vec<_>>()).await?;
+    let postings: Vec<Posting> = outcomes.iter().filter_map(Outcome::posting).collect();
+    credit::post_in(op, &postings.iter().collect::<Vec<_>>()).await?;
+    reach("cycles.posted")?;
+    let mut cycles = Vec::new();
+    for outcome in outcomes.iter_mut() {
+        cycles.extend(std::mem::replace(&mut outcome.cycles, Ok(Vec::new()))?);
+    }
+    store::put_cycles(op, &cycles).await?;
+    reach("cycles.turned")?;
+    let charges: Vec<Charge> = outcomes.iter().flat_map(Outcome::charges).collect();
+    store::insert_charges(op, &charges).await?;
+    tell(op, outcomes).await?;
+    reach("cycles.told")?;
+    let accounts: Vec<_> = outcomes
+        .iter()
+        .map(|it| (it.customer(), it.barrier.unwrap_or(Timestamp::MAX), it.admission))
+        .collect();
+    store::put_barriers(op, &accounts).await?;
+    for (customer, ..) in accounts {
+        op.changed(customer);
+    }
+    Ok(())
+}
+
+async fn tell(op: &Op, outcomes: &mut [Outcome]) -> Result<()> {
+    let mut by_tenant: BTreeMap<TenantId, Vec<Told>> = BTreeMap::new();
+    for outcome in outcomes {
+        let told = std::mem::take(&mut outcome.facts);
+        by_tenant.entry(outcome.tenant).or_default().extend(told);
+    }
+    let mut keys = BTreeMap::new();
+    for (tenant, told) in &by_tenant {
+        let metrics: Vec<MetricId> = event::metrics_of(told).into_iter().collect();
+        if !metrics.is_empty() {
+            keys.extend(catalog::metric_keys_in(op.tx(), *tenant, &metrics).await?);
+        }
+    }
+    let told: Vec<Told> = by_tenant.into_values().flatten().collect();
+    event::write_in(op, &told, &keys).await
+}
+
+/// The facts of decisions.
+pub(super) fn facts(tenant: TenantId, portfolio: &Portfolio<'_>, moved: &[Moved]) -> Vec<Told> {
+    let facts = moved.iter().flat_map(|moved| {
+        let it = &moved.decision.subscription;
+        moved.decision.facts.iter().map(move |fact| (it, fact))
+    });
+    facts
+        .filter_map(|(it, fact)| {
+            Some(Told {
+                tenant,
+                customer: it.customer,
+                mode: portfolio.offers.get(&it.variant)?.variant.mode,
+                fact: fact.clone(),
+            })
+        })
+        .collect()
+}
+
+/// The rows of cycles that decisions have made or changed.
+pub(super) fn cycles(
+    tenant: TenantId,
+    portfolio: &Portfolio<'_>,
+    moved: &[Moved],
+    before: &[billing_cycle::Model],
+) -> Result<Vec<billing_cycle::Model>> {
+    let mut rows: Vec<billing_cycle::Model> = Vec::new();
+    for moved in moved {
+        let (it, closed) = (&moved.decision.subscription, &moved.decision.closed);
+        let open = it.closing.iter().chain(&it.cycle);
+        rows.extend(open.filter_map(|cycle| row(tenant, portfolio, it, cycle)));
+        if let Some(closed) = closed
+            && let Some(open) = row(tenant, portfolio, it, &closed.cycle)
+        {
+            rows.push(open.closed(&closed.summary, closed.cycle.closes_at)?);
+        }
+    }
+    // The last word on a cycle counts, and what is as it was is not written.
+    let mut last: BTreeMap<_, billing_cycle::Model> = BTreeMap::new();
+    for row in rows {
+        last.insert((row.subscription_id, row.number), row);
+    }
+    Ok(last.into_values().filter(|row| !before.contains(row)).collect())
+}
+
+fn row(
+    tenant: TenantId,
+    portfolio: &Portfolio<'_>,
+    of: &Subscription,
+    cycle: &Cycle,
+) -> Option<billing_cycle::Model> {
+    let late = portfolio.offers.get(&cycle.variant)?.variant.late;
+    Some(billing_cycle::Model::open(tenant, of, cycle, late))
+}
