@@ -158,11 +158,11 @@ fn impossible_variants_are_refused() {
         (|it| it.late_seconds = -1, "lateWindowSeconds"),
         (|it| it.late_seconds = 604_801, "lateWindowSeconds"),
         (|it| it.fee = Some(dollars("-1")), "fee"),
-        (|it| it.purchase = Some(limits("0", "1")), "purchase"),
+        (|it| it.purchase = Some(limits("0", "1")), "purchase.minimum"),
         (|it| it.purchase = Some(limits("2", "1")), "purchase.maximum"),
         (
             |it| (it.fee, it.money_prices) = (Some(dollars("1")), euro_price("1")),
-            "currency",
+            "moneyPrices",
         ),
         (
             |it| it.money_prices = euro_price("-1"),
@@ -198,7 +198,7 @@ fn impossible_templates_are_refused() {
             "accumulationCap",
         ),
         (|it| it.accumulation_cap = Some(credits("9")), "accumulationCap"),
-        (|it| it.metrics = Some(vec![]), "metrics"),
+        (|it| it.metrics = Some(vec![]), "metricKeys"),
         (|it| it.every = Some(Interval::YEARLY), "grantInterval"),
         (
             |it| (it.every, it.recurrence) = (Some(Interval::DAILY), Recurrence::Once),

@@ -1,5 +1,6 @@
-//! Catalog: what is counted and what it costs.
+//! Catalog: what is counted, what it costs, and what plans offer.
 
+mod plan;
 pub(crate) mod shelf;
 mod store;
 mod view;
@@ -8,18 +9,27 @@ use std::collections::BTreeMap;
 
 use domain::{
     amount::{Credits, Quantity},
-    id::{MeteringRuleId, MetricId, TenantId},
+    id::{MeteringRuleId, MetricId, TenantId, VariantId},
     metering::{
         Position, Price,
         rule::{MeteringRule, Properties, RuleBook, place, select, validate_properties},
     },
+    plan::preview::{self, Line, Preview},
     rejection::{Rejection, RejectionCode},
     time::Timestamp,
 };
 use sea_orm::ConnectionTrait;
 use serde::Serialize;
 
-pub use self::view::{Metric, PricePreview, Rule};
+pub(crate) use self::plan::{offer_of_tenant, offers_in};
+pub use self::{
+    plan::{
+        CreatePlan, CreateTemplate, CreateVariant, PlanRef, TemplateView, UpdatePlan, VariantView,
+        archive_plan, archive_template, archive_variant, create_plan, create_template, create_variant, plan,
+        plans, template, templates, update_plan, variant, variants,
+    },
+    view::{Metric, PricePreview, Rule},
+};
 use crate::{
     App,
     access::check_name,
@@ -32,7 +42,7 @@ use crate::{
     usage,
 };
 
-/// Longest key of a metric, in bytes.
+/// Longest key of a metric or plan, in bytes.
 const MAX_KEY: usize = 64;
 /// Most versions a metric's price may have; bounds what a drain reads.
 const MAX_RULES: usize = 1_000;
@@ -54,7 +64,7 @@ pub struct CreateMetric {
 /// A key that is taken or malformed, a name that is empty or too long.
 pub async fn create_metric(app: &App, actor: &Actor, input: CreateMetric, key: &str) -> Result<Once<Metric>> {
     actor.require(Scope::CatalogWrite)?;
-    check_metric_key(&input.key)?;
+    check_key("metric", &input.key)?;
     check_name("name", &input.name)?;
     let unit = input.unit.clone().unwrap_or_else(|| "unit".to_owned());
     check_name("unit", &unit)?;
@@ -263,12 +273,14 @@ pub struct PreviewRequest {
     pub properties: Properties,
     /// When it would happen; `None`: now.
     pub at: Option<Timestamp>,
+    /// Whose prices in money to show; `None`: credits only.
+    pub variant: Option<VariantId>,
 }
 
 /// Prices one event without recording it: the same arithmetic as the drain.
 ///
 /// # Errors
-/// No such metric or customer, or an amount that is too large.
+/// No such metric, customer or variant, or an amount that is too large.
 pub async fn price_preview(app: &App, actor: &Actor, request: PreviewRequest) -> Result<PricePreview> {
     actor.require(Scope::CatalogRead)?;
     if request.units.is_negative() {
@@ -282,28 +294,54 @@ pub async fn price_preview(app: &App, actor: &Actor, request: PreviewRequest) ->
             .ok_or_else(|| Rejection::not_found("metricKey", "metric"))?
             .id,
     );
+    let money = match request.variant {
+        Some(variant) => plan::money_price(db, actor.tenant, variant, metric).await?,
+        None => None,
+    };
+    let customer = match &request.customer {
+        Some(customer) => Some(customer::resolve(db, actor.reach(), customer).await?),
+        None => None,
+    };
     let at = request.at.unwrap_or_else(|| app.now());
     let rules = store::rules_of(db, &[metric]).await?;
     let rule = select(&rules, &request.properties, at, Timestamp::MAX);
-    let from = match &request.customer {
-        Some(customer) => {
-            let customer = customer::resolve(db, actor.reach(), customer).await?;
-            usage::position(db, customer, metric, rule.map(|rule| rule.line), at).await?
-        }
+    let from = match customer {
+        Some(customer) => usage::position(db, customer, metric, rule.map(|rule| rule.line), at).await?,
         None => Position::default(),
     };
-    let to = from.after(request.units)?;
-    let credits = rule.map_or(Ok(Credits::ZERO), |rule| rule.price.between(from, to))?;
+    let credits = match rule {
+        Some(rule) => preview::in_credits(&rule.price, from, request.units)?,
+        None => free_of_charge(request.units),
+    };
+    let money = match (money, customer) {
+        // Invoices add up what all prices in credits have counted.
+        (Some(price), Some(customer)) => {
+            let from = usage::position_in_all(db, customer, metric, at).await?;
+            Some(preview::in_money(&price, from, request.units)?)
+        }
+        (Some(price), None) => Some(preview::in_money(&price, from, request.units)?),
+        (None, _) => None,
+    };
     let rule = match rule {
         Some(rule) => store::get_rule(db, actor.tenant, rule.id).await?,
         None => None,
     };
     Ok(PricePreview {
         credits,
+        money,
         from: from.units,
-        to: to.units,
+        to: from.after(request.units)?.units,
         rule,
     })
+}
+
+/// What a metric without a price costs.
+fn free_of_charge(units: Quantity) -> Preview<Credits> {
+    let amount = Credits::ZERO;
+    Preview {
+        total: amount,
+        lines: vec![Line { units, amount }],
+    }
 }
 
 /// The rules of metrics, for pricing. Two statements.
@@ -373,11 +411,10 @@ pub(crate) async fn metric_keys_in(
     Ok(rows.into_iter().map(|row| (MetricId(row.id), row.key)).collect())
 }
 
-fn check_metric_key(key: &str) -> Result<()> {
+fn check_key(of: &str, key: &str) -> Result<()> {
     let fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-.".contains(&byte);
     if key.is_empty() || key.len() > MAX_KEY || !key.bytes().all(fine) {
-        let message =
-            format!("a metric key has 1 to {MAX_KEY} of: lower-case letters, digits, `_`, `-`, `.`");
+        let message = format!("a {of} key has 1 to {MAX_KEY} of: lower-case letters, digits, `_`, `-`, `.`");
         return Err(Rejection::invalid("key", message).into());
     }
     Ok(())

@@ -7,6 +7,8 @@ use domain::{
         Price,
         rule::{MeteringRule, Properties},
     },
+    money::Money,
+    plan::preview::Preview,
     time::Timestamp,
 };
 use entity::metric;
@@ -81,8 +83,10 @@ impl Rule {
 /// What usage would cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PricePreview {
-    /// The cost. Negative where it would make past usage cheaper.
-    pub credits: Credits,
+    /// The cost, by stretches of the count. Negative where it would make past usage cheaper.
+    pub credits: Preview<Credits>,
+    /// The same in money; `None`: no variant was named, or it has no price in money for the metric.
+    pub money: Option<Preview<Money>>,
     /// Units of the cycle before it.
     pub from: Quantity,
     /// Units of the cycle after it.

@@ -319,6 +319,16 @@ pub(crate) async fn position(
     store::position(db, customer, metric, line, at.month().start).await
 }
 
+/// The same, whatever the price in credits that counted it.
+pub(crate) async fn position_in_all(
+    db: &impl ConnectionTrait,
+    customer: CustomerId,
+    metric: MetricId,
+    at: Timestamp,
+) -> Result<Position> {
+    store::position_in_all(db, customer, metric, at.month().start).await
+}
+
 /// Whether usage of a customer that was accepted before an instant is still to be debited.
 pub(crate) async fn is_waiting(
     db: &impl ConnectionTrait,

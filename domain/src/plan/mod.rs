@@ -13,7 +13,7 @@ pub mod variant;
 use serde::{Deserialize, Serialize};
 
 use self::{
-    template::{GrantTemplate, MAX_TEMPLATES},
+    template::{Expiry, GrantTemplate, MAX_TEMPLATES},
     variant::Variant,
 };
 use crate::{
@@ -59,13 +59,16 @@ impl Offer {
     /// Checks a template that is to be added now.
     ///
     /// # Errors
-    /// Which part cannot be, or too many templates in force.
+    /// Which part cannot be, too many templates in force, or credits that are over already.
     pub fn check_new(&self, template: &GrantTemplate, now: Timestamp) -> Result<(), Rejection> {
         if self.templates_at(now).count() >= MAX_TEMPLATES {
             return Err(Rejection::invalid(
                 "variantId",
                 format!("a variant has at most {MAX_TEMPLATES} templates"),
             ));
+        }
+        if matches!(template.expiry, Expiry::At { at } if at <= now) {
+            return Err(Rejection::invalid("expiresAt", "it must be in the future"));
         }
         template.validate(&self.variant)
     }

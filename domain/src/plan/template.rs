@@ -93,7 +93,8 @@ pub struct GrantTemplate {
 }
 
 /// Something that is allowed and probably not meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "code", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Warning {
     /// Seconds are not months: 30 days are not the end of a month of 31.
     #[error("{seconds} seconds are not always the end of the cycle; END_OF_CYCLE is")]
@@ -152,7 +153,7 @@ impl GrantTemplate {
         let metrics = self.metrics.as_ref().map(Vec::len);
         if metrics.is_some_and(|count| count == 0 || count > MAX_BLOCK_METRICS) {
             return Err(Rejection::invalid(
-                "metrics",
+                "metricKeys",
                 format!("1 to {MAX_BLOCK_METRICS} metrics, or none for all"),
             ));
         }

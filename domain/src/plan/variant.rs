@@ -146,24 +146,38 @@ impl Variant {
         let (minimum, maximum) = self
             .purchase
             .map_or((None, None), |limits| (limits.minimum, limits.maximum));
-        if [minimum, maximum].into_iter().flatten().any(|it| it.minor <= 0) {
-            return refuse("purchase", "a limit is more than zero");
+        for (field, limit) in [("purchase.minimum", minimum), ("purchase.maximum", maximum)] {
+            if limit.is_some_and(|limit| limit.minor <= 0) {
+                return refuse(field, "a limit is more than zero");
+            }
+        }
+        let amounts = [
+            ("fee.currency", self.fee),
+            ("purchase.minimum.currency", minimum),
+            ("purchase.maximum.currency", maximum),
+        ];
+        let currencies = amounts
+            .into_iter()
+            .filter_map(|(field, money)| Some((field, money?.currency)))
+            .chain(
+                self.credit_price
+                    .map(|price| ("creditPrice.currency", price.currency)),
+            )
+            .chain(
+                self.money_prices
+                    .values()
+                    .map(|price| ("moneyPrices", price.currency)),
+            );
+        let mut first: Option<Currency> = None;
+        for (field, currency) in currencies {
+            if *first.get_or_insert(currency) != currency {
+                return refuse(field, "all amounts of a variant have one currency");
+            }
         }
         if let (Some(minimum), Some(maximum)) = (minimum, maximum)
             && minimum.minor > maximum.minor
         {
             return refuse("purchase.maximum", "it must not be below the minimum");
-        }
-        let amounts = [self.fee, minimum, maximum].into_iter().flatten();
-        let currencies = amounts
-            .map(|money| money.currency)
-            .chain(self.credit_price.map(|price| price.currency))
-            .chain(self.money_prices.values().map(|price| price.currency));
-        let mut first: Option<Currency> = None;
-        for currency in currencies {
-            if *first.get_or_insert(currency) != currency {
-                return refuse("currency", "all amounts of a variant have one currency");
-            }
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use domain::{
+    amount::Overflow,
     customer::Settlement,
     id::{CustomerId, MeteringRuleId, MetricId, TenantId},
     metering::Position,
@@ -10,7 +11,7 @@ use domain::{
     usage::{Counter, CounterKey, event::PendingEvent},
 };
 use entity::{from_text, usage_counter};
-use sea_orm::{ConnectionTrait, EntityTrait};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 use uuid::Uuid;
 
 use crate::{error::Result, op::Op, sql::Rows};
@@ -92,6 +93,28 @@ pub(in crate::usage) async fn position(
     )
     .await?
     .position)
+}
+
+/// The counts of all lines of a metric's prices in one.
+pub(in crate::usage) async fn position_in_all(
+    db: &impl ConnectionTrait,
+    customer: CustomerId,
+    metric: MetricId,
+    period_start: Timestamp,
+) -> Result<Position> {
+    let rows = usage_counter::Entity::find()
+        .filter(usage_counter::Column::CustomerId.eq(customer.0))
+        .filter(usage_counter::Column::MetricId.eq(metric.0))
+        .filter(usage_counter::Column::PeriodStart.eq(period_start.micros()))
+        .all(db)
+        .await?;
+    let mut all = Position::default();
+    for row in rows {
+        let one = row.noun()?.2.position;
+        all.units = all.units.plus(one.units)?;
+        all.events = all.events.checked_add(one.events).ok_or(Overflow)?;
+    }
+    Ok(all)
 }
 
 /// Who pays back overdrafts. One statement.
