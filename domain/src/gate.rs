@@ -3,14 +3,20 @@
 //! A [`Standing`] is a customer as the books say, moved on by the usage that was accepted and is not debited yet. It is moved by
 //! the rules of the drain itself, so the gate and the debit can never disagree about a price or about which block pays.
 
+use uuid::Uuid;
+
 use crate::{
     amount::{Credits, Quantity},
     credit::block::Block,
     customer::{AtZero, Terms},
-    id::MetricId,
+    id::{BlockId, MetricId},
     metering::{
         Position, Price,
         rule::{Properties, RuleBook, select},
+    },
+    subscription::{
+        admission::Admission,
+        portfolio::{Agreement, Offers, Portfolio, Stuck},
     },
     time::Timestamp,
     usage::{CounterKey, CustomerState, UsageError, drain::drain, event::PendingEvent},
@@ -23,6 +29,10 @@ pub enum Reason {
     InsufficientCredits,
     /// The overage line is reached.
     OverageLimitReached,
+    /// The renewal of the subscription is overdue, and its variant allows no usage meanwhile. Credits do not help.
+    SubscriptionOverdue,
+    /// The subscription is paused. Credits do not help.
+    SubscriptionPaused,
     /// No such customer.
     UnknownCustomer,
     /// What is known of the customer is too old or cannot be counted.
@@ -34,6 +44,8 @@ pub enum Reason {
 pub struct View<'a> {
     /// The customer's terms.
     pub terms: &'a Terms,
+    /// What the subscriptions have to say; they refuse whatever the credits.
+    pub admission: Admission,
     /// Every block with credits left.
     pub blocks: &'a [Block],
     /// What no block could cover.
@@ -55,7 +67,7 @@ pub struct Decision {
     pub cost: Option<Credits>,
     /// Credits in the blocks that may pay for the metric, minus the overdraft; may be negative.
     pub remaining: Credits,
-    /// Credits that are missing for the asked units; zero when allowed, `None` when it cannot be expressed.
+    /// Credits that are missing for the asked units; zero when they suffice, `None` when it cannot be expressed.
     pub missing: Option<Credits>,
     /// Credits left to spend on this metric; `None`: no limit.
     pub available: Option<Credits>,
@@ -87,23 +99,26 @@ pub fn decide(view: &View<'_>, metric: MetricId, units: Quantity, now: Timestamp
         (Some(budget), Some(price)) => price.affordable(view.position, budget),
         _ => None,
     };
-    let allowed = match (available, cost) {
+    let suffices = match (available, cost) {
         (None, _) => true,
         (Some(budget), Some(cost)) => cost <= budget,
         (Some(_), None) => false,
     };
-    let missing = match (allowed, available, cost) {
+    let missing = match (suffices, available, cost) {
         (true, ..) => Some(Credits::ZERO),
         (false, Some(budget), Some(cost)) => cost.minus(budget).ok(),
         (false, ..) => None,
     };
-    let limit = match view.terms.at_zero {
-        AtZero::AllowUpTo => Reason::OverageLimitReached,
-        AtZero::Block | AtZero::Allow => Reason::InsufficientCredits,
+    let reason = match (view.admission, view.terms.at_zero) {
+        (Admission::Overdue, _) => Some(Reason::SubscriptionOverdue),
+        (Admission::Paused, _) => Some(Reason::SubscriptionPaused),
+        (Admission::Admitted, _) if suffices => None,
+        (Admission::Admitted, AtZero::AllowUpTo) => Some(Reason::OverageLimitReached),
+        (Admission::Admitted, AtZero::Block | AtZero::Allow) => Some(Reason::InsufficientCredits),
     };
     Decision {
-        allowed,
-        reason: (!allowed).then_some(limit),
+        allowed: reason.is_none(),
+        reason,
         cost,
         remaining,
         missing,
@@ -116,8 +131,30 @@ pub fn decide(view: &View<'_>, metric: MetricId, units: Quantity, now: Timestamp
 #[derive(Debug, Clone)]
 pub struct Standing {
     terms: Terms,
+    admission: Admission,
     state: CustomerState,
     undebited: Credits,
+}
+
+/// Steps that are foreseen for one customer. With more the workers are far behind, and the gate does not know.
+const MAX_FORESEEN: usize = 100;
+
+/// Debits usage in memory.
+fn count(
+    state: &mut CustomerState,
+    undebited: &mut Credits,
+    rules: &RuleBook,
+    events: &[PendingEvent],
+) -> Result<(), UsageError> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    for event in drain(state, rules, events)?.events {
+        *undebited = undebited
+            .plus(event.credits)
+            .map_err(|_| UsageError::TooLarge(event.id))?;
+    }
+    Ok(())
 }
 
 /// A question about one customer.
@@ -134,9 +171,10 @@ pub struct Question<'a> {
 impl Standing {
     /// A customer as the books say.
     #[must_use]
-    pub fn new(terms: Terms, state: CustomerState) -> Self {
+    pub fn new(terms: Terms, admission: Admission, state: CustomerState) -> Self {
         Self {
             terms,
+            admission,
             state,
             undebited: Credits::ZERO,
         }
@@ -147,16 +185,47 @@ impl Standing {
     /// # Errors
     /// It cannot be debited. The standing is then half moved and must be dropped.
     pub fn count(&mut self, rules: &RuleBook, events: &[PendingEvent]) -> Result<(), UsageError> {
-        if events.is_empty() {
-            return Ok(());
+        count(&mut self.state, &mut self.undebited, rules, events)
+    }
+
+    /// Moves on to an instant as the workers will: each step of the subscriptions that is due by then, after the usage accepted before
+    /// it, and then the rest of the usage. So the new cycle's credits open the gate at its first instant, whenever a worker comes
+    /// round.
+    ///
+    /// # Errors
+    /// A step that cannot be taken, too many of them, or usage that cannot be debited.
+    pub fn foresee(
+        mut self,
+        agreements: Vec<Agreement>,
+        offers: &Offers,
+        rules: &RuleBook,
+        waiting: &[PendingEvent],
+        until: Timestamp,
+    ) -> Result<Self, Stuck> {
+        let mut portfolio = Portfolio {
+            state: self.state,
+            agreements,
+            offers,
+        };
+        let mut waiting = waiting.to_vec();
+        let mut names = u128::MAX;
+        for _ in 0..MAX_FORESEEN {
+            let Some((due, id)) = portfolio.next_due()?.filter(|(due, _)| due.at <= until) else {
+                count(&mut portfolio.state, &mut self.undebited, rules, &waiting)?;
+                self.admission = portfolio.admission()?;
+                self.state = portfolio.state;
+                return Ok(self);
+            };
+            let before: Vec<PendingEvent> = waiting.extract_if(.., |it| it.received_at < due.at).collect();
+            count(&mut portfolio.state, &mut self.undebited, rules, &before)?;
+            portfolio.refresh();
+            // Names that are never written; all that they decide is the order of blocks that are alike.
+            portfolio.take(id, due, || {
+                names -= 1;
+                BlockId(Uuid::from_u128(names))
+            })?;
         }
-        for event in drain(&mut self.state, rules, events)?.events {
-            self.undebited = self
-                .undebited
-                .plus(event.credits)
-                .map_err(|_| UsageError::TooLarge(event.id))?;
-        }
-        Ok(())
+        Err(Stuck::Books(UsageError::Books))
     }
 
     /// The cost of the usage that was counted here and is not debited yet.
@@ -171,20 +240,21 @@ impl Standing {
         &self.terms
     }
 
-    /// Decides a question at an instant.
+    /// Decides a question at an instant. The count is that of the stretch in which usage of this instant counts.
     #[must_use]
-    pub fn decide(&self, question: Question<'_>, rules: &RuleBook, now: Timestamp) -> Decision {
+    pub fn decide(&mut self, question: Question<'_>, rules: &RuleBook, now: Timestamp) -> Decision {
         let rule = rules
             .get(&question.metric)
             .and_then(|metric| select(&metric.rules, question.properties, now, now));
         let counter = CounterKey {
             metric: question.metric,
             line: rule.map(|rule| rule.line),
-            period_start: now.month().start,
+            period_start: self.state.timeline.stretch(now).period.start,
         };
         let position = self.state.counters.get(&counter).map(|it| it.position);
         let view = View {
             terms: &self.terms,
+            admission: self.admission,
             blocks: self.state.funds.blocks(),
             overdraft: self.state.funds.overdraft(),
             price: rule.map(|rule| &rule.price),

@@ -13,6 +13,7 @@ use super::{
     posting::Posted,
 };
 use crate::{
+    amount::Credits,
     credit::{block::BlockState, burn::Funds},
     cycle::{CycleRef, grants::PlanBlock, late::CountingCycle},
     id::{BlockId, SubscriptionId, VariantId},
@@ -159,6 +160,41 @@ impl Portfolio<'_> {
         self.apply(decision, new_id)
     }
 
+    /// Ends the blocks that have run out before an instant by themselves, so that a step finds the books as they were just before
+    /// it, whoever comes first. What runs out at that very instant is ended after the step.
+    ///
+    /// # Errors
+    /// The books do not add up.
+    pub fn expire_before(&mut self, at: Timestamp) -> Result<Posted, Stuck> {
+        let with_cycle = |id| {
+            let mut blocks = self.agreements.iter().flat_map(|it| &it.blocks);
+            blocks.any(|block| block.id == id && block.ends_with_cycle)
+        };
+        let ending: Vec<BlockId> = self
+            .state
+            .funds
+            .blocks()
+            .iter()
+            .filter(|block| block.expires_at.is_some_and(|end| end < at) && !with_cycle(block.id))
+            .map(|block| block.id)
+            .collect();
+        let posted = Posted::ending(&mut self.state, &ending)?;
+        for agreement in &mut self.agreements {
+            agreement.blocks.retain(|block| !ending.contains(&block.id));
+        }
+        Ok(posted)
+    }
+
+    /// The blocks of the subscriptions as the funds have them, after usage was debited.
+    pub fn refresh(&mut self) {
+        for agreement in &mut self.agreements {
+            for block in &mut agreement.blocks {
+                let here = self.state.funds.blocks().iter().find(|known| known.id == block.id);
+                block.remaining = here.map_or(Credits::ZERO, |known| known.remaining);
+            }
+        }
+    }
+
     /// Something that somebody wants of a subscription, at an instant up to which all usage is debited.
     ///
     /// # Errors
@@ -260,15 +296,6 @@ impl Agreement {
                 granted_at: block.granted_at,
                 expires_at: block.expires_at,
             });
-        }
-    }
-
-    /// Its blocks as the funds have them, after usage was debited.
-    pub fn refresh(&mut self, funds: &Funds) {
-        for block in &mut self.blocks {
-            if let Some(known) = funds.blocks().iter().find(|known| known.id == block.id) {
-                block.remaining = known.remaining;
-            }
         }
     }
 }

@@ -69,7 +69,7 @@ impl Decision {
         };
         let mut blocks = state.funds.blocks().to_vec();
         self.take_back(state, &mut blocks, &mut posted)?;
-        self.end(state, &mut blocks, &mut posted)?;
+        posted.end(state, &mut blocks, &self.ended)?;
         for block in &mut blocks {
             if let Some((_, end)) = self.moved.iter().find(|(id, _)| *id == block.id) {
                 block.expires_at = Some(*end);
@@ -119,18 +119,32 @@ impl Decision {
         }
         Ok(())
     }
+}
+
+impl Posted {
+    /// Ends blocks, and nothing else.
+    pub(super) fn ending(state: &mut CustomerState, ended: &[BlockId]) -> Result<Self, UsageError> {
+        let mut posted = Self::default();
+        let mut blocks = state.funds.blocks().to_vec();
+        posted
+            .end(state, &mut blocks, ended)
+            .map_err(|_| UsageError::Books)?;
+        state.funds = Funds::new(blocks, state.account.overdraft);
+        state.check()?;
+        Ok(posted)
+    }
 
     /// Blocks whose time is over. Empty ones are not among the funds, and end all the same.
     fn end(
-        &self,
+        &mut self,
         state: &mut CustomerState,
         blocks: &mut Vec<Block>,
-        posted: &mut Posted,
+        ended: &[BlockId],
     ) -> Result<(), Overflow> {
-        for &id in &self.ended {
+        for &id in ended {
             let Some(place) = blocks.iter().position(|block| block.id == id) else {
-                posted.changed.retain(|after| after.id != id);
-                posted.changed.push(BlockAfter {
+                self.changed.retain(|after| after.id != id);
+                self.changed.push(BlockAfter {
                     id,
                     remaining: Credits::ZERO,
                     state: BlockState::Expired,
@@ -145,14 +159,12 @@ impl Decision {
             };
             let account = &mut state.account;
             let entry = grant::end(account, &mut block, BlockState::Expired, cause, "Credits expired")?;
-            posted.entries.extend(entry);
-            posted.note(&block);
+            self.entries.extend(entry);
+            self.note(&block);
         }
         Ok(())
     }
-}
 
-impl Posted {
     fn note(&mut self, block: &Block) {
         self.changed.retain(|after| after.id != block.id);
         self.changed.push(BlockAfter {
