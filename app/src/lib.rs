@@ -9,6 +9,7 @@
 //! | [`usage`] | record, drain, void, summarise |
 //! | [`audit`] | prove that the books add up |
 //! | [`subscription`] | plans that customers have agreed to, their cycles, and what time makes due of them |
+//! | [`test_clock`] | time that is set by hand, for customers of test tenants |
 //! | [`event`] | what vendors are told |
 //! | [`gate`] | may this customer go on? |
 //! | [`job`] | what the workers run, what is overdue, what needs a person |
@@ -38,6 +39,7 @@ pub mod page;
 mod sql;
 pub mod subscription;
 pub mod telemetry;
+pub mod test_clock;
 pub mod usage;
 
 use std::sync::Arc;

@@ -16,6 +16,7 @@
 //! | [`credit`] | grants, burn order, expiry, revocation, adjustments, the ledger |
 //! | [`gate`] | may this customer go on, from memory |
 //! | [`usage`] | recording, exact debits, voids, summaries |
+//! | [`subscription`] | subscriptions, moved on by time alone, once and in order |
 //! | [`jobs`] | lost, doubled, reordered and poisonous work |
 //! | [`live`] | balances as they change |
 //! | [`schema`] | migrations, forward and back |
@@ -70,4 +71,5 @@ mod jobs;
 mod lane;
 mod live;
 mod schema;
+mod subscription;
 mod usage;

@@ -28,7 +28,7 @@ use super::{
     page::{Args, Connection, connection, cost},
     payload::{payload, plain},
     scalar::{CountryCode, DateTime, Decimal, EmailAddress, Json},
-    subscription::{BillingEvent, PlanSubscription, events, subscriptions},
+    subscription::{BillingCycle, BillingEvent, PlanSubscription, cycles, events, subscriptions},
     usage::{UsageEvent, UsageGrouping, UsageSummary},
 };
 
@@ -246,6 +246,25 @@ impl Customer {
             before,
         };
         subscriptions(ctx, self.customer, args).await
+    }
+
+    /// The cycles of all subscriptions, latest first. Needs `subscription:read`.
+    #[graphql(complexity = "cost(first, last, child_complexity)")]
+    async fn cycles(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Size of the page from the front, 1 to 100; 20 by default.")] first: Option<i32>,
+        #[graphql(desc = "Size of the page from the back, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Only items before this cursor.")] before: Option<String>,
+    ) -> async_graphql::Result<Connection<BillingCycle>> {
+        let args = Args {
+            first,
+            last,
+            after,
+            before,
+        };
+        cycles(ctx, self.customer, args).await
     }
 
     /// What was told about the customer, newest first. Needs `subscription:read`.

@@ -14,6 +14,7 @@ mod page;
 mod payload;
 pub(crate) mod scalar;
 mod subscription;
+mod test_clock;
 mod token;
 pub(crate) mod usage;
 
@@ -42,6 +43,7 @@ pub struct Query(
     subscription::SubscriptionQuery,
     gate::GateQuery,
     job::JobQuery,
+    test_clock::TestClockQuery,
     audit::AuditQuery,
     node::NodeQuery,
 );
@@ -57,6 +59,7 @@ pub struct Mutation(
     usage::UsageMutation,
     subscription::SubscriptionMutation,
     job::JobMutation,
+    test_clock::TestClockMutation,
     audit::AuditMutation,
 );
 

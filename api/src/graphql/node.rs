@@ -1,6 +1,6 @@
 //! Any object by its global id.
 
-use app::{access, catalog, credit, customer, customer::CustomerRef, event, job, subscription, usage};
+use app::{access, catalog, credit, customer, customer::CustomerRef, event, job, subscription, test_clock, usage};
 use async_graphql::{Context, ID, Interface, Object};
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
     error::top_level,
     job::ParkedWork,
     subscription::{BillingEvent, PlanSubscription},
+    test_clock::TestClock,
     usage::UsageEvent,
 };
 
@@ -28,6 +29,7 @@ pub enum Node {
     Metric(Metric),
     ParkedWork(ParkedWork),
     PlanSubscription(PlanSubscription),
+    TestClock(TestClock),
     UsageEvent(UsageEvent),
 }
 
@@ -65,6 +67,7 @@ impl NodeQuery {
                 PlanSubscription::from(it)
             )),
             "bev" => find!(event::event, |it| Node::from(BillingEvent::from(it))),
+            "clk" => find!(test_clock::clock, |it| Node::from(TestClock::from(it))),
             "wrk" => find!(job::parked_by_id, |it| Node::from(ParkedWork::from(it))),
             "cus" => match id.parse() {
                 Ok(id) => customer::customer(app, actor, &CustomerRef::Id(id))

@@ -15,6 +15,7 @@ use super::{
     error::top_level,
     job::ParkedWork,
     subscription::{BillingCycle, BillingEvent, PlanSubscription},
+    test_clock::TestClock,
     usage::UsageEvent,
 };
 
@@ -83,6 +84,7 @@ pub struct Edge<N> {
     concrete(name = "MetricConnection", params(Metric)),
     concrete(name = "ParkedWorkConnection", params(ParkedWork)),
     concrete(name = "PlanSubscriptionConnection", params(PlanSubscription)),
+    concrete(name = "TestClockConnection", params(TestClock)),
     concrete(name = "UsageEventConnection", params(UsageEvent))
 )]
 impl<N: OutputType> Connection<N>
@@ -123,6 +125,7 @@ where
     concrete(name = "MetricEdge", params(Metric)),
     concrete(name = "ParkedWorkEdge", params(ParkedWork)),
     concrete(name = "PlanSubscriptionEdge", params(PlanSubscription)),
+    concrete(name = "TestClockEdge", params(TestClock)),
     concrete(name = "UsageEventEdge", params(UsageEvent))
 )]
 impl<N: OutputType> Edge<N> {

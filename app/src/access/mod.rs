@@ -112,6 +112,11 @@ pub async fn ensure_bootstrap_key(app: &App, tenant: &Tenant, key: &str) -> Resu
     op.commit().await
 }
 
+/// Whether a tenant is for tests.
+pub(crate) async fn mode_in(op: &Op, tenant: TenantId) -> Result<Mode> {
+    store::mode(op, tenant).await
+}
+
 /// What a new key may do and for how long.
 #[derive(Debug, Clone, Serialize)]
 pub struct CreateApiKey {

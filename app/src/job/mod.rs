@@ -6,6 +6,7 @@
 //! To add a kind: one file beside this one, one line in [`KINDS`].
 
 mod audit;
+pub(crate) mod clocks;
 pub(crate) mod cycles;
 pub(crate) mod drain;
 mod expire;
@@ -98,7 +99,7 @@ pub(crate) struct Kind {
 }
 
 /// Every kind.
-pub(crate) static KINDS: &[Kind] = &[drain::KIND, cycles::KIND, expire::KIND, audit::KIND];
+pub(crate) static KINDS: &[Kind] = &[drain::KIND, cycles::KIND, clocks::KIND, expire::KIND, audit::KIND];
 
 impl Kind {
     pub(crate) fn of(name: &str) -> Option<&'static Self> {

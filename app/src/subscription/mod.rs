@@ -16,7 +16,7 @@ mod write;
 
 use domain::{
     id::{CustomerId, SubscriptionId},
-    rejection::Rejection,
+    time::Timestamp,
 };
 
 pub(crate) use self::advance::{advance_customers, advance_shard, catch_up, due_shards};
@@ -92,6 +92,12 @@ pub async fn subscriptions(
     })
 }
 
+/// When the first of some customers' subscriptions is due. One statement.
+pub(crate) async fn next_due(app: &App, customers: &[CustomerId]) -> Result<Option<Timestamp>> {
+    let due = store::due_of(app.db().reader(), customers).await?;
+    Ok(due.into_values().min())
+}
+
 /// The cycles of a subscription, newest first, and the keys of the metrics in their summaries. Two statements.
 ///
 /// # Errors
@@ -106,11 +112,34 @@ pub async fn cycles(
     let slice = store::cycles(app.db().reader(), actor.reach(), id, page)
         .await?
         .try_map(|row| CycleView::of(&row))?;
-    let metrics = view::metrics_of(&slice.items);
-    let keys = if metrics.is_empty() {
-        MetricKeys::default()
-    } else {
-        catalog::metric_keys_in(app.db().reader(), actor.tenant, &metrics).await?
-    };
+    let keys = metric_keys(app, actor, &slice.items).await?;
     Ok((slice, keys))
+}
+
+/// The cycles of a customer's subscriptions, latest first. Their places are their beginning, subscription and number. Two statements.
+///
+/// # Errors
+/// The scope is missing.
+pub async fn cycles_of_customer(
+    app: &App,
+    actor: &Actor,
+    customer: CustomerId,
+    page: Page<(Timestamp, SubscriptionId, i64)>,
+) -> Result<(Slice<CycleView>, MetricKeys)> {
+    actor.require(Scope::SubscriptionRead)?;
+    let page = page.map(|(start, id, number)| (start.micros(), id.0, number));
+    let slice = store::cycles_of(app.db().reader(), actor.reach(), customer, page)
+        .await?
+        .try_map(|row| CycleView::of(&row))?;
+    let keys = metric_keys(app, actor, &slice.items).await?;
+    Ok((slice, keys))
+}
+
+/// The keys of the metrics in summaries.
+async fn metric_keys(app: &App, actor: &Actor, cycles: &[CycleView]) -> Result<MetricKeys> {
+    let metrics = view::metrics_of(cycles);
+    if metrics.is_empty() {
+        return Ok(MetricKeys::default());
+    }
+    catalog::metric_keys_in(app.db().reader(), actor.tenant, &metrics).await
 }

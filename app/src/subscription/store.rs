@@ -350,6 +350,32 @@ pub(super) async fn cycles(
     page.read(newest_first, db).await
 }
 
+/// The place of a cycle in the list of a customer's.
+pub(super) type CyclePlace = (i64, Uuid, i64);
+
+/// The cycles of a customer's subscriptions, latest first.
+pub(super) async fn cycles_of(
+    db: &impl ConnectionTrait,
+    reach: Reach,
+    customer: CustomerId,
+    page: Page<CyclePlace>,
+) -> Result<Slice<billing_cycle::Model>> {
+    let columns = (billing_cycle::Column::TenantId, billing_cycle::Column::CustomerId);
+    let all = billing_cycle::Entity::find()
+        .filter(reach.condition(columns.0, columns.1))
+        .filter(billing_cycle::Column::CustomerId.eq(customer.0));
+    let mut latest_first = ordered(
+        all,
+        (
+            billing_cycle::Column::PeriodStart,
+            billing_cycle::Column::SubscriptionId,
+            billing_cycle::Column::Number,
+        ),
+    );
+    latest_first.desc();
+    page.read(latest_first, db).await
+}
+
 /// How many subscriptions of a customer are not over.
 pub(super) async fn living_count(op: &Op, customer: CustomerId) -> Result<i64> {
     let sql = "SELECT COUNT(*) AS n FROM subscription WHERE customer_id = $1 AND ended_at IS NULL";

@@ -5,6 +5,7 @@ pub mod backend;
 pub mod door;
 pub mod mortal;
 pub mod naive;
+pub mod plans;
 pub mod post;
 pub mod sabotage;
 pub mod world;

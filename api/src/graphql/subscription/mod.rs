@@ -15,7 +15,7 @@ use self::input::{
     PauseSubscriptionInput, RenewSubscriptionInput, ResumeSubscriptionInput,
 };
 pub use self::object::{BillingCycle, BillingEvent, PlanSubscription};
-pub(super) use self::object::{events, subscriptions};
+pub(super) use self::object::{cycles, events, subscriptions};
 use super::{caller, error::top_level, payload::payload};
 
 /// Reads of subscriptions.

@@ -10,6 +10,7 @@ use domain::{
     cycle::summary::Summary,
     id::{BillingEventId, CustomerId, SubscriptionId, VariantId},
     subscription::state::State,
+    time::Timestamp,
 };
 
 use crate::graphql::{
@@ -219,6 +220,29 @@ pub(in crate::graphql) async fn events(
     Ok(connection(slice, |it| it.id.to_string(), BillingEvent::from))
 }
 
+/// The cycles of a customer's subscriptions.
+pub(in crate::graphql) async fn cycles(
+    ctx: &Context<'_>,
+    customer: CustomerId,
+    args: Args,
+) -> async_graphql::Result<Connection<BillingCycle>> {
+    let (app, actor) = caller(ctx)?;
+    let page = args.page_by(cycle_place)?;
+    let (slice, keys) = subscription::cycles_of_customer(app, actor, customer, page)
+        .await
+        .map_err(top_level)?;
+    let cursor = |it: &CycleView| format!("{}:{}:{}", it.period.start.micros(), it.subscription, it.number);
+    Ok(connection(slice, cursor, |cycle| BillingCycle::new(cycle, &keys)))
+}
+
+fn cycle_place(cursor: &str) -> Option<(Timestamp, SubscriptionId, i64)> {
+    let mut parts = cursor.split(':');
+    let start = Timestamp::from_micros(parts.next()?.parse().ok()?);
+    let id = parts.next()?.parse().ok()?;
+    let number = parts.next()?.parse().ok()?;
+    parts.next().is_none().then_some((start, id, number))
+}
+
 /// A customer's subscriptions.
 pub(in crate::graphql) async fn subscriptions(
     ctx: &Context<'_>,
@@ -236,6 +260,8 @@ pub(in crate::graphql) async fn subscriptions(
 /// One billing cycle of a subscription: a half-open stretch of time.
 #[derive(SimpleObject)]
 pub struct BillingCycle {
+    /// Global id of the subscription.
+    pub subscription_id: ID,
     /// Its number: 0 for a trial, else from 1 without gaps.
     pub number: SafeInt,
     /// Global id of the variant that the subscription had at its beginning.
@@ -285,6 +311,7 @@ pub struct CycleMetricUsage {
 impl BillingCycle {
     fn new(view: CycleView, keys: &MetricKeys) -> Self {
         Self {
+            subscription_id: view.subscription.to_string().into(),
             number: SafeInt(view.number),
             variant_id: view.variant.to_string().into(),
             state: view.state.into(),

@@ -1,0 +1,73 @@
+//! Moving a clock from one thing that is due to the next.
+
+use std::time::Instant;
+
+use domain::{
+    id::{CustomerId, TestClockId},
+    time::Timestamp,
+};
+
+use super::{TestClock, store};
+use crate::{App, credit, error::Result, failpoint::reach, job::work::RUN_BUDGET, op::Op, subscription};
+
+/// Clocks that are on their way.
+pub(crate) async fn due(app: &App) -> Result<Vec<TestClockId>> {
+    store::advancing(app.db().reader()).await
+}
+
+/// Moves a clock for at most [`RUN_BUDGET`]. Answers whether it is still on its way.
+///
+/// Every turn of the loop first does what is due at the clock's present time (also what a worker that died has left), and then moves it.
+pub(crate) async fn advance(app: &App, id: TestClockId) -> Result<bool> {
+    let begun = Instant::now();
+    loop {
+        let Some(row) = store::any(app.db().reader(), id).await? else {
+            return Ok(false);
+        };
+        let clock = TestClock::from(row);
+        let customers = store::members(app.db().reader(), id).await?;
+        settle(app, &customers, clock.now).await?;
+        reach("clock.settled")?;
+        if clock.is_ready() {
+            return Ok(false);
+        }
+        let next = next(app, &customers).await?;
+        let to = next.map_or(clock.target, |next| next.min(clock.target));
+        move_to(app, clock.id, to, &customers).await?;
+        reach("clock.moved")?;
+        if begun.elapsed() > RUN_BUDGET {
+            return Ok(true);
+        }
+    }
+}
+
+/// Does all that is due by an instant: steps of subscriptions, and blocks that run out.
+async fn settle(app: &App, customers: &[CustomerId], until: Timestamp) -> Result<()> {
+    if customers.is_empty() {
+        return Ok(());
+    }
+    subscription::advance_customers(app, customers, until).await?;
+    credit::expire_of(app, customers, until).await
+}
+
+/// When something is due next.
+async fn next(app: &App, customers: &[CustomerId]) -> Result<Option<Timestamp>> {
+    let step = subscription::next_due(app, customers).await?;
+    let expiry = credit::next_expiry(app, customers).await?;
+    Ok([step, expiry].into_iter().flatten().min())
+}
+
+/// Moves the clock forwards, and tells everybody who looks at its customers.
+async fn move_to(app: &App, id: TestClockId, to: Timestamp, customers: &[CustomerId]) -> Result<()> {
+    let mut op = Op::begin(app).await?;
+    if let Some(row) = store::lock_any(&op, id).await? {
+        let mut clock = TestClock::from(row);
+        clock.now = clock.now.max(to);
+        store::set(&op, &clock).await?;
+        store::touch(&op, id).await?;
+    }
+    for customer in customers {
+        op.changed(*customer);
+    }
+    op.commit().await
+}
