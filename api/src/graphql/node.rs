@@ -1,6 +1,6 @@
 //! Any object by its global id.
 
-use app::{access, catalog, credit, customer, customer::CustomerRef, job, usage};
+use app::{access, catalog, catalog::PlanRef, credit, customer, customer::CustomerRef, job, usage};
 use async_graphql::{Context, ID, Interface, Object};
 
 use super::{
@@ -11,6 +11,7 @@ use super::{
     customer::Customer,
     error::top_level,
     job::ParkedWork,
+    plan::{GrantTemplate, Plan, PlanVariant},
     usage::UsageEvent,
 };
 
@@ -21,10 +22,13 @@ pub enum Node {
     ApiKey(ApiKey),
     CreditBlock(CreditBlock),
     Customer(Customer),
+    GrantTemplate(GrantTemplate),
     LedgerEntry(LedgerEntry),
     MeteringRule(MeteringRule),
     Metric(Metric),
     ParkedWork(ParkedWork),
+    Plan(Plan),
+    PlanVariant(PlanVariant),
     UsageEvent(UsageEvent),
 }
 
@@ -55,6 +59,8 @@ impl NodeQuery {
             "key" => find!(access::key, |it| Node::from(ApiKey::from(it))),
             "met" => find!(catalog::metric_by_id, |it| Node::from(Metric::from(it))),
             "rul" => find!(catalog::rule, |it| Node::from(MeteringRule::from(it))),
+            "pvr" => find!(catalog::variant, |it| Node::from(PlanVariant::from(it))),
+            "gtp" => find!(catalog::template, |it| Node::from(GrantTemplate::from(it))),
             "blk" => find!(credit::block, |it| Node::from(CreditBlock::from(it))),
             "ent" => find!(credit::entry, |it| Node::from(LedgerEntry::from(it))),
             "evt" => find!(usage::event_by_id, |it| Node::from(UsageEvent::from(it))),
@@ -63,6 +69,12 @@ impl NodeQuery {
                 Ok(id) => customer::customer(app, actor, &CustomerRef::Id(id))
                     .await
                     .map(|found| found.map(|it| Node::from(Customer::from(it)))),
+                Err(_) => Ok(None),
+            },
+            "pln" => match id.parse() {
+                Ok(id) => catalog::plan(app, actor, &PlanRef::Id(id))
+                    .await
+                    .map(|found| found.map(|it| Node::from(Plan::from(it)))),
                 Err(_) => Ok(None),
             },
             _ => Ok(None),

@@ -14,6 +14,7 @@ use super::{
     customer::Customer,
     error::top_level,
     job::ParkedWork,
+    plan::{GrantTemplate, Plan, PlanVariant},
     usage::UsageEvent,
 };
 
@@ -75,10 +76,13 @@ pub struct Edge<N> {
     concrete(name = "AuditViolationConnection", params(AuditViolation)),
     concrete(name = "CreditBlockConnection", params(CreditBlock)),
     concrete(name = "CustomerConnection", params(Customer)),
+    concrete(name = "GrantTemplateConnection", params(GrantTemplate)),
     concrete(name = "LedgerEntryConnection", params(LedgerEntry)),
     concrete(name = "MeteringRuleConnection", params(MeteringRule)),
     concrete(name = "MetricConnection", params(Metric)),
     concrete(name = "ParkedWorkConnection", params(ParkedWork)),
+    concrete(name = "PlanConnection", params(Plan)),
+    concrete(name = "PlanVariantConnection", params(PlanVariant)),
     concrete(name = "UsageEventConnection", params(UsageEvent))
 )]
 impl<N: OutputType> Connection<N>
@@ -112,10 +116,13 @@ where
     concrete(name = "AuditViolationEdge", params(AuditViolation)),
     concrete(name = "CreditBlockEdge", params(CreditBlock)),
     concrete(name = "CustomerEdge", params(Customer)),
+    concrete(name = "GrantTemplateEdge", params(GrantTemplate)),
     concrete(name = "LedgerEntryEdge", params(LedgerEntry)),
     concrete(name = "MeteringRuleEdge", params(MeteringRule)),
     concrete(name = "MetricEdge", params(Metric)),
     concrete(name = "ParkedWorkEdge", params(ParkedWork)),
+    concrete(name = "PlanEdge", params(Plan)),
+    concrete(name = "PlanVariantEdge", params(PlanVariant)),
     concrete(name = "UsageEventEdge", params(UsageEvent))
 )]
 impl<N: OutputType> Edge<N> {
