@@ -3,8 +3,11 @@
 use app::{catalog, error::Result, usage::parse_properties};
 use async_graphql::{Context, Enum, ID, InputObject, Object, OneofObject, SimpleObject};
 use domain::{
+    amount::Credits,
     id::{MeteringRuleId, MetricId},
     metering::{self, Flat, Graduated, Package, PerUnit, rule::Properties},
+    money,
+    plan::preview::Line,
     rejection::Rejection,
 };
 
@@ -12,8 +15,10 @@ use super::{
     caller,
     customer::customer_ref_if_any,
     error::top_level,
+    money::Money,
     page::{Args, Connection, connection, cost},
     payload::{payload, plain},
+    plan,
     scalar::{DateTime, Decimal, Json},
 };
 
@@ -180,17 +185,66 @@ pub(super) fn properties(json: Option<Json>, field: &str) -> Result<Properties> 
     Ok(parse_properties(json.map(|json| json.0)).map_err(|no| Rejection::invalid(field, no.to_string()))?)
 }
 
+/// A stretch of the count and what it costs in credits.
+#[derive(SimpleObject)]
+pub struct PreviewLine {
+    /// Units in the stretch.
+    pub units: Decimal,
+    /// What they cost, in credits.
+    pub credits: Decimal,
+}
+
+/// A stretch of the count and what it costs in money.
+#[derive(SimpleObject)]
+pub struct MoneyPreviewLine {
+    /// Units in the stretch.
+    pub units: Decimal,
+    /// What they cost.
+    pub money: Money,
+}
+
 /// What usage would cost.
 #[derive(SimpleObject)]
 pub struct PricePreview {
     /// The cost in credits. Negative where a volume tier would make past usage cheaper.
     pub credits: Decimal,
+    /// The cost by stretches of the count with one price each: by tier for graduated prices, one for all others. They add up to
+    /// `credits`.
+    pub lines: Vec<PreviewLine>,
+    /// The cost in money, by the variant's price for the metric; null: no variant was named, or it has no such price. With a
+    /// customer it goes on from all units that the cycle has counted, whatever metering rule they matched.
+    pub money: Option<Money>,
+    /// The cost in money by stretches; they add up to `money`. Null where `money` is.
+    pub money_lines: Option<Vec<MoneyPreviewLine>>,
     /// Units of the cycle before it.
     pub from_units: Decimal,
     /// Units of the cycle after it.
     pub to_units: Decimal,
     /// The version that would price it; null: the metric is free of charge.
     pub metering_rule: Option<MeteringRule>,
+}
+
+impl From<catalog::PricePreview> for PricePreview {
+    fn from(preview: catalog::PricePreview) -> Self {
+        let line = |line: &Line<Credits>| PreviewLine {
+            units: line.units.into(),
+            credits: line.amount.into(),
+        };
+        let money_line = |line: &Line<money::Money>| MoneyPreviewLine {
+            units: line.units.into(),
+            money: line.amount.into(),
+        };
+        let in_money = preview.money.as_ref();
+        Self {
+            credits: preview.credits.total.into(),
+            lines: preview.credits.lines.iter().map(line).collect(),
+            money: in_money.map(|money| money.total.into()),
+            money_lines: in_money.map(|money| money.lines.iter().map(money_line).collect()),
+            from_units: preview.from.into(),
+            to_units: preview.to.into(),
+            metering_rule: preview.rule.map(MeteringRule::from),
+        }
+    }
 }
 
 /// Reads of the catalog.
@@ -271,6 +325,7 @@ impl CatalogQuery {
         #[graphql(desc = "The customer by the vendor's own name.")] external_customer_id: Option<String>,
         #[graphql(desc = "Facts that a rule may match on.")] properties: Option<Json>,
         #[graphql(desc = "When it would happen; now by default.")] at: Option<DateTime>,
+        #[graphql(desc = "Answer in the money of this plan variant as well.")] variant_id: Option<ID>,
     ) -> async_graphql::Result<PricePreview> {
         let (app, actor) = caller(ctx)?;
         let request = || -> Result<catalog::PreviewRequest> {
@@ -280,18 +335,14 @@ impl CatalogQuery {
                 customer: customer_ref_if_any(customer_id, external_customer_id)?,
                 properties: self::properties(properties, "properties")?,
                 at: at.map(|at| at.0),
+                variant: variant_id.as_ref().map(plan::variant_id).transpose()?,
             })
         };
         let request = request().map_err(top_level)?;
         let preview = catalog::price_preview(app, actor, request)
             .await
             .map_err(top_level)?;
-        Ok(PricePreview {
-            credits: preview.credits.into(),
-            from_units: preview.from.into(),
-            to_units: preview.to.into(),
-            metering_rule: preview.rule.map(MeteringRule::from),
-        })
+        Ok(preview.into())
     }
 }
 

@@ -9,9 +9,11 @@ pub(crate) mod error;
 pub(crate) mod gate;
 mod job;
 mod loader;
+mod money;
 mod node;
 mod page;
 mod payload;
+mod plan;
 pub(crate) mod scalar;
 mod subscription;
 mod test_clock;
@@ -37,6 +39,7 @@ const MAX_DIRECTIVES: usize = 5;
 pub struct Query(
     access::AccessQuery,
     catalog::CatalogQuery,
+    plan::PlanQuery,
     customer::CustomerQuery,
     credit::CreditQuery,
     usage::UsageQuery,
@@ -54,6 +57,7 @@ pub struct Mutation(
     access::AccessMutation,
     token::TokenMutation,
     catalog::CatalogMutation,
+    plan::PlanMutation,
     customer::CustomerMutation,
     credit::CreditMutation,
     usage::UsageMutation,

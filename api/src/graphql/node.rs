@@ -1,6 +1,9 @@
 //! Any object by its global id.
 
-use app::{access, catalog, credit, customer, customer::CustomerRef, event, job, subscription, test_clock, usage};
+use app::{
+    access, catalog, catalog::PlanRef, credit, customer, customer::CustomerRef, event, job, subscription,
+    test_clock, usage,
+};
 use async_graphql::{Context, ID, Interface, Object};
 
 use super::{
@@ -13,6 +16,7 @@ use super::{
     job::ParkedWork,
     subscription::{BillingEvent, PlanSubscription},
     test_clock::TestClock,
+    plan::{GrantTemplate, Plan, PlanVariant},
     usage::UsageEvent,
 };
 
@@ -24,12 +28,15 @@ pub enum Node {
     BillingEvent(BillingEvent),
     CreditBlock(CreditBlock),
     Customer(Customer),
+    GrantTemplate(GrantTemplate),
     LedgerEntry(LedgerEntry),
     MeteringRule(MeteringRule),
     Metric(Metric),
     ParkedWork(ParkedWork),
     PlanSubscription(PlanSubscription),
     TestClock(TestClock),
+    Plan(Plan),
+    PlanVariant(PlanVariant),
     UsageEvent(UsageEvent),
 }
 
@@ -60,6 +67,8 @@ impl NodeQuery {
             "key" => find!(access::key, |it| Node::from(ApiKey::from(it))),
             "met" => find!(catalog::metric_by_id, |it| Node::from(Metric::from(it))),
             "rul" => find!(catalog::rule, |it| Node::from(MeteringRule::from(it))),
+            "pvr" => find!(catalog::variant, |it| Node::from(PlanVariant::from(it))),
+            "gtp" => find!(catalog::template, |it| Node::from(GrantTemplate::from(it))),
             "blk" => find!(credit::block, |it| Node::from(CreditBlock::from(it))),
             "ent" => find!(credit::entry, |it| Node::from(LedgerEntry::from(it))),
             "evt" => find!(usage::event_by_id, |it| Node::from(UsageEvent::from(it))),
@@ -73,6 +82,12 @@ impl NodeQuery {
                 Ok(id) => customer::customer(app, actor, &CustomerRef::Id(id))
                     .await
                     .map(|found| found.map(|it| Node::from(Customer::from(it)))),
+                Err(_) => Ok(None),
+            },
+            "pln" => match id.parse() {
+                Ok(id) => catalog::plan(app, actor, &PlanRef::Id(id))
+                    .await
+                    .map(|found| found.map(|it| Node::from(Plan::from(it)))),
                 Err(_) => Ok(None),
             },
             _ => Ok(None),

@@ -16,6 +16,7 @@ use super::{
     job::ParkedWork,
     subscription::{BillingCycle, BillingEvent, PlanSubscription},
     test_clock::TestClock,
+    plan::{GrantTemplate, Plan, PlanVariant},
     usage::UsageEvent,
 };
 
@@ -79,12 +80,15 @@ pub struct Edge<N> {
     concrete(name = "BillingEventConnection", params(BillingEvent)),
     concrete(name = "CreditBlockConnection", params(CreditBlock)),
     concrete(name = "CustomerConnection", params(Customer)),
+    concrete(name = "GrantTemplateConnection", params(GrantTemplate)),
     concrete(name = "LedgerEntryConnection", params(LedgerEntry)),
     concrete(name = "MeteringRuleConnection", params(MeteringRule)),
     concrete(name = "MetricConnection", params(Metric)),
     concrete(name = "ParkedWorkConnection", params(ParkedWork)),
     concrete(name = "PlanSubscriptionConnection", params(PlanSubscription)),
     concrete(name = "TestClockConnection", params(TestClock)),
+    concrete(name = "PlanConnection", params(Plan)),
+    concrete(name = "PlanVariantConnection", params(PlanVariant)),
     concrete(name = "UsageEventConnection", params(UsageEvent))
 )]
 impl<N: OutputType> Connection<N>
@@ -120,12 +124,15 @@ where
     concrete(name = "BillingEventEdge", params(BillingEvent)),
     concrete(name = "CreditBlockEdge", params(CreditBlock)),
     concrete(name = "CustomerEdge", params(Customer)),
+    concrete(name = "GrantTemplateEdge", params(GrantTemplate)),
     concrete(name = "LedgerEntryEdge", params(LedgerEntry)),
     concrete(name = "MeteringRuleEdge", params(MeteringRule)),
     concrete(name = "MetricEdge", params(Metric)),
     concrete(name = "ParkedWorkEdge", params(ParkedWork)),
     concrete(name = "PlanSubscriptionEdge", params(PlanSubscription)),
     concrete(name = "TestClockEdge", params(TestClock)),
+    concrete(name = "PlanEdge", params(Plan)),
+    concrete(name = "PlanVariantEdge", params(PlanVariant)),
     concrete(name = "UsageEventEdge", params(UsageEvent))
 )]
 impl<N: OutputType> Edge<N> {

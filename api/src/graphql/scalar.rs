@@ -3,18 +3,19 @@
 use app::error::Result;
 use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
 use domain::{
-    amount::{Credits, ParseAmountError, Quantity, Rate},
+    amount::{Credits, ParseAmountError, Percent, Quantity, Rate},
+    money::{Currency, Money, NotACurrency},
     rejection::Rejection,
     time::Timestamp,
 };
 
 /// Exact decimal number as a string, such as `"12500"` or `"-0.0004"`: `-?digits(.digits)?`, no exponent. Credits and quantities
-/// have at most 6 decimal places, prices at most 12. JSON numbers are refused, because they pass through floating point.
+/// have at most 6 decimal places, percentages 4, prices 12, and money as many as its currency. JSON numbers are refused, because they pass through floating point.
 #[derive(Debug, Clone)]
 pub struct Decimal(pub String);
 
 /// Exact decimal number as a string, such as `"12500"` or `"-0.0004"`: `-?digits(.digits)?`, no exponent. Credits and quantities
-/// have at most 6 decimal places, prices at most 12. JSON numbers are refused, because they pass through floating point.
+/// have at most 6 decimal places, percentages 4, prices 12, and money as many as its currency. JSON numbers are refused, because they pass through floating point.
 #[Scalar(
     name = "Decimal",
     specified_by_url = "https://www.rfc-editor.org/rfc/rfc8259#section-7"
@@ -46,6 +47,15 @@ impl Decimal {
         self.amount(field)
     }
 
+    pub(crate) fn percent(&self, field: &str) -> Result<Percent> {
+        self.amount(field)
+    }
+
+    pub(crate) fn money(&self, currency: Currency, field: &str) -> Result<Money> {
+        Money::parse(&self.0, currency)
+            .map_err(|problem| Rejection::invalid(field, problem.to_string()).into())
+    }
+
     fn amount<T: std::str::FromStr<Err = ParseAmountError>>(&self, field: &str) -> Result<T> {
         self.0
             .parse()
@@ -62,7 +72,7 @@ macro_rules! from_amount {
         }
     )*};
 }
-from_amount!(Credits, Quantity, Rate);
+from_amount!(Credits, Percent, Quantity, Rate);
 
 /// Instant in UTC with at most microseconds, RFC 3339: `2026-11-20T15:04:05.123456Z`. On input any offset is accepted, and a
 /// date alone means midnight UTC.
@@ -178,3 +188,22 @@ text_scalar!(
     CountryCode
     "https://www.iso.org/iso-3166-country-codes.html"
 );
+text_scalar!(
+    /// Currency, ISO 4217, in capitals, such as `EUR`.
+    CurrencyCode
+    "https://www.iso.org/iso-4217-currency-codes.html"
+);
+
+impl CurrencyCode {
+    pub(crate) fn currency(&self, field: &str) -> Result<Currency> {
+        self.0
+            .parse()
+            .map_err(|problem: NotACurrency| Rejection::invalid(field, problem.to_string()).into())
+    }
+}
+
+impl From<Currency> for CurrencyCode {
+    fn from(currency: Currency) -> Self {
+        Self(currency.to_string())
+    }
+}

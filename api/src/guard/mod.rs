@@ -68,7 +68,8 @@ pub(crate) enum Refused {
     /// Two mutations at once, of which one might happen without the other.
     #[error(
         "a request has one mutation; several are served only if all are the same one of `createCustomer`, `updateCustomer`, \
-         `createMetric`, `updateMetric` and `createMeteringRule`"
+         `createMetric`, `updateMetric`, `createMeteringRule`, `createPlan`, `updatePlan`, `createPlanVariant` and \
+         `createGrantTemplate`"
     )]
     Mutations,
     /// It contains U+0000, which PostgreSQL cannot store and nobody means.

@@ -21,12 +21,16 @@ use super::{
 
 /// Mutations that move neither credits nor usage and make no secrets: several of the same in one request do no harm, because
 /// each can be repeated by itself.
-const HARMLESS: [&str; 5] = [
+const HARMLESS: [&str; 9] = [
     "createCustomer",
     "updateCustomer",
     "createMetric",
     "updateMetric",
     "createMeteringRule",
+    "createPlan",
+    "updatePlan",
+    "createPlanVariant",
+    "createGrantTemplate",
 ];
 
 /// What is known of a measured document.
