@@ -128,7 +128,8 @@ impl Period {
     pub fn in_words(&self) -> String {
         let bound = |at: Timestamp| {
             let text = at.to_string();
-            text.strip_suffix("T00:00:00Z").map_or(text.clone(), str::to_owned)
+            text.strip_suffix("T00:00:00Z")
+                .map_or(text.clone(), str::to_owned)
         };
         format!("{} to {}", bound(self.start), bound(self.end))
     }

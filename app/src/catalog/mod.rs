@@ -306,7 +306,9 @@ pub async fn price_preview(app: &App, actor: &Actor, request: PreviewRequest) ->
     let rules = store::rules_of(db, &[metric]).await?;
     let rule = select(&rules, &request.properties, at, Timestamp::MAX);
     let from = match customer {
-        Some(customer) => usage::position(db, customer, metric, rule.map(|rule| rule.line), at).await?,
+        Some(customer) => {
+            usage::position(db, customer, metric, rule.map(|rule| rule.line), at, app.now()).await?
+        }
         None => Position::default(),
     };
     let credits = match rule {
@@ -358,9 +360,11 @@ pub(crate) struct PriceList {
     pub(crate) metrics: BTreeMap<String, Metric>,
     /// Their prices.
     pub(crate) rules: RuleBook,
+    /// Whether any plan, archived or not, refuses late usage.
+    pub(crate) rejects_late: bool,
 }
 
-/// A tenant's prices. Four statements.
+/// A tenant's prices. Five statements.
 async fn price_list_in(db: &impl ConnectionTrait, tenant: TenantId) -> Result<PriceList> {
     // The number is read first: a change in between only makes the cache look again.
     let version = store::version(db, tenant).await?;
@@ -373,6 +377,7 @@ async fn price_list_in(db: &impl ConnectionTrait, tenant: TenantId) -> Result<Pr
         version,
         rules: rule_book_in(db, &ids).await?,
         metrics: metrics.collect(),
+        rejects_late: store::rejects_late(db, tenant).await?,
     })
 }
 

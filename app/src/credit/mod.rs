@@ -36,7 +36,8 @@ pub use self::{
 pub(crate) use self::{
     expiry::{expire, expiry_is_due},
     store::{
-        NewBlockRow, Origin, blocks_in, insert_blocks, move_expiry, plan_blocks, post_in, present_in, revisions,
+        NewBlockRow, Origin, Present, blocks_in, insert_blocks, move_expiry, plan_blocks, post_in, present_in,
+        revisions,
     },
 };
 use crate::{

@@ -108,7 +108,9 @@ impl Fold {
         rules: &RuleBook,
         event: &PendingEvent,
     ) -> Result<(), Overflow> {
-        let placed = state.timeline.place_accepted(event.occurred_at, event.received_at);
+        let placed = state
+            .timeline
+            .place_accepted(event.occurred_at, event.received_at);
         let rated = self.rate(state, rules, event, &placed)?;
         let late = placed.timing.is_late().then_some(placed.occurred_in.period);
         self.groups.add(&rated, event, late, &self.moved)?;
@@ -367,7 +369,10 @@ fn describe(rules: &RuleBook, group: &Group) -> String {
     };
     let late = group.key.late;
     let late = late.map_or_else(String::new, |period| format!(", late, of {}", period.in_words()));
-    format!("{name}: {} {unit} in {events} {plural}{overdraft}{late}", group.units)
+    format!(
+        "{name}: {} {unit} in {events} {plural}{overdraft}{late}",
+        group.units
+    )
 }
 
 /// The metrics that a batch needs the rules of, without repetition.
