@@ -190,7 +190,7 @@ impl Standing {
 
     /// Moves on to an instant as the workers will: each step of the subscriptions that is due by then, after the usage accepted before
     /// it, and then the rest of the usage. So the new cycle's credits open the gate at its first instant, whenever a worker comes
-    /// round.
+    /// round. Answers until when that is so as well: until the next step.
     ///
     /// # Errors
     /// A step that cannot be taken, too many of them, or usage that cannot be debited.
@@ -201,7 +201,7 @@ impl Standing {
         rules: &RuleBook,
         waiting: &[PendingEvent],
         until: Timestamp,
-    ) -> Result<Self, Stuck> {
+    ) -> Result<(Self, Option<Timestamp>), Stuck> {
         let mut portfolio = Portfolio {
             state: self.state,
             agreements,
@@ -212,9 +212,10 @@ impl Standing {
         for _ in 0..MAX_FORESEEN {
             let Some((due, id)) = portfolio.next_due()?.filter(|(due, _)| due.at <= until) else {
                 count(&mut portfolio.state, &mut self.undebited, rules, &waiting)?;
+                let next = portfolio.barrier()?;
                 self.admission = portfolio.admission()?;
                 self.state = portfolio.state;
-                return Ok(self);
+                return Ok((self, next));
             };
             let before: Vec<PendingEvent> = waiting.extract_if(.., |it| it.received_at < due.at).collect();
             count(&mut portfolio.state, &mut self.undebited, rules, &before)?;

@@ -279,7 +279,7 @@ fn the_gate_opens_at_the_first_instant_of_the_new_cycle() {
     let foresee = |until| {
         let agreements = world.portfolio.agreements.clone();
         let waiting: Vec<_> = waiting.iter().filter(|it| it.received_at <= until).cloned().collect();
-        standing(&world).foresee(agreements, &offers, &prices(), &waiting, until).unwrap()
+        standing(&world).foresee(agreements, &offers, &prices(), &waiting, until).unwrap().0
     };
     assert!(!foresee(just_before).decide(question, &prices(), just_before).allowed);
     let mut then = foresee(boundary);

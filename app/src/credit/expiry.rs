@@ -9,7 +9,10 @@ use domain::{
     time::Timestamp,
 };
 
-use super::{BlockChange, Posting, post_in, store};
+use super::{
+    BlockChange, Posting, post_in,
+    store::{self, Ending},
+};
 use crate::{
     App,
     error::{Error, Result},
@@ -31,7 +34,21 @@ const EXPIRY_BATCH: u64 = 200;
 pub(crate) async fn expire(app: &App) -> Result<u64> {
     let due = app.now().plus_seconds(-EXPIRY_GRACE_SECONDS);
     let aside = set_aside(app).await?;
-    let before = store::usage_before_expiry(app.db().reader(), due, &aside, EXPIRY_BATCH).await?;
+    expire_some(app, due, Ending::ByTheWall { aside: &aside }).await
+}
+
+/// Ends the blocks of some customers that have run out by an instant.
+pub(crate) async fn expire_of(app: &App, customers: &[CustomerId], until: Timestamp) -> Result<u64> {
+    expire_some(app, until, Ending::These(customers)).await
+}
+
+/// When the first block of some customers runs out by itself.
+pub(crate) async fn next_expiry(app: &App, customers: &[CustomerId]) -> Result<Option<Timestamp>> {
+    store::next_expiry(app.db().reader(), customers).await
+}
+
+async fn expire_some(app: &App, due: Timestamp, whose: Ending<'_>) -> Result<u64> {
+    let before = store::usage_before_expiry(app.db().reader(), due, whose, EXPIRY_BATCH).await?;
     // A block that must wait for its customer's usage is left out below; the others must not wait with it.
     match usage::settle(app, &before).await {
         Ok(undone) => {
@@ -41,7 +58,7 @@ pub(crate) async fn expire(app: &App) -> Result<u64> {
         }
         Err(error) => tracing::warn!(%error, "usage before the expiry of blocks could not be debited"),
     }
-    let found = store::with_expired(app.db().reader(), due, &aside, EXPIRY_BATCH).await?;
+    let found = store::with_expired(app.db().reader(), due, whose, EXPIRY_BATCH).await?;
     let customers: Vec<CustomerId> = found.iter().map(|(customer, _)| *customer).collect();
     match end_blocks(app, &customers, due).await {
         Err(Error::Internal(_) | Error::Rejected(_)) => {}
@@ -119,5 +136,5 @@ async fn set_aside(app: &App) -> Result<Vec<CustomerId>> {
 pub(crate) async fn expiry_is_due(app: &App) -> Result<bool> {
     let due = app.now().plus_seconds(-EXPIRY_GRACE_SECONDS);
     let aside = set_aside(app).await?;
-    store::any_expired(app.db().reader(), due, &aside).await
+    store::any_expired(app.db().reader(), due, Ending::ByTheWall { aside: &aside }).await
 }

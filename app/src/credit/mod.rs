@@ -34,7 +34,7 @@ pub use self::{
     granting::{Expiry, Grant, grant},
 };
 pub(crate) use self::{
-    expiry::{expire, expiry_is_due},
+    expiry::{expire, expire_of, expiry_is_due, next_expiry},
     store::{
         NewBlockRow, Origin, Present, blocks_in, insert_blocks, move_expiry, plan_blocks, post_in, present_in,
         revisions,

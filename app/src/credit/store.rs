@@ -408,14 +408,14 @@ async fn views(
 pub(super) async fn usage_before_expiry(
     db: &impl ConnectionTrait,
     due: Timestamp,
-    aside: &[CustomerId],
+    whose: Ending<'_>,
     limit: u64,
 ) -> Result<Vec<(CustomerId, Timestamp)>> {
     let rows: Vec<(Uuid, i64)> = block::Entity::find()
         .select_only()
         .column(block::Column::CustomerId)
         .column_as(block::Column::ExpiresAt.max(), "last")
-        .filter(due_condition(due, aside))
+        .filter(due_condition(due, whose))
         .filter(Expr::cust(USAGE_BEFORE))
         .group_by(block::Column::CustomerId)
         .order_by_asc(block::Column::CustomerId)
@@ -433,14 +433,14 @@ pub(super) async fn usage_before_expiry(
 pub(super) async fn with_expired(
     db: &impl ConnectionTrait,
     due: Timestamp,
-    aside: &[CustomerId],
+    whose: Ending<'_>,
     limit: u64,
 ) -> Result<Vec<(CustomerId, TenantId)>> {
     let rows: Vec<(Uuid, Uuid)> = block::Entity::find()
         .select_only()
         .columns([block::Column::CustomerId, block::Column::TenantId])
         .distinct()
-        .filter(due_condition(due, aside))
+        .filter(due_condition(due, whose))
         .filter(Expr::cust(USAGE_BEFORE).not())
         .order_by_asc(block::Column::CustomerId)
         .limit(limit)
@@ -460,8 +460,7 @@ pub(super) async fn expired(
     customers: &[CustomerId],
 ) -> Result<Vec<(CustomerId, Block)>> {
     let rows = block::Entity::find()
-        .filter(block::Column::CustomerId.is_in(customers.iter().map(|customer| customer.0)))
-        .filter(due_condition(due, &[]))
+        .filter(due_condition(due, Ending::These(customers)))
         .filter(Expr::cust(USAGE_BEFORE).not())
         .order_by_asc(block::Column::CustomerId)
         .order_by_asc(block::Column::Id)
@@ -475,12 +474,12 @@ pub(super) async fn expired(
 pub(super) async fn any_expired(
     db: &impl ConnectionTrait,
     due: Timestamp,
-    aside: &[CustomerId],
+    whose: Ending<'_>,
 ) -> Result<bool> {
     let first = block::Entity::find()
         .select_only()
         .column(block::Column::Id)
-        .filter(due_condition(due, aside))
+        .filter(due_condition(due, whose))
         .limit(1)
         .into_tuple::<Uuid>()
         .one(db)
@@ -492,17 +491,57 @@ pub(super) async fn any_expired(
 const USAGE_BEFORE: &str = "EXISTS (SELECT 1 FROM usage_pending p
     WHERE p.customer_id = block.customer_id AND p.received_at < block.expires_at)";
 
+/// Whose blocks are to end.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Ending<'a> {
+    /// Those of everybody who lives by the clock on the wall, but for some.
+    ByTheWall {
+        /// Customers that wait for a person.
+        aside: &'a [CustomerId],
+    },
+    /// Those of these customers.
+    These(&'a [CustomerId]),
+}
+
 /// Whether the block's customer lives by the clock on the wall.
 const BY_THE_WALL: &str = "NOT EXISTS (SELECT 1 FROM account a
     WHERE a.customer_id = block.customer_id AND a.clock_id IS NOT NULL)";
 
-fn due_condition(due: Timestamp, aside: &[CustomerId]) -> Condition {
-    Condition::all()
+/// Whether a step of a subscription is to be taken first: it finds the books as they were at its instant, and ends by itself what has run
+/// out before.
+const AFTER_A_STEP: &str = "EXISTS (SELECT 1 FROM account a
+    WHERE a.customer_id = block.customer_id AND a.barrier_at <= block.expires_at)";
+
+fn due_condition(due: Timestamp, whose: Ending<'_>) -> Condition {
+    let all = Condition::all()
         .add(block::Column::State.eq(to_text(BlockState::Active)))
         .add(block::Column::ExpiresAt.lte(due.micros()))
         .add(block::Column::EndsWithCycle.eq(0))
-        .add(Expr::cust(BY_THE_WALL))
-        .add(block::Column::CustomerId.is_not_in(aside.iter().map(|customer| customer.0)))
+        .add(Expr::cust(AFTER_A_STEP).not());
+    let ids = |customers: &[CustomerId]| customers.iter().map(|customer| customer.0).collect::<Vec<_>>();
+    match whose {
+        Ending::ByTheWall { aside } => all
+            .add(Expr::cust(BY_THE_WALL))
+            .add(block::Column::CustomerId.is_not_in(ids(aside))),
+        Ending::These(customers) => all.add(block::Column::CustomerId.is_in(ids(customers))),
+    }
+}
+
+/// When the first block of some customers runs out by itself. One statement.
+pub(super) async fn next_expiry(
+    db: &impl ConnectionTrait,
+    customers: &[CustomerId],
+) -> Result<Option<Timestamp>> {
+    let first: Option<Option<i64>> = block::Entity::find()
+        .select_only()
+        .column_as(block::Column::ExpiresAt.min(), "first")
+        .filter(block::Column::State.eq(to_text(BlockState::Active)))
+        .filter(block::Column::EndsWithCycle.eq(0))
+        .filter(block::Column::CustomerId.is_in(customers.iter().map(|customer| customer.0)))
+        .into_tuple()
+        .one(db)
+        .await?;
+    Ok(first.flatten().map(Timestamp::from_micros))
 }
 
 /// How many of a customer's events wait, counted up to [`MAX_PENDING_COUNT`].
@@ -571,8 +610,8 @@ pub(crate) struct Present {
     pub(crate) admission: Admission,
     /// The first instant from which usage has to wait for a subscription; `None`: there never was one.
     pub(crate) barrier: Option<Timestamp>,
-    /// The test clock that the customer lives by; `None`: the clock on the wall.
-    pub(crate) clock: Option<Uuid>,
+    /// What the test clock shows that the customer lives by; `None`: it lives by the clock on the wall.
+    pub(crate) clock: Option<Timestamp>,
     /// Grows with every change.
     pub(crate) revision: i64,
 }
@@ -586,8 +625,9 @@ pub(crate) async fn present_in(
         .id("id", customers.iter().map(|customer| customer.0))
         .query(
             db,
-            "SELECT a.customer_id, a.sequence, a.blocks, a.overdraft, a.head, a.revision, a.barrier_at, a.admission, a.clock_id,
-                c.at_zero, c.overage_line, c.settlement
+            "SELECT a.customer_id, a.sequence, a.blocks, a.overdraft, a.head, a.revision, a.barrier_at, a.admission,
+                c.at_zero, c.overage_line, c.settlement,
+                (SELECT t.now_at FROM test_clock t WHERE t.id = a.clock_id) AS clock_now
              FROM {rows} AS v JOIN account a ON a.customer_id = v.id JOIN customer c ON c.id = v.id",
             Vec::new(),
         )
@@ -611,7 +651,9 @@ pub(crate) async fn present_in(
                 barrier: row
                     .try_get::<Option<i64>>("", "barrier_at")?
                     .map(Timestamp::from_micros),
-                clock: row.try_get("", "clock_id")?,
+                clock: row
+                    .try_get::<Option<i64>>("", "clock_now")?
+                    .map(Timestamp::from_micros),
                 revision: row.try_get("", "revision")?,
             };
             Ok((CustomerId(row.try_get("", "customer_id")?), present))

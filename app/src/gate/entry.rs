@@ -59,6 +59,8 @@ struct Seen {
     begun: Instant,
     confirmed: Instant,
     as_of: Timestamp,
+    /// What the customer's own clock shows; `None`: it lives by the clock on the wall.
+    clock: Option<Timestamp>,
     /// From here on it says nothing any more: a step of a subscription is due then, and makes or ends blocks.
     until: Timestamp,
 }
@@ -121,6 +123,8 @@ pub(super) struct Read {
     pub(super) standing: Option<Standing>,
     pub(super) revision: i64,
     pub(super) as_of: Timestamp,
+    /// What the customer's own clock shows; `None`: it lives by the clock on the wall.
+    pub(super) clock: Option<Timestamp>,
     /// First instant for which it is not good.
     pub(super) until: Timestamp,
     /// Events that the standing has counted.
@@ -157,7 +161,7 @@ impl Entry {
             return Answer::Unknown;
         };
         Answer::Now(Box::new(Told {
-            decision: standing.decide(asked.question, asked.rules, asked.now),
+            decision: standing.decide(asked.question, asked.rules, seen.clock.unwrap_or(asked.now)),
             overage_line: standing.terms().overage_line,
             undebited: standing.undebited(),
             as_of: seen.as_of,
@@ -245,6 +249,7 @@ impl Entry {
                 begun: begun.at,
                 confirmed: begun.at,
                 as_of: read.as_of,
+                clock: read.clock,
                 until: read.until,
             });
         }

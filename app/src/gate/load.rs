@@ -1,5 +1,7 @@
-//! Reading customers for the gate: seven statements for any number of them (eight where any has ever had a subscription), or one
-//! when nothing has changed.
+//! Reading customers for the gate: seven statements for any number of them (eight where any has ever had a subscription, and five more
+//! where a step of one is due), or one when nothing has changed.
+//!
+//! A step that is due and not taken yet is foreseen: the customer is moved on in memory by the rules that the worker will follow.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -11,6 +13,7 @@ use domain::{
     cycle::late::Timeline,
     gate::Standing,
     id::{CustomerId, TenantId},
+    subscription::portfolio::{Agreement, Offers},
     time::Timestamp,
     usage::{Counter, CounterKey, CustomerState, event::PendingEvent},
 };
@@ -113,6 +116,7 @@ async fn all(app: &App, readings: &[Reading], as_of: Timestamp) -> Result<HashMa
         refundable.extend(usage::refundable(&known.list.rules, &counters));
     }
     let mut blocks = credit::blocks_in(&tx, &ids, &refundable).await?;
+    let mut foreseen = foreseen(&tx, &accounts, as_of).await?;
     drop(tx);
     let mut found = HashMap::new();
     for reading in readings {
@@ -128,7 +132,8 @@ async fn all(app: &App, readings: &[Reading], as_of: Timestamp) -> Result<HashMa
             timeline: timelines.remove(&customer).unwrap_or_default(),
             waiting: waiting.remove(&customer).unwrap_or_else(|| Some(Vec::new())),
         };
-        found.insert(customer, loaded.read(prices, as_of));
+        let agreements = foreseen.agreements.remove(&customer);
+        found.insert(customer, loaded.read(prices, agreements, &foreseen.offers, as_of));
     }
     Ok(found)
 }
@@ -146,59 +151,100 @@ struct Loaded {
 
 impl Loaded {
     /// What the gate remembers of it.
-    fn read(self, prices: &Known, as_of: Timestamp) -> Read {
+    fn read(
+        self,
+        prices: &Known,
+        agreements: Option<Vec<Agreement>>,
+        offers: &Offers,
+        as_of: Timestamp,
+    ) -> Read {
         let waiting = self.waiting.iter().flatten();
+        let counted = waiting.map(|event| event.id).collect();
+        let (revision, clock) = (self.present.revision, self.present.clock);
+        let barrier = self.present.barrier;
+        let stood = match agreements {
+            Some(agreements) => self.foresee(prices, agreements, offers, clock.unwrap_or(as_of)),
+            None => self.stand(prices).map(|standing| (standing, barrier)),
+        };
+        let (standing, next) = match stood {
+            Some((standing, next)) => (Some(standing), next),
+            None => (None, None),
+        };
         Read {
-            counted: waiting.map(|event| event.id).collect(),
-            revision: self.present.revision,
+            standing,
+            revision,
             as_of,
-            until: self.until(as_of),
-            standing: self.stand(prices),
+            clock,
+            // A customer with a clock of its own is told of by that clock, which changes its account.
+            until: next.filter(|_| clock.is_none()).unwrap_or(Timestamp::MAX),
+            counted,
         }
     }
 
-    /// Until when this may be believed: until a step of a subscription is due. A step that is due already is taken by the workers,
-    /// and changes the account; a customer with a clock of its own is told of by that clock in the same way.
-    fn until(&self, as_of: Timestamp) -> Timestamp {
-        let barrier = self.present.barrier.filter(|_| self.present.clock.is_none());
-        barrier
-            .filter(|barrier| *barrier > as_of)
-            .unwrap_or(Timestamp::MAX)
+    /// The customer as the books say, and the usage that waits. `None`: more than can be counted.
+    fn begin(self) -> Option<(Standing, Vec<PendingEvent>)> {
+        let Some(waiting) = self.waiting else {
+            tracing::warn!(customer = %self.customer, "too much usage waits to be debited; the gate cannot answer");
+            return None;
+        };
+        let state = CustomerState {
+            customer: self.customer,
+            settlement: self.present.terms.settlement,
+            funds: Funds::new(self.blocks, self.present.account.overdraft),
+            counters: self.counters,
+            account: self.present.account,
+            timeline: self.timeline,
+        };
+        let standing = Standing::new(self.present.terms, self.present.admission, state);
+        Some((standing, waiting))
     }
 
     /// The customer moved on by what waits. `None`: that cannot be counted, so nobody can say what is left.
     fn stand(self, prices: &Known) -> Option<Standing> {
-        let Self {
-            customer,
-            present,
-            waiting,
-            ..
-        } = self;
-        let Some(waiting) = waiting else {
-            tracing::warn!(%customer, "too much usage waits to be debited; the gate cannot answer");
-            return None;
-        };
-        // Usage that waits for a subscription comes after the step which is due there.
-        let barrier = present.barrier.unwrap_or(Timestamp::MAX);
-        let (sooner, later): (Vec<_>, Vec<_>) =
-            waiting.into_iter().partition(|event| event.received_at < barrier);
-        let state = CustomerState {
-            customer,
-            settlement: present.terms.settlement,
-            funds: Funds::new(self.blocks, present.account.overdraft),
-            counters: self.counters,
-            account: present.account,
-            timeline: self.timeline,
-        };
-        let mut standing = Standing::new(present.terms, present.admission, state);
-        for events in [sooner, later] {
-            if let Err(problem) = standing.count(&prices.list.rules, &events) {
+        let customer = self.customer;
+        let (mut standing, waiting) = self.begin()?;
+        match standing.count(&prices.list.rules, &waiting) {
+            Ok(()) => Some(standing),
+            Err(problem) => {
                 tracing::error!(%customer, %problem, "waiting usage cannot be counted by the gate");
-                return None;
+                None
             }
         }
-        Some(standing)
     }
+
+    /// The same with the steps of subscriptions that are due, and when the next one is.
+    fn foresee(
+        self,
+        prices: &Known,
+        agreements: Vec<Agreement>,
+        offers: &Offers,
+        now: Timestamp,
+    ) -> Option<(Standing, Option<Timestamp>)> {
+        let customer = self.customer;
+        let (standing, waiting) = self.begin()?;
+        let foreseen = standing.foresee(agreements, offers, &prices.list.rules, &waiting, now);
+        foreseen
+            .inspect_err(|problem| tracing::error!(%customer, %problem, "the gate cannot foresee a subscription"))
+            .ok()
+    }
+}
+
+/// What the subscriptions have agreed to of which a step is due. No statement when none is.
+async fn foreseen(
+    db: &impl ConnectionTrait,
+    accounts: &HashMap<CustomerId, Present>,
+    as_of: Timestamp,
+) -> Result<subscription::Agreed> {
+    let due = |present: &Present| {
+        let now = present.clock.unwrap_or(as_of);
+        present.barrier.is_some_and(|barrier| barrier <= now)
+    };
+    let due = accounts.iter().filter(|(_, present)| due(present));
+    let due: Vec<CustomerId> = due.map(|(customer, _)| *customer).collect();
+    if due.is_empty() {
+        return Ok(subscription::Agreed::default());
+    }
+    subscription::agreed_in(db, &due).await
 }
 
 /// The earliest instant at which waiting or new usage of each customer may have occurred.

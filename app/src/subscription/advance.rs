@@ -107,7 +107,8 @@ async fn one_by_one_if_need_be(
 
 /// One step of each customer, in one transaction. Answers whose usage is parked: what should follow it in time has to wait.
 async fn step(app: &App, waiting: &[Waiting], until: Timestamp) -> Result<BTreeSet<CustomerId>> {
-    let parked: BTreeSet<CustomerId> = usage::settle_many(app, waiting).await?.into_iter().collect();
+    let unsettled = usage::settle(app, waiting).await?;
+    let parked: BTreeSet<CustomerId> = unsettled.parked.into_iter().collect();
     reach("cycles.settled")?;
     let due: HashMap<CustomerId, Timestamp> = waiting
         .iter()
@@ -160,6 +161,9 @@ fn take(op: &Op, session: &mut Session<'_>, until: Timestamp) -> Result<()> {
     let Some((due, subscription)) = next.filter(|(due, _)| due.at <= until) else {
         return Ok(());
     };
+    if due.task.holds_usage() {
+        session.sweep(due.at)?;
+    }
     let moved = session.portfolio.take(subscription, due, block_ids(op))?;
     session.moved.push(moved);
     Ok(())

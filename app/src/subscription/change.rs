@@ -99,6 +99,7 @@ pub async fn change(
     // Also as what was agreed to, should it be the variant that the subscription has.
     offers.extend(to.iter().map(|offer| (offer.variant.id, offer.clone())));
     let mut session = one.session(&offers);
+    session.sweep(now)?;
     let asked = Asked {
         wish: &wish,
         now,

@@ -1,7 +1,5 @@
 //! The beginning of a subscription.
 
-use std::collections::BTreeMap;
-
 use domain::{
     id::{SubscriptionId, VariantId},
     rejection::{Rejection, RejectionCode},
@@ -42,7 +40,7 @@ pub struct CreateSubscription {
     /// The vendor's own name for it, unique per tenant.
     pub external_id: Option<String>,
     /// The vendor's own notes.
-    pub metadata: BTreeMap<String, Value>,
+    pub metadata: Map<String, Value>,
     /// The billing day, 1 to 31; `None`: today, and the time of day stays.
     pub billing_day: Option<i32>,
     /// By whose calendar; `None`: UTC.
@@ -101,10 +99,11 @@ pub async fn create(
     let (mut offers, one) = Held::read(&op, vec![account]).await?.only()?;
     offers.insert(input.variant, offer.clone());
     let mut session = one.session(&offers);
+    session.sweep(now)?;
     let balance = session.portfolio.state.account.balance();
     let decision = Subscription::create(new, &offer, balance, now)?;
     let it = decision.subscription.clone();
-    let metadata = Value::Object(Map::from_iter(input.metadata)).to_string();
+    let metadata = Value::Object(input.metadata).to_string();
     let (tenant, shard) = (actor.tenant, shard_of(customer));
     session.begin(entity::blank_subscription(
         tenant,

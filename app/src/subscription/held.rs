@@ -6,11 +6,16 @@ use domain::{
     credit::burn::Funds,
     id::{BlockId, CustomerId, SubscriptionId, TenantId, VariantId},
     ledger::Account,
-    subscription::portfolio::{Agreement, Moved, Offers, Portfolio, Stuck},
+    subscription::{
+        Refused, Subscription,
+        portfolio::{Agreement, Moved, Offers, Portfolio, Stuck},
+        posting::Posted,
+    },
     time::Timestamp,
     usage::CustomerState,
 };
 use entity::{account, billing_cycle, subscription};
+use sea_orm::ConnectionTrait;
 
 use super::{store, timeline, write::Outcome};
 use crate::{
@@ -29,7 +34,6 @@ pub(super) struct Held {
 /// One of them, as it was read.
 pub(super) struct Customer {
     pub(super) tenant: TenantId,
-    pub(super) id: CustomerId,
     pub(super) account: account::Model,
     /// Rows by which the subscriptions are written again.
     pub(super) rows: HashMap<SubscriptionId, subscription::Model>,
@@ -65,45 +69,21 @@ impl Held {
         rows: Vec<subscription::Model>,
     ) -> Result<Self> {
         let open = store::open_cycles(op.tx(), &rows).await?;
-        let mut nouns = HashMap::new();
-        for row in &rows {
-            nouns.insert(row.id, row.noun(&open)?);
-        }
-        let wanted: BTreeSet<VariantId> = nouns
-            .values()
-            .flat_map(|it| it.closing.iter().chain(&it.cycle).map(|cycle| cycle.variant))
-            .chain(nouns.values().flat_map(|it| [Some(it.variant), it.next_variant]).flatten())
-            .collect();
-        let wanted: Vec<VariantId> = wanted.into_iter().collect();
-        let offers: Offers = catalog::offers_in(op.tx(), &wanted).await?.into_iter().collect();
-        let since: Vec<(SubscriptionId, Timestamp)> = nouns
-            .values()
-            .map(|it| {
-                let running = it.cycle.as_ref().map(|cycle| cycle.period.start);
-                (it.id, running.unwrap_or(Timestamp::MAX))
-            })
-            .collect();
-        let mut plan_blocks = credit::plan_blocks(op.tx(), &since).await?;
-        let mut states = states(op, &accounts, &ids, &nouns_closing(&nouns)).await?;
+        let Agreed {
+            offers,
+            mut agreements,
+        } = agreed(op.tx(), &rows, &open).await?;
+        let mut states = states(op, &accounts, &ids, &closing(&agreements)).await?;
         let mut customers = Vec::with_capacity(accounts.len());
         for account in accounts {
             let id = CustomerId(account.customer_id);
-            let own = |row: &&subscription::Model| row.customer_id == account.customer_id;
-            let own: Vec<subscription::Model> = rows.iter().filter(own).cloned().collect();
-            let agreements = own.iter().filter_map(|row| nouns.remove(&row.id)).map(|subscription| {
-                let blocks = plan_blocks.remove(&subscription.id).unwrap_or_default();
-                Agreement { subscription, blocks }
-            });
+            let own = rows.iter().filter(|row| row.customer_id == account.customer_id);
+            let cycles = open.iter().filter(|cycle| cycle.customer_id == account.customer_id);
             customers.push(Customer {
                 tenant: TenantId(account.tenant_id),
-                id,
-                agreements: agreements.collect(),
-                rows: own.into_iter().map(|row| (SubscriptionId(row.id), row)).collect(),
-                open: open
-                    .iter()
-                    .filter(|cycle| cycle.customer_id == account.customer_id)
-                    .cloned()
-                    .collect(),
+                agreements: agreements.remove(&id).unwrap_or_default(),
+                rows: own.map(|row| (SubscriptionId(row.id), row.clone())).collect(),
+                open: cycles.cloned().collect(),
                 state: states
                     .remove(&id)
                     .ok_or_else(|| Error::Internal(format!("{id} was not read")))?,
@@ -121,18 +101,61 @@ impl Held {
     }
 }
 
-/// Customers some of whose cycles are about to close, and since when these ran: their counts are needed.
-fn nouns_closing(
-    nouns: &HashMap<sea_orm::prelude::Uuid, domain::subscription::Subscription>,
-) -> HashMap<CustomerId, Timestamp> {
-    let mut closing: HashMap<CustomerId, Timestamp> = HashMap::new();
-    for it in nouns.values() {
-        if let Some(cycle) = it.closing.first() {
-            let since = closing.entry(it.customer).or_insert(cycle.period.start);
-            *since = cycle.period.start.min(*since);
-        }
+/// What customers have agreed to.
+#[derive(Default)]
+pub(crate) struct Agreed {
+    pub(crate) offers: Offers,
+    pub(crate) agreements: HashMap<CustomerId, Vec<Agreement>>,
+}
+
+/// What customers have agreed to and is not over, or has something due. Five statements for any number.
+pub(crate) async fn agreed_in(db: &impl ConnectionTrait, customers: &[CustomerId]) -> Result<Agreed> {
+    let rows = store::living(db, customers).await?;
+    let open = store::open_cycles(db, &rows).await?;
+    agreed(db, &rows, &open).await
+}
+
+/// Subscriptions with what they have agreed to and the blocks that they granted. Three statements.
+async fn agreed(
+    db: &impl ConnectionTrait,
+    rows: &[subscription::Model],
+    open: &[billing_cycle::Model],
+) -> Result<Agreed> {
+    let mut nouns = Vec::with_capacity(rows.len());
+    for row in rows {
+        nouns.push(row.noun(open)?);
     }
-    closing
+    let wanted: BTreeSet<VariantId> = nouns.iter().flat_map(variants).collect();
+    let wanted: Vec<VariantId> = wanted.into_iter().collect();
+    let offers: Offers = catalog::offers_in(db, &wanted).await?.into_iter().collect();
+    let since = |it: &Subscription| {
+        let running = it.cycle.as_ref().map(|cycle| cycle.period.start);
+        (it.id, running.unwrap_or(Timestamp::MAX))
+    };
+    let since: Vec<(SubscriptionId, Timestamp)> = nouns.iter().map(since).collect();
+    let mut blocks = credit::plan_blocks(db, &since).await?;
+    let mut agreements: HashMap<CustomerId, Vec<Agreement>> = HashMap::new();
+    for subscription in nouns {
+        let blocks = blocks.remove(&subscription.id).unwrap_or_default();
+        let own = agreements.entry(subscription.customer).or_default();
+        own.push(Agreement { subscription, blocks });
+    }
+    Ok(Agreed { offers, agreements })
+}
+
+/// The variants that a subscription has, is to have, and whose cycles have not closed.
+fn variants(it: &Subscription) -> impl Iterator<Item = VariantId> {
+    let open = it.closing.iter().chain(&it.cycle).map(|cycle| cycle.variant);
+    [Some(it.variant), it.next_variant].into_iter().flatten().chain(open)
+}
+
+/// Customers some of whose cycles are about to close, and since when these ran: their counts are needed.
+fn closing(agreements: &HashMap<CustomerId, Vec<Agreement>>) -> HashMap<CustomerId, Timestamp> {
+    let first = |(customer, all): (&CustomerId, &Vec<Agreement>)| {
+        let closing = all.iter().filter_map(|it| it.subscription.closing.first());
+        Some((*customer, closing.map(|cycle| cycle.period.start).min()?))
+    };
+    agreements.iter().filter_map(first).collect()
 }
 
 /// Credits, terms, and (where a cycle closes) counts of customers. Two statements, four when cycles close.
@@ -143,13 +166,14 @@ async fn states(
     closing: &HashMap<CustomerId, Timestamp>,
 ) -> Result<HashMap<CustomerId, CustomerState>> {
     let mut blocks = credit::blocks_in(op.tx(), ids, &BTreeSet::new()).await?;
-    let settlements = usage::settlements(op.tx(), ids).await?;
+    let settlements = usage::settlements_in(op.tx(), ids).await?;
     let mut counters = HashMap::new();
     let mut timelines = HashMap::new();
     if let Some(first) = closing.values().min() {
+        let since: Vec<(CustomerId, Timestamp)> = closing.iter().map(|(id, at)| (*id, *at)).collect();
         let closing: Vec<CustomerId> = closing.keys().copied().collect();
         timelines = timeline::timelines_in(op.tx(), &closing, *first).await?;
-        counters = usage::standing::counters_in(op.tx(), &closing, *first).await?;
+        counters = usage::standing::counters_in(op.tx(), &since).await?;
     }
     let state = |row: &account::Model| {
         let customer = CustomerId(row.customer_id);
@@ -172,6 +196,8 @@ pub(super) struct Session<'a> {
     pub(super) tenant: TenantId,
     pub(super) portfolio: Portfolio<'a>,
     pub(super) moved: Vec<Moved>,
+    /// Blocks that had run out by themselves before.
+    swept: Posted,
     account: account::Model,
     rows: HashMap<SubscriptionId, subscription::Model>,
     open: Vec<billing_cycle::Model>,
@@ -188,6 +214,7 @@ impl Customer {
                 offers,
             },
             moved: Vec::new(),
+            swept: Posted::default(),
             account: self.account,
             rows: self.rows,
             open: self.open,
@@ -199,6 +226,12 @@ impl Session<'_> {
     /// Who.
     pub(super) fn customer(&self) -> CustomerId {
         CustomerId(self.account.customer_id)
+    }
+
+    /// Ends the blocks that have run out by themselves before an instant.
+    pub(super) fn sweep(&mut self, at: Timestamp) -> std::result::Result<(), Stuck> {
+        self.swept = self.portfolio.expire_before(at)?;
+        Ok(())
     }
 
     /// Notes the row of a subscription that begins.
@@ -228,6 +261,7 @@ impl Session<'_> {
             facts: super::write::facts(self.tenant, &self.portfolio, &self.moved),
             before: self.account,
             account: self.portfolio.state.account,
+            swept: self.swept,
             moved: self.moved,
             rows,
             barrier,
@@ -246,7 +280,7 @@ impl From<Stuck> for Error {
         match stuck {
             Stuck::Books(error) => error.into(),
             // Whoever asks for something is told why not; a step that is due is never refused.
-            Stuck::Refused(domain::subscription::Refused::OtherBooks) | Stuck::NoOffer(_) => {
+            Stuck::Refused(Refused::OtherBooks) | Stuck::NoOffer(_) => {
                 Self::Internal(stuck.to_string())
             }
             Stuck::Refused(no) => Self::Rejected(no.into()),

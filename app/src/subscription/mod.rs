@@ -10,16 +10,20 @@ mod creation;
 mod held;
 mod settled;
 mod store;
-pub(crate) mod timeline;
+mod timeline;
 mod view;
 mod write;
 
 use domain::{
-    id::{CustomerId, SubscriptionId},
+    id::{CustomerId, SubscriptionId, VariantId},
     time::Timestamp,
 };
 
-pub(crate) use self::advance::{advance_customers, advance_shard, catch_up, due_shards};
+pub(crate) use self::{
+    advance::{advance_customers, advance_shard, catch_up, due_shards},
+    held::{Agreed, agreed_in},
+    timeline::timelines_in,
+};
 pub use self::{
     change::{Wish, change},
     creation::{CreateSubscription, create},
@@ -30,6 +34,7 @@ use crate::{
     actor::{Actor, Scope},
     catalog,
     error::Result,
+    op::Op,
     page::{Page, Slice},
 };
 
@@ -90,6 +95,11 @@ pub async fn subscriptions(
         has_next: slice.has_next,
         items: views(app, slice.items).await?,
     })
+}
+
+/// Has the subscriptions of a variant looked at again, because what time makes due of them may have changed.
+pub(crate) async fn look_again_in(op: &Op, variant: VariantId) -> Result<()> {
+    store::look_again(op, variant, op.now()).await
 }
 
 /// When the first of some customers' subscriptions is due. One statement.

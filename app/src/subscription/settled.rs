@@ -64,7 +64,7 @@ pub(super) async fn begin_settled<T: DeserializeOwned>(
         }
         op.abandon().await?;
         advance::advance_customers(app, &[customer], now).await?;
-        usage::settle_usage(app, customer, now).await?;
+        usage::settle_up_to_date(app, customer, now).await?;
     }
     Err(Error::Unavailable(format!(
         "usage of {customer} is still on its way"

@@ -8,7 +8,7 @@ use domain::{
     time::Timestamp,
 };
 use entity::{billing_cycle, subscription, to_text};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, sea_query::Expr};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, sea_query::Expr};
 use uuid::Uuid;
 
 use super::write::Charge;
@@ -391,7 +391,6 @@ pub(super) async fn last_closed(
     db: &impl ConnectionTrait,
     id: SubscriptionId,
 ) -> Result<Option<billing_cycle::Model>> {
-    use sea_orm::QueryOrder;
     Ok(billing_cycle::Entity::find()
         .filter(billing_cycle::Column::SubscriptionId.eq(id.0))
         .filter(billing_cycle::Column::State.eq("CLOSED"))
@@ -414,19 +413,4 @@ pub(super) async fn look_again(op: &Op, variant: VariantId, at: Timestamp) -> Re
         .exec(op.tx())
         .await?;
     Ok(())
-}
-
-/// The cycles behind a page of subscriptions: those that run. One statement.
-pub(super) async fn running(
-    db: &impl ConnectionTrait,
-    ids: &[Uuid],
-) -> Result<HashMap<Uuid, billing_cycle::Model>> {
-    let rows = Rows::default()
-        .id("id", ids.iter().copied())
-        .select::<billing_cycle::Entity>(
-            db,
-            "SELECT c.* FROM {rows} AS v JOIN billing_cycle c ON c.subscription_id = v.id WHERE c.state = 'RUNNING'",
-        )
-        .await?;
-    Ok(rows.into_iter().map(|row| (row.subscription_id, row)).collect())
 }

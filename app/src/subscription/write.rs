@@ -10,6 +10,7 @@ use domain::{
         MoneyLine, Subscription,
         admission::Admission,
         portfolio::{Moved, Portfolio},
+        posting::Posted,
     },
     time::Timestamp,
 };
@@ -30,6 +31,8 @@ pub(super) struct Outcome {
     pub(super) tenant: TenantId,
     pub(super) before: account::Model,
     pub(super) account: Account,
+    /// What happens before the decisions.
+    pub(super) swept: Posted,
     pub(super) moved: Vec<Moved>,
     /// Subscriptions that are not as they were.
     pub(super) rows: Vec<subscription::Model>,
@@ -56,7 +59,7 @@ impl Outcome {
     }
 
     fn posting(&self) -> Option<Posting> {
-        let posted = || self.moved.iter().map(|moved| &moved.posted);
+        let posted = || std::iter::once(&self.swept).chain(self.moved.iter().map(|moved| &moved.posted));
         let entries: Vec<_> = posted().flat_map(|it| it.entries.iter().cloned()).collect();
         let blocks: Vec<_> = posted()
             .flat_map(|it| &it.changed)

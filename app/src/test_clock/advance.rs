@@ -47,7 +47,8 @@ async fn settle(app: &App, customers: &[CustomerId], until: Timestamp) -> Result
         return Ok(());
     }
     subscription::advance_customers(app, customers, until).await?;
-    credit::expire_of(app, customers, until).await
+    credit::expire_of(app, customers, until).await?;
+    Ok(())
 }
 
 /// When something is due next.

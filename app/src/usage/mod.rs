@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use domain::{
     amount::Quantity,
     cycle::late::{Timeline, Timing},
+    customer::Settlement,
     id::{CustomerId, EventId, MeteringRuleId, MetricId, TenantId},
     ledger::UsageCause,
     metering::{
@@ -396,6 +397,14 @@ pub(crate) async fn position_in_all(
     at: Timestamp,
 ) -> Result<Position> {
     store::position_in_all(db, customer, metric, at.month().start).await
+}
+
+/// Who pays back customers' overdrafts. One statement.
+pub(crate) async fn settlements_in(
+    db: &impl ConnectionTrait,
+    customers: &[CustomerId],
+) -> Result<HashMap<CustomerId, Settlement>> {
+    store::settlements(db, customers).await
 }
 
 /// Whether usage of a customer that was accepted before an instant is still to be debited.

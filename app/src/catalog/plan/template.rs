@@ -26,6 +26,7 @@ use crate::{
     idempotency::{Claim, Once, claim},
     op::Op,
     page::{Page, Slice},
+    subscription,
 };
 
 /// Most templates that a variant may ever have had, archived ones included; bounds what a boundary reads.
@@ -93,6 +94,9 @@ pub async fn create_template(
         return Err(Rejection::invalid("variantId", message).into());
     }
     store::insert_template(&op, actor.tenant, &template).await?;
+    if template.every.is_some() {
+        subscription::look_again_in(&op, template.variant).await?;
+    }
     let done = fresh
         .settle(&op, TemplateView::new(template, &offer.variant, &keys))
         .await?;
