@@ -55,6 +55,7 @@ mod armed {
         "drain.locked",
         "drain.taken",
         "drain.priced",
+        "drain.placed",
         "drain.counted",
         "drain.funded",
         "drain.read",

@@ -33,6 +33,7 @@ mod measure;
 mod op;
 pub mod page;
 mod sql;
+mod subscription;
 pub mod telemetry;
 pub mod usage;
 

@@ -48,17 +48,19 @@ pub(crate) fn drained(events: usize, begun: Instant) {
 }
 
 /// What the gate can answer, as figures call it.
-const ANSWERS: [&str; 6] = [
+const ANSWERS: [&str; 8] = [
     "allowed",
     "insufficient_credits",
     "overage_limit_reached",
     "unknown_customer",
     "outage",
+    "subscription_overdue",
+    "subscription_paused",
     "other",
 ];
 
 /// Where answers of the gate are counted: looked up once, because a check takes a few microseconds.
-static CHECKS: LazyLock<[Counter; 6]> =
+static CHECKS: LazyLock<[Counter; 8]> =
     LazyLock::new(|| ANSWERS.map(|outcome| counter!(t::CHECKS, "outcome" => outcome)));
 static CHECK_HITS: LazyLock<Histogram> = LazyLock::new(|| histogram!(t::CHECK_SECONDS, "source" => "hit"));
 static CHECK_MISSES: LazyLock<Histogram> = LazyLock::new(|| histogram!(t::CHECK_SECONDS, "source" => "miss"));
@@ -71,7 +73,9 @@ pub(crate) fn checked(allowed: bool, reason: Option<Reason>, hit: bool, begun: I
         Some(Reason::OverageLimitReached) => 2,
         Some(Reason::UnknownCustomer) => 3,
         Some(Reason::Outage) => 4,
-        _ => 5,
+        Some(Reason::SubscriptionOverdue) => 5,
+        Some(Reason::SubscriptionPaused) => 6,
+        None => 7,
     };
     CHECKS[outcome].increment(1);
     let times = if hit { &CHECK_HITS } else { &CHECK_MISSES };

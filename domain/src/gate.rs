@@ -12,6 +12,7 @@ use crate::{
         Position, Price,
         rule::{Properties, RuleBook, select},
     },
+    subscription::admission::Admission,
     time::Timestamp,
     usage::{CounterKey, CustomerState, UsageError, drain::drain, event::PendingEvent},
 };
@@ -23,6 +24,10 @@ pub enum Reason {
     InsufficientCredits,
     /// The overage line is reached.
     OverageLimitReached,
+    /// The renewal of the subscription is overdue, and its variant allows no usage meanwhile. Credits do not help.
+    SubscriptionOverdue,
+    /// The subscription is paused. Credits do not help.
+    SubscriptionPaused,
     /// No such customer.
     UnknownCustomer,
     /// What is known of the customer is too old or cannot be counted.
@@ -34,6 +39,8 @@ pub enum Reason {
 pub struct View<'a> {
     /// The customer's terms.
     pub terms: &'a Terms,
+    /// What the subscriptions have to say; they refuse whatever the credits.
+    pub admission: Admission,
     /// Every block with credits left.
     pub blocks: &'a [Block],
     /// What no block could cover.
@@ -55,7 +62,7 @@ pub struct Decision {
     pub cost: Option<Credits>,
     /// Credits in the blocks that may pay for the metric, minus the overdraft; may be negative.
     pub remaining: Credits,
-    /// Credits that are missing for the asked units; zero when allowed, `None` when it cannot be expressed.
+    /// Credits that are missing for the asked units; zero when they suffice, `None` when it cannot be expressed.
     pub missing: Option<Credits>,
     /// Credits left to spend on this metric; `None`: no limit.
     pub available: Option<Credits>,
@@ -87,23 +94,26 @@ pub fn decide(view: &View<'_>, metric: MetricId, units: Quantity, now: Timestamp
         (Some(budget), Some(price)) => price.affordable(view.position, budget),
         _ => None,
     };
-    let allowed = match (available, cost) {
+    let suffices = match (available, cost) {
         (None, _) => true,
         (Some(budget), Some(cost)) => cost <= budget,
         (Some(_), None) => false,
     };
-    let missing = match (allowed, available, cost) {
+    let missing = match (suffices, available, cost) {
         (true, ..) => Some(Credits::ZERO),
         (false, Some(budget), Some(cost)) => cost.minus(budget).ok(),
         (false, ..) => None,
     };
-    let limit = match view.terms.at_zero {
-        AtZero::AllowUpTo => Reason::OverageLimitReached,
-        AtZero::Block | AtZero::Allow => Reason::InsufficientCredits,
+    let reason = match (view.admission, view.terms.at_zero) {
+        (Admission::Overdue, _) => Some(Reason::SubscriptionOverdue),
+        (Admission::Paused, _) => Some(Reason::SubscriptionPaused),
+        (Admission::Admitted, _) if suffices => None,
+        (Admission::Admitted, AtZero::AllowUpTo) => Some(Reason::OverageLimitReached),
+        (Admission::Admitted, AtZero::Block | AtZero::Allow) => Some(Reason::InsufficientCredits),
     };
     Decision {
-        allowed,
-        reason: (!allowed).then_some(limit),
+        allowed: reason.is_none(),
+        reason,
         cost,
         remaining,
         missing,
@@ -116,6 +126,7 @@ pub fn decide(view: &View<'_>, metric: MetricId, units: Quantity, now: Timestamp
 #[derive(Debug, Clone)]
 pub struct Standing {
     terms: Terms,
+    admission: Admission,
     state: CustomerState,
     undebited: Credits,
 }
@@ -134,9 +145,10 @@ pub struct Question<'a> {
 impl Standing {
     /// A customer as the books say.
     #[must_use]
-    pub fn new(terms: Terms, state: CustomerState) -> Self {
+    pub fn new(terms: Terms, admission: Admission, state: CustomerState) -> Self {
         Self {
             terms,
+            admission,
             state,
             undebited: Credits::ZERO,
         }
@@ -171,20 +183,21 @@ impl Standing {
         &self.terms
     }
 
-    /// Decides a question at an instant.
+    /// Decides a question at an instant. The count is that of the stretch in which usage of this instant counts.
     #[must_use]
-    pub fn decide(&self, question: Question<'_>, rules: &RuleBook, now: Timestamp) -> Decision {
+    pub fn decide(&mut self, question: Question<'_>, rules: &RuleBook, now: Timestamp) -> Decision {
         let rule = rules
             .get(&question.metric)
             .and_then(|metric| select(&metric.rules, question.properties, now, now));
         let counter = CounterKey {
             metric: question.metric,
             line: rule.map(|rule| rule.line),
-            period_start: now.month().start,
+            period_start: self.state.timeline.stretch(now).period.start,
         };
         let position = self.state.counters.get(&counter).map(|it| it.position);
         let view = View {
             terms: &self.terms,
+            admission: self.admission,
             blocks: self.state.funds.blocks(),
             overdraft: self.state.funds.overdraft(),
             price: rule.map(|rule| &rule.price),

@@ -123,25 +123,21 @@ impl Period {
         self.start <= instant && instant < self.end
     }
 
+    /// Its bounds in words, such as "2026-01-01 to 2026-02-01": dates where they are midnights in UTC, else full instants.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let bound = |at: Timestamp| {
+            let text = at.to_string();
+            text.strip_suffix("T00:00:00Z")
+                .map_or(text.clone(), str::to_owned)
+        };
+        format!("{} to {}", bound(self.start), bound(self.end))
+    }
+
     /// Its length in seconds, rounded down; zero for one that ends where it begins.
     #[must_use]
     pub fn seconds(&self) -> i64 {
         self.end.seconds_since(self.start).max(0)
-    }
-}
-
-/// Finds the months of many instants. Remembers the last one, since the calendar is dear and neighbours are nearly always of the
-/// same month.
-#[derive(Debug, Clone, Default)]
-pub struct Months(Option<Period>);
-
-impl Months {
-    /// First instant of the UTC calendar month that contains an instant.
-    pub fn start_of(&mut self, instant: Timestamp) -> Timestamp {
-        match self.0 {
-            Some(month) if month.contains(instant) => month.start,
-            _ => self.0.insert(instant.month()).start,
-        }
     }
 }
 
@@ -173,20 +169,20 @@ mod tests {
     }
 
     #[test]
-    fn remembered_months_are_the_right_ones() {
-        let mut months = Months::default();
-        for instant in [
-            "2026-02-28T23:59:59.999999Z",
-            "2026-03-01",
-            "2026-03-31T23:59:59Z",
-            "2026-02-01",
-            "1970-01-01",
+    fn periods_in_words() {
+        for (start, end, words) in [
+            ("2026-01-01", "2026-02-01", "2026-01-01 to 2026-02-01"),
+            (
+                "2025-12-31T23:00:00Z",
+                "2026-02-01",
+                "2025-12-31T23:00:00Z to 2026-02-01",
+            ),
         ] {
-            assert_eq!(
-                months.start_of(at(instant)),
-                at(instant).month().start,
-                "{instant}"
-            );
+            let period = Period {
+                start: at(start),
+                end: at(end),
+            };
+            assert_eq!(period.in_words(), words);
         }
     }
 

@@ -13,6 +13,7 @@ use domain::{
     customer::{AtZero, Settlement, Terms},
     gate::{Decision, Reason, View, decide},
     metering::{Position, Price},
+    subscription::admission::Admission,
     usage::{Counter, CounterKey, drain::drain},
 };
 use proptest::{option, prelude::*};
@@ -32,6 +33,7 @@ impl Case {
     fn ask(&self, raw: i64) -> Decision {
         let view = View {
             terms: &self.terms,
+            admission: Admission::Admitted,
             blocks: &self.blocks,
             overdraft: self.overdraft,
             price: self.price.as_ref(),

@@ -23,6 +23,10 @@ pub enum EntitlementReason {
     InsufficientCredits,
     /// The overage line is reached.
     OverageLimitReached,
+    /// The renewal of the subscription is overdue, and its plan allows no usage meanwhile. It helps to renew, not to add credits.
+    SubscriptionOverdue,
+    /// The subscription is paused. It helps to resume it, not to add credits.
+    SubscriptionPaused,
     /// There is no such customer. The server's settings decide whether an unknown customer may go on; by default it may not.
     UnknownCustomer,
     /// What is known of the customer is too old or cannot be counted. The server's settings decide whether customers may go on
@@ -50,7 +54,7 @@ pub struct Entitlement {
     pub undebited: Option<Decimal>,
     /// Credits left to spend on this metric, including the overage line; null: no limit.
     pub available: Option<Decimal>,
-    /// Credits that would have to be added for the asked units; zero when they may be used, null when it cannot be expressed.
+    /// Credits that would have to be added for the asked units; zero when the credits suffice, null when it cannot be expressed.
     pub missing: Option<Decimal>,
     /// Units left to spend on; null: no limit.
     pub affordable_units: Option<Decimal>,

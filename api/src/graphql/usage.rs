@@ -7,6 +7,7 @@ use app::{
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use domain::{
     credit::draws::Purse,
+    cycle::late::Timing,
     usage::event::{EventState, Refusal},
 };
 
@@ -29,6 +30,28 @@ pub enum UsageEventState {
     Rated,
     /// Taken back.
     Voided,
+}
+
+/// Whether usage came before its billing cycle closed, and where it counts if it did not. New values may be added.
+#[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UsageTiming {
+    /// It came in time and counts where it happened.
+    OnTime,
+    /// Its cycle had closed: it counts in the cycle in which it was accepted, as a ledger entry that names the original dates.
+    LateCurrentCycle,
+    /// Its cycle had closed: it is priced by the tiers of that cycle and debited now.
+    LateAdjustment,
+}
+
+impl From<Timing> for UsageTiming {
+    fn from(timing: Timing) -> Self {
+        match timing {
+            Timing::OnTime => Self::OnTime,
+            // What was accepted is debited, so nothing that can be read here was refused.
+            Timing::LateCurrentCycle | Timing::LateRejected => Self::LateCurrentCycle,
+            Timing::LateAdjustment => Self::LateAdjustment,
+        }
+    }
 }
 
 /// Credits that paid for an event.
@@ -61,6 +84,8 @@ pub struct UsageEvent {
     pub properties: Json,
     /// What has become of it.
     pub state: UsageEventState,
+    /// Whether it came before its billing cycle closed, and where it counts if not; null while it is pending.
+    pub timing: Option<UsageTiming>,
     /// What it cost, in credits; null while it is pending. Negative where it made past usage cheaper.
     pub credits: Option<Decimal>,
     /// Units of the cycle counted before it; null while it is pending.
@@ -82,6 +107,7 @@ impl From<usage::UsageEvent> for UsageEvent {
             customer_id: event.customer.to_string().into(),
             properties: properties_json(&event.properties),
             state: event.state.into(),
+            timing: rating.map(|rating| rating.timing.into()),
             credits: rating.map(|rating| rating.credits.into()),
             from_units: rating.map(|rating| rating.from.units.into()),
             metering_rule_id: rating
@@ -115,7 +141,7 @@ pub enum UsageGrouping {
     Metric,
     /// By UTC day.
     Day,
-    /// By UTC calendar month.
+    /// By what is counted together: the billing cycle, or the UTC calendar month where there is none.
     Month,
 }
 
@@ -124,7 +150,7 @@ pub enum UsageGrouping {
 pub struct MetricUsage {
     /// Key of the metric.
     pub metric_key: String,
-    /// First instant of the day or month; null when not split by time.
+    /// First instant of the day, or of the cycle or month; null when not split by time.
     pub period_start: Option<DateTime>,
     /// Units used.
     pub units: Decimal,
@@ -141,7 +167,7 @@ pub struct UsageSummary {
     pub from: Option<DateTime>,
     /// First instant after; null: to the end.
     pub to: Option<DateTime>,
-    /// One per metric, and per day or month when split by time.
+    /// One per metric, and per day, or cycle or month, when split by time.
     pub metrics: Vec<MetricUsage>,
 }
 
@@ -259,6 +285,8 @@ pub enum UsageRefusal {
     OccurredInFuture,
     /// Older than the back-date limit.
     OccurredTooLongAgo,
+    /// The billing cycle in which it happened has closed, and the customer's plan refuses late usage.
+    LateForCycle,
     /// Too many properties, or one that is too long or not a plain value.
     InvalidProperties,
 }

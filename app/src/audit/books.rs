@@ -1,12 +1,14 @@
 //! Looking at the books of some customers, all in one snapshot, so that what is compared belongs together.
 //!
-//! About fifteen statements for a batch, and one more per [`WINDOW`] entries or [`EVENTS`] events of a customer with many.
+//! About sixteen statements for a batch, and one more per [`WINDOW`] entries or [`EVENTS`] events of a customer with many.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use domain::{
     credit::block::Block,
+    cycle::late::Timeline,
     id::{BlockId, CustomerId, MetricId},
+    time::Timestamp,
 };
 use entity::{account, block, customer, ledger_entry, usage_counter};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
@@ -21,7 +23,7 @@ use super::{
     },
     store,
 };
-use crate::{App, catalog, error::Result, op, usage::DAY_MICROS};
+use crate::{App, catalog, error::Result, op, subscription, usage::DAY_MICROS};
 
 /// Entries in memory at a time: some twenty megabytes.
 const WINDOW: i64 = 20_000;
@@ -59,6 +61,7 @@ struct Subject {
     since: i64,
     found: Findings,
     tally: Tally,
+    timeline: Timeline,
 }
 
 /// Looks at the books of customers: what is new since they were last found sound, or everything.
@@ -66,6 +69,7 @@ pub(super) async fn look(app: &App, customers: &[Uuid], mode: Mode) -> Result<Lo
     let tx = op::snapshot(app).await?;
     let mut looked = Looked::default();
     let mut subjects = subjects(&tx, customers, mode, &mut looked).await?;
+    cycles(&tx, &mut subjects).await?;
     replay(&tx, &mut subjects, &mut looked).await?;
     let blocks = blocks(&tx, &mut subjects, mode).await?;
     let counters = store::counters(&tx, customers).await?;
@@ -151,12 +155,31 @@ async fn subjects(
             },
             replay: Replay::from(place),
             tally: Tally::default(),
+            timeline: Timeline::default(),
             customer,
             account,
             found,
         });
     }
     Ok(subjects)
+}
+
+/// Reads all cycles of those that have ever had a subscription. One statement, none without such customers.
+async fn cycles(tx: &DatabaseTransaction, subjects: &mut [Subject]) -> Result<()> {
+    let subscribed = subjects
+        .iter()
+        .filter(|subject| subject.account.barrier_at.is_some());
+    let subscribed: Vec<CustomerId> = subscribed.map(|subject| CustomerId(subject.id())).collect();
+    if subscribed.is_empty() {
+        return Ok(());
+    }
+    let mut timelines = subscription::timelines_in(tx, &subscribed, Timestamp::MIN).await?;
+    for subject in subjects {
+        if let Some(timeline) = timelines.remove(&CustomerId(subject.id())) {
+            subject.timeline = timeline;
+        }
+    }
+    Ok(())
 }
 
 /// Replays the entries: short ledgers together, long ones page by page.
@@ -441,7 +464,14 @@ async fn judge(
     for subject in subjects {
         if let Some(usage) = of.remove(&subject.customer.id) {
             let tenant = subject.customer.tenant_id;
-            usage::ratings(tenant, &usage, known, &mut subject.tally, &mut subject.found);
+            usage::ratings(
+                tenant,
+                &usage,
+                known,
+                &mut subject.timeline,
+                &mut subject.tally,
+                &mut subject.found,
+            );
         }
     }
     Ok(())

@@ -288,7 +288,7 @@ pub async fn price_preview(app: &App, actor: &Actor, request: PreviewRequest) ->
     let from = match &request.customer {
         Some(customer) => {
             let customer = customer::resolve(db, actor.reach(), customer).await?;
-            usage::position(db, customer, metric, rule.map(|rule| rule.line), at).await?
+            usage::position(db, customer, metric, rule.map(|rule| rule.line), at, app.now()).await?
         }
         None => Position::default(),
     };
@@ -320,9 +320,11 @@ pub(crate) struct PriceList {
     pub(crate) metrics: BTreeMap<String, Metric>,
     /// Their prices.
     pub(crate) rules: RuleBook,
+    /// Whether any plan, archived or not, refuses late usage.
+    pub(crate) rejects_late: bool,
 }
 
-/// A tenant's prices. Four statements.
+/// A tenant's prices. Five statements.
 async fn price_list_in(db: &impl ConnectionTrait, tenant: TenantId) -> Result<PriceList> {
     // The number is read first: a change in between only makes the cache look again.
     let version = store::version(db, tenant).await?;
@@ -335,6 +337,7 @@ async fn price_list_in(db: &impl ConnectionTrait, tenant: TenantId) -> Result<Pr
         version,
         rules: rule_book_in(db, &ids).await?,
         metrics: metrics.collect(),
+        rejects_late: store::rejects_late(db, tenant).await?,
     })
 }
 

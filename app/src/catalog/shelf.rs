@@ -1,7 +1,7 @@
 //! The catalogs of tenants in memory: what usage is recorded against and what the gate counts with.
 //!
 //! A tenant's catalog has a number that grows with every change. It is compared behind the caller's back before what we know
-//! is too old; only a caller that finds nothing fresh waits. One statement when nothing has changed, four when it has.
+//! is too old; only a caller that finds nothing fresh waits. One statement when nothing has changed, six when it has.
 
 use std::{
     collections::HashMap,

@@ -19,7 +19,7 @@ use crate::{
     error::{Error, Result},
     op::Op,
     page::{Page, Slice, ordered},
-    sql::is_storable,
+    sql::{is_storable, statement},
 };
 
 /// Tells caches of all processes to look again.
@@ -125,6 +125,15 @@ pub(super) async fn metrics_by_id(
 
 pub(super) async fn all_metrics(db: &impl ConnectionTrait, tenant: TenantId) -> Result<Vec<metric::Model>> {
     Ok(of_tenant(tenant).all(db).await?)
+}
+
+/// Whether a tenant has a plan that refuses late usage: customers may go on having it after it was archived.
+pub(super) async fn rejects_late(db: &impl ConnectionTrait, tenant: TenantId) -> Result<bool> {
+    let sql = "SELECT 1 FROM plan_variant WHERE tenant_id = $1 AND late = 'REJECT' LIMIT 1";
+    let row = db
+        .query_one_raw(statement(db, sql, vec![tenant.0.into()]))
+        .await?;
+    Ok(row.is_some())
 }
 
 pub(super) async fn list_metrics(

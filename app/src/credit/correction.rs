@@ -258,7 +258,7 @@ async fn begin_settled<T: DeserializeOwned>(
             })));
         }
         op.abandon().await?;
-        usage::settle_usage(app, customer, requested_at).await?;
+        usage::settle_up_to_date(app, customer, requested_at).await?;
     }
     Err(Error::Unavailable(format!(
         "usage of {customer} is still on its way"

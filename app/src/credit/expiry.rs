@@ -26,15 +26,20 @@ const EXPIRY_BATCH: u64 = 200;
 /// Ends the blocks whose time has run out, after debiting the usage accepted before. Answers how many ended.
 ///
 /// Blocks of customers whose usage is parked wait: their end would depend on when the usage is put right. A customer whose
-/// blocks cannot be ended is parked, so that it stops nobody else.
+/// blocks cannot be ended is parked, so that it stops nobody else. Blocks that end with a cycle are ended by its turn, and those of
+/// customers with a clock of their own when that clock says so.
 pub(crate) async fn expire(app: &App) -> Result<u64> {
     let due = app.now().plus_seconds(-EXPIRY_GRACE_SECONDS);
     let aside = set_aside(app).await?;
-    for (customer, last) in store::usage_before_expiry(app.db().reader(), due, &aside, EXPIRY_BATCH).await? {
-        // A block that must wait for its customer's parked usage is left out below; the others must not wait with it.
-        if let Err(error) = usage::settle_usage(app, customer, last).await {
-            tracing::warn!(%customer, %error, "usage before the expiry of a block could not be debited");
+    let before = store::usage_before_expiry(app.db().reader(), due, &aside, EXPIRY_BATCH).await?;
+    // A block that must wait for its customer's usage is left out below; the others must not wait with it.
+    match usage::settle(app, &before).await {
+        Ok(undone) => {
+            for customer in undone.parked.iter().chain(&undone.held) {
+                tracing::warn!(%customer, "usage before the expiry of a block could not be debited");
+            }
         }
+        Err(error) => tracing::warn!(%error, "usage before the expiry of blocks could not be debited"),
     }
     let found = store::with_expired(app.db().reader(), due, &aside, EXPIRY_BATCH).await?;
     let customers: Vec<CustomerId> = found.iter().map(|(customer, _)| *customer).collect();

@@ -35,7 +35,7 @@ pub use self::{
 };
 pub(crate) use self::{
     expiry::{expire, expiry_is_due},
-    store::{blocks_in, post_in, present_in, revisions},
+    store::{Present, blocks_in, post_in, present_in, revisions},
 };
 use crate::{
     App,

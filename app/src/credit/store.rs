@@ -12,6 +12,7 @@ use domain::{
     id::{BlockId, CustomerId, EntryId, EventId, MeteringRuleId, MetricId, TenantId},
     ledger::{Account, UsageCause, chain::EntryHash},
     metering::Position,
+    subscription::admission::Admission,
     time::Timestamp,
 };
 use entity::{account, block, customer, from_text, ledger_entry, to_text};
@@ -396,10 +397,16 @@ pub(super) async fn any_expired(
 const USAGE_BEFORE: &str = "EXISTS (SELECT 1 FROM usage_pending p
     WHERE p.customer_id = block.customer_id AND p.received_at < block.expires_at)";
 
+/// Whether the block's customer lives by the clock on the wall.
+const BY_THE_WALL: &str = "NOT EXISTS (SELECT 1 FROM account a
+    WHERE a.customer_id = block.customer_id AND a.clock_id IS NOT NULL)";
+
 fn due_condition(due: Timestamp, aside: &[CustomerId]) -> Condition {
     Condition::all()
         .add(block::Column::State.eq(to_text(BlockState::Active)))
         .add(block::Column::ExpiresAt.lte(due.micros()))
+        .add(block::Column::EndsWithCycle.eq(0))
+        .add(Expr::cust(BY_THE_WALL))
         .add(block::Column::CustomerId.is_not_in(aside.iter().map(|customer| customer.0)))
 }
 
@@ -465,6 +472,12 @@ async fn pending_counts(db: &impl ConnectionTrait, customers: &[CustomerId]) -> 
 pub(crate) struct Present {
     pub(crate) account: Account,
     pub(crate) terms: Terms,
+    /// What the subscriptions have to say about checks.
+    pub(crate) admission: Admission,
+    /// The first instant from which usage has to wait for a subscription; `None`: there never was one.
+    pub(crate) barrier: Option<Timestamp>,
+    /// The test clock that the customer lives by; `None`: the clock on the wall.
+    pub(crate) clock: Option<Uuid>,
     /// Grows with every change.
     pub(crate) revision: i64,
 }
@@ -478,7 +491,8 @@ pub(crate) async fn present_in(
         .id("id", customers.iter().map(|customer| customer.0))
         .query(
             db,
-            "SELECT a.customer_id, a.sequence, a.blocks, a.overdraft, a.head, a.revision, c.at_zero, c.overage_line, c.settlement
+            "SELECT a.customer_id, a.sequence, a.blocks, a.overdraft, a.head, a.revision, a.barrier_at, a.admission, a.clock_id,
+                c.at_zero, c.overage_line, c.settlement
              FROM {rows} AS v JOIN account a ON a.customer_id = v.id JOIN customer c ON c.id = v.id",
             Vec::new(),
         )
@@ -498,6 +512,11 @@ pub(crate) async fn present_in(
                     overage_line: Credits::from_raw(row.try_get("", "overage_line")?),
                     settlement: from_text("customer", &text("settlement")?)?,
                 },
+                admission: from_text("account", &text("admission")?)?,
+                barrier: row
+                    .try_get::<Option<i64>>("", "barrier_at")?
+                    .map(Timestamp::from_micros),
+                clock: row.try_get("", "clock_id")?,
                 revision: row.try_get("", "revision")?,
             };
             Ok((CustomerId(row.try_get("", "customer_id")?), present))

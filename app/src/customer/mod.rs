@@ -155,7 +155,7 @@ pub async fn update(app: &App, actor: &Actor, who: &CustomerRef, input: UpdateCu
         .is_some_and(|wanted| wanted != present.terms.settlement)
     {
         // Overdraft of usage accepted before is settled by the terms of then.
-        usage::settle_usage(app, id, app.now()).await?;
+        usage::settle_up_to_date(app, id, app.now()).await?;
     }
     let mut op = Op::begin(app).await?;
     // Terms decide how credits move, so they change under the same lock as the credits.

@@ -59,6 +59,8 @@ struct Seen {
     begun: Instant,
     confirmed: Instant,
     as_of: Timestamp,
+    /// From here on it says nothing any more: a step of a subscription is due then, and makes or ends blocks.
+    until: Timestamp,
 }
 
 /// Who has changed the account since the last read.
@@ -119,6 +121,8 @@ pub(super) struct Read {
     pub(super) standing: Option<Standing>,
     pub(super) revision: i64,
     pub(super) as_of: Timestamp,
+    /// First instant for which it is not good.
+    pub(super) until: Timestamp,
     /// Events that the standing has counted.
     pub(super) counted: HashSet<EventId>,
 }
@@ -149,7 +153,7 @@ impl Entry {
             tracing::error!(%problem, "accepted usage cannot be counted by the gate");
             seen.standing = None;
         }
-        let Some(standing) = &seen.standing else {
+        let Some(standing) = &mut seen.standing else {
             return Answer::Unknown;
         };
         Answer::Now(Box::new(Told {
@@ -192,8 +196,8 @@ impl Entry {
         !std::mem::replace(&mut self.lock().asked, true)
     }
 
-    /// Leaves the queue: a read begins now.
-    pub(super) fn begin(&self) -> Begun {
+    /// Leaves the queue: a read begins now. What is not good any more at its instant is not confirmed but read anew.
+    pub(super) fn begin(&self, now: Timestamp) -> Begun {
         let mut state = self.lock();
         state.asked = false;
         state.reading = state.changed.take();
@@ -203,7 +207,11 @@ impl Entry {
             known: state.accepted.len(),
             given_up: state.given_up,
             revision: state.seen.as_ref().map(|seen| seen.revision),
-            confirm: changed.is_none() && state.seen.as_ref().is_some_and(|seen| seen.standing.is_some()),
+            confirm: changed.is_none()
+                && state
+                    .seen
+                    .as_ref()
+                    .is_some_and(|seen| seen.standing.is_some() && now < seen.until),
         }
     }
 
@@ -237,6 +245,7 @@ impl Entry {
                 begun: begun.at,
                 confirmed: begun.at,
                 as_of: read.as_of,
+                until: read.until,
             });
         }
         drop(state);
@@ -278,6 +287,9 @@ impl State {
         let seen = self.seen.as_ref()?;
         if seen.begun >= asked.since {
             return Some(Fresh::Yes);
+        }
+        if asked.now >= seen.until {
+            return None;
         }
         let age = seen.confirmed.elapsed();
         if age > MAX_AGE {

@@ -1,4 +1,5 @@
-//! Reading customers for the gate: seven statements for any number of them, or one when nothing has changed.
+//! Reading customers for the gate: seven statements for any number of them (eight where any has ever had a subscription), or one
+//! when nothing has changed.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -6,18 +7,27 @@ use std::{
 };
 
 use domain::{
-    credit::burn::Funds,
+    credit::{block::Block, burn::Funds},
+    cycle::late::Timeline,
     gate::Standing,
     id::{CustomerId, TenantId},
     time::Timestamp,
-    usage::{CustomerState, event::PendingEvent},
+    usage::{Counter, CounterKey, CustomerState, event::PendingEvent},
 };
+use sea_orm::ConnectionTrait;
 
 use super::{
     entry::{Begun, Entry, Read},
     memory::Wanted,
 };
-use crate::{App, catalog::shelf::Known, credit, error::Result, op, usage};
+use crate::{
+    App,
+    catalog::shelf::Known,
+    credit::{self, Present},
+    error::Result,
+    op, subscription,
+    usage::{self, DAY_MICROS},
+};
 
 /// An entry whose read is under way.
 struct Reading {
@@ -29,13 +39,13 @@ struct Reading {
 
 /// Reads customers, and tells whoever waits for them.
 pub(super) async fn read(app: &App, wanted: Vec<Wanted>) {
+    let as_of = app.now();
     let begin = |wanted: Wanted| Reading {
-        begun: wanted.entry.begin(),
+        begun: wanted.entry.begin(as_of),
         tenant: wanted.tenant,
         customer: wanted.customer,
         entry: wanted.entry,
     };
-    let as_of = app.now();
     let readings: Vec<Reading> = wanted.into_iter().map(begin).collect();
     let (confirm, mut load): (Vec<_>, Vec<_>) = readings.into_iter().partition(|it| it.begun.confirm);
     load.extend(confirmed(app, confirm, as_of).await);
@@ -94,8 +104,10 @@ async fn all(app: &App, readings: &[Reading], as_of: Timestamp) -> Result<HashMa
     let tx = op::snapshot(app).await?;
     let mut accounts = credit::present_in(&tx, &ids).await?;
     let mut waiting = usage::standing::waiting_in(&tx, &ids).await?;
-    let first = first_cycle(app, as_of, &waiting);
-    let mut counters = usage::standing::counters_in(&tx, &ids, first).await?;
+    let oldest = oldest(app, &ids, as_of, &waiting);
+    let mut timelines = timelines(&tx, &accounts, &oldest).await?;
+    let first = first_counts(&oldest, &mut timelines);
+    let mut counters = usage::standing::counters_in(&tx, &first).await?;
     let mut refundable = BTreeSet::new();
     for known in prices.values() {
         refundable.extend(usage::refundable(&known.list.rules, &counters));
@@ -108,72 +120,134 @@ async fn all(app: &App, readings: &[Reading], as_of: Timestamp) -> Result<HashMa
         let (Some(present), Some(prices)) = (accounts.remove(&customer), prices.get(&reading.tenant)) else {
             continue;
         };
-        let state = CustomerState {
+        let loaded = Loaded {
             customer,
-            settlement: present.terms.settlement,
-            funds: Funds::new(
-                blocks.remove(&customer).unwrap_or_default(),
-                present.account.overdraft,
-            ),
+            present,
+            blocks: blocks.remove(&customer).unwrap_or_default(),
             counters: counters.remove(&customer).unwrap_or_default(),
-            account: present.account,
+            timeline: timelines.remove(&customer).unwrap_or_default(),
+            waiting: waiting.remove(&customer).unwrap_or_else(|| Some(Vec::new())),
         };
-        let waiting = waiting.remove(&customer).unwrap_or_else(|| Some(Vec::new()));
-        found.insert(
-            customer,
-            Read {
-                counted: waiting
-                    .iter()
-                    .flatten()
-                    .map(|event| event.id)
-                    .collect::<HashSet<_>>(),
-                standing: stand(present.terms, state, waiting.as_deref(), prices),
-                revision: present.revision,
-                as_of,
-            },
-        );
+        found.insert(customer, loaded.read(prices, as_of));
     }
     Ok(found)
 }
 
-/// The customer moved on by what waits. `None`: that cannot be counted, so nobody can say what is left.
-fn stand(
-    terms: domain::customer::Terms,
-    state: CustomerState,
-    waiting: Option<&[PendingEvent]>,
-    prices: &Known,
-) -> Option<Standing> {
-    let customer = state.customer;
-    let mut standing = Standing::new(terms, state);
-    let Some(waiting) = waiting else {
-        tracing::warn!(%customer, "too much usage waits to be debited; the gate cannot answer");
-        return None;
-    };
-    match standing.count(&prices.list.rules, waiting) {
-        Ok(()) => Some(standing),
-        Err(problem) => {
-            tracing::error!(%customer, %problem, "waiting usage cannot be counted by the gate");
-            None
+/// One customer as a moment of the database shows it.
+struct Loaded {
+    customer: CustomerId,
+    present: Present,
+    blocks: Vec<Block>,
+    counters: HashMap<CounterKey, Counter>,
+    timeline: Timeline,
+    /// Accepted usage that is not debited yet, in the order of acceptance; `None`: more than can be counted.
+    waiting: Option<Vec<PendingEvent>>,
+}
+
+impl Loaded {
+    /// What the gate remembers of it.
+    fn read(self, prices: &Known, as_of: Timestamp) -> Read {
+        let waiting = self.waiting.iter().flatten();
+        Read {
+            counted: waiting.map(|event| event.id).collect(),
+            revision: self.present.revision,
+            as_of,
+            until: self.until(as_of),
+            standing: self.stand(prices),
         }
+    }
+
+    /// Until when this may be believed: until a step of a subscription is due. A step that is due already is taken by the workers,
+    /// and changes the account; a customer with a clock of its own is told of by that clock in the same way.
+    fn until(&self, as_of: Timestamp) -> Timestamp {
+        let barrier = self.present.barrier.filter(|_| self.present.clock.is_none());
+        barrier
+            .filter(|barrier| *barrier > as_of)
+            .unwrap_or(Timestamp::MAX)
+    }
+
+    /// The customer moved on by what waits. `None`: that cannot be counted, so nobody can say what is left.
+    fn stand(self, prices: &Known) -> Option<Standing> {
+        let Self {
+            customer,
+            present,
+            waiting,
+            ..
+        } = self;
+        let Some(waiting) = waiting else {
+            tracing::warn!(%customer, "too much usage waits to be debited; the gate cannot answer");
+            return None;
+        };
+        // Usage that waits for a subscription comes after the step which is due there.
+        let barrier = present.barrier.unwrap_or(Timestamp::MAX);
+        let (sooner, later): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|event| event.received_at < barrier);
+        let state = CustomerState {
+            customer,
+            settlement: present.terms.settlement,
+            funds: Funds::new(self.blocks, present.account.overdraft),
+            counters: self.counters,
+            account: present.account,
+            timeline: self.timeline,
+        };
+        let mut standing = Standing::new(present.terms, present.admission, state);
+        for events in [sooner, later] {
+            if let Err(problem) = standing.count(&prices.list.rules, &events) {
+                tracing::error!(%customer, %problem, "waiting usage cannot be counted by the gate");
+                return None;
+            }
+        }
+        Some(standing)
     }
 }
 
-/// The earliest cycle that waiting or new events can move.
-fn first_cycle(
+/// The earliest instant at which waiting or new usage of each customer may have occurred.
+fn oldest(
     app: &App,
+    customers: &[CustomerId],
     now: Timestamp,
     waiting: &HashMap<CustomerId, Option<Vec<PendingEvent>>>,
-) -> Timestamp {
-    /// Microseconds in a day.
-    const DAY: i64 = 86_400_000_000;
-    let oldest = now
-        .micros()
-        .saturating_sub(app.limits().back_date_days.saturating_mul(DAY));
-    let oldest = Timestamp::from_micros(oldest).month().start;
-    let waiting = waiting.values().flatten().flatten();
-    waiting
-        .map(|event| event.occurred_at.month().start)
-        .fold(oldest, Timestamp::min)
+) -> HashMap<CustomerId, Timestamp> {
+    let limit = app.limits().back_date_days.saturating_mul(DAY_MICROS);
+    let limit = Timestamp::from_micros(now.micros().saturating_sub(limit));
+    let of = |customer: &CustomerId| {
+        let waiting = waiting.get(customer).into_iter().flatten().flatten();
+        let first = waiting.map(|event| event.occurred_at.min(event.received_at));
+        (*customer, first.fold(limit, Timestamp::min))
+    };
+    customers.iter().map(of).collect()
+}
+
+/// The cycles of those customers that have ever had a subscription. One statement, none without such customers.
+async fn timelines(
+    db: &impl ConnectionTrait,
+    accounts: &HashMap<CustomerId, Present>,
+    oldest: &HashMap<CustomerId, Timestamp>,
+) -> Result<HashMap<CustomerId, Timeline>> {
+    let subscribed = accounts.iter().filter(|(_, present)| present.barrier.is_some());
+    let subscribed: Vec<CustomerId> = subscribed.map(|(customer, _)| *customer).collect();
+    let since = subscribed
+        .iter()
+        .filter_map(|customer| oldest.get(customer))
+        .min();
+    match since {
+        None => Ok(HashMap::new()),
+        Some(since) => subscription::timelines_in(db, &subscribed, *since).await,
+    }
+}
+
+/// The beginning of the earliest count that waiting or new usage of each customer can move: that of a calendar month, or of a cycle that
+/// may have begun long ago.
+fn first_counts(
+    oldest: &HashMap<CustomerId, Timestamp>,
+    timelines: &mut HashMap<CustomerId, Timeline>,
+) -> Vec<(CustomerId, Timestamp)> {
+    let mut months = Timeline::default();
+    let first = |(customer, oldest): (&CustomerId, &Timestamp)| {
+        let timeline = timelines.get_mut(customer).unwrap_or(&mut months);
+        (*customer, timeline.stretch(*oldest).period.start)
+    };
+    oldest.iter().map(first).collect()
 }
 
 async fn price_lists(app: &App, readings: &[Reading]) -> Result<HashMap<TenantId, Arc<Known>>> {

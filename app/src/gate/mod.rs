@@ -5,10 +5,11 @@
 //!
 //! It stays true in four ways. A change by this process is read before the next answer. A change by another one is told by the
 //! change feed, and read while answers of the last 20 milliseconds may still be given. Whatever is asked about is confirmed by its
-//! revision several times a second. And nothing older than [`entry::MAX_AGE`] is answered from at all: then the caller waits for
-//! a read. `as_of` says of when the answer is.
+//! revision several times a second. And nothing older than [`entry::MAX_AGE`], or from before a step of a subscription that is due
+//! since, is answered from at all: then the caller waits for a read. `as_of` says of when the answer is.
 //!
-//! Cost: no statement while the customer is remembered; a read is seven for up to 500 customers.
+//! Cost: no statement while the customer is remembered; a read is seven for up to 500 customers, eight where any has ever had a
+//! subscription.
 
 mod entry;
 mod load;

@@ -6,7 +6,7 @@ use super::{Kind, Lane, Sender, store};
 use crate::{
     App,
     error::{Error, Result},
-    usage::drain::{TOGETHER, drain_shards},
+    usage::drain::{TOGETHER, drain_shards, unheld},
 };
 
 pub(crate) const KIND: Kind = Kind {
@@ -23,7 +23,13 @@ pub(crate) const KIND: Kind = Kind {
             drain_shards(app, &shards, attempt).await
         })
     },
-    due: |app| Box::pin(store::shards_with_usage(app.db().reader())),
+    due: |app| {
+        Box::pin(async move {
+            let waiting = store::shards_with_usage(app.db().reader()).await?;
+            let due = unheld(app, waiting).await?;
+            Ok(due.iter().map(i32::to_string).collect())
+        })
+    },
 };
 
 /// Wakes the workers of shards.

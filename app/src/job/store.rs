@@ -4,8 +4,8 @@ use domain::{
     id::{TenantId, WorkId},
     time::Timestamp,
 };
-use entity::{block, work};
-use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use entity::work;
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
 
 use super::Sender;
 use crate::{
@@ -23,6 +23,13 @@ const MAX_COUNT: i64 = 1_000_000;
 const MAX_PARKED: u64 = 10_000;
 
 pub(super) const PARKED: &str = "PARKED";
+
+/// Blocks that are to be ended by `$1`. Others are ended by the turn of a cycle, or when a test clock says so.
+const ENDING: &str = "state = 'ACTIVE' AND expires_at <= $1 AND ends_with_cycle = 0
+    AND NOT EXISTS (SELECT 1 FROM account a WHERE a.customer_id = block.customer_id AND a.clock_id IS NOT NULL)";
+/// Usage `p` that waits for a test clock: nobody can say for how long, and no worker is behind.
+const WAITS_FOR_CLOCK: &str = "EXISTS (SELECT 1 FROM account a
+    WHERE a.customer_id = p.customer_id AND a.clock_id IS NOT NULL AND a.barrier_at <= p.received_at)";
 
 /// Counts an attempt at each subject, and answers with its number. Left out are those that are parked or pausing, and those with a
 /// run under way that began after `dead`: that run is told to look again. One statement.
@@ -178,14 +185,21 @@ pub(super) async fn parked_subjects(db: &impl ConnectionTrait, kind: &str) -> Re
         .await?)
 }
 
-pub(super) async fn is_parked(db: &impl ConnectionTrait, kind: &str, subject: &str) -> Result<bool> {
-    let row = work::Entity::find()
+/// Which of some subjects are parked. One statement.
+pub(super) async fn parked_among(
+    db: &impl ConnectionTrait,
+    kind: &str,
+    subjects: &[String],
+) -> Result<Vec<String>> {
+    Ok(work::Entity::find()
+        .select_only()
+        .column(work::Column::Subject)
         .filter(work::Column::Kind.eq(kind))
-        .filter(work::Column::Subject.eq(subject))
+        .filter(work::Column::Subject.is_in(subjects))
         .filter(work::Column::State.eq(PARKED))
-        .one(db)
-        .await?;
-    Ok(row.is_some())
+        .into_tuple()
+        .all(db)
+        .await?)
 }
 
 /// The subjects that need no wake-up: one is on its way, they are parked or pausing, or a run that began after `dead` is under
@@ -283,7 +297,7 @@ pub(super) async fn forget_after(op: &Op, latest: Timestamp) -> Result<()> {
 }
 
 /// The shards with pending usage. One index look-up per shard, whatever the backlog.
-pub(super) async fn shards_with_usage(db: &impl ConnectionTrait) -> Result<Vec<String>> {
+pub(super) async fn shards_with_usage(db: &impl ConnectionTrait) -> Result<Vec<i32>> {
     let rows = Rows::default()
         .int("shard", (0..SHARDS).map(i64::from))
         .query(
@@ -294,31 +308,36 @@ pub(super) async fn shards_with_usage(db: &impl ConnectionTrait) -> Result<Vec<S
         )
         .await?;
     rows.iter()
-        .map(|row| Ok(row.try_get::<i64>("", "shard")?.to_string()))
+        .map(|row| Ok(i32::try_from(row.try_get::<i64>("", "shard")?).unwrap_or(i32::MAX)))
         .collect()
 }
 
-/// How many events wait, counted up to [`MAX_COUNT`], and since when the oldest does. Ids follow time, so the first of each
-/// shard is its oldest.
+/// How many events wait, but for a test clock, counted up to [`MAX_COUNT`], and since when the oldest does. Ids follow time, so the
+/// first of each shard is its oldest.
 pub(super) async fn usage_backlog(db: &impl ConnectionTrait) -> Result<(i64, Option<Timestamp>)> {
+    let sql = format!(
+        "SELECT MIN(first) AS oldest FROM (
+            SELECT (SELECT p.received_at FROM usage_pending p WHERE p.shard = v.shard AND NOT {WAITS_FOR_CLOCK}
+                ORDER BY p.id LIMIT 1) AS first
+            FROM {{rows}} AS v) AS firsts"
+    );
     let first = Rows::default()
         .int("shard", (0..SHARDS).map(i64::from))
-        .query(
-            db,
-            "SELECT MIN(first) AS oldest FROM (
-                SELECT (SELECT p.received_at FROM usage_pending p WHERE p.shard = v.shard ORDER BY p.id LIMIT 1) AS first
-                FROM {rows} AS v) AS firsts",
-            Vec::new(),
-        )
+        .query(db, &sql, Vec::new())
         .await?;
     let oldest: Option<i64> = match first.first() {
         Some(row) => row.try_get("", "oldest")?,
         None => None,
     };
-    Ok((
-        count(db, "usage_pending", "shard >= $1", 0).await?,
-        oldest.map(Timestamp::from_micros),
-    ))
+    let waiting = count(db, "usage_pending", "shard >= $1", 0).await?;
+    let for_clocks = count(
+        db,
+        "account a JOIN usage_pending p ON p.customer_id = a.customer_id",
+        "a.clock_id IS NOT NULL AND a.barrier_at <= p.received_at AND p.shard >= $1",
+        0,
+    )
+    .await?;
+    Ok(((waiting - for_clocks).max(0), oldest.map(Timestamp::from_micros)))
 }
 
 /// How many events of a tenant wait, counted up to [`MAX_COUNT`], and since when the oldest of those does. Events that wait
@@ -330,7 +349,7 @@ pub(super) async fn usage_backlog_of(
     let sql = format!(
         "SELECT COUNT(*) AS n, MIN(received_at) AS oldest FROM (
             SELECT p.received_at FROM usage_pending p JOIN customer c ON c.id = p.customer_id
-            WHERE c.tenant_id = $1 LIMIT {MAX_COUNT}) AS waiting"
+            WHERE c.tenant_id = $1 AND NOT {WAITS_FOR_CLOCK} LIMIT {MAX_COUNT}) AS waiting"
     );
     counted(db, &sql, vec![tenant.0.into()]).await
 }
@@ -344,7 +363,7 @@ pub(super) async fn expiry_backlog_of(
     let sql = format!(
         "SELECT COUNT(*) AS n, MIN(expires_at) AS oldest FROM (
             SELECT expires_at FROM block
-            WHERE state = 'ACTIVE' AND expires_at <= $1 AND tenant_id = $2 LIMIT {MAX_COUNT}) AS waiting"
+            WHERE {ENDING} AND tenant_id = $2 LIMIT {MAX_COUNT}) AS waiting"
     );
     counted(db, &sql, vec![now.micros().into(), tenant.0.into()]).await
 }
@@ -366,18 +385,13 @@ pub(super) async fn expiry_backlog(
     db: &impl ConnectionTrait,
     now: Timestamp,
 ) -> Result<(i64, Option<Timestamp>)> {
-    let oldest: Option<Option<i64>> = block::Entity::find()
-        .select_only()
-        .column(block::Column::ExpiresAt)
-        .filter(block::Column::State.eq("ACTIVE"))
-        .filter(block::Column::ExpiresAt.lte(now.micros()))
-        .order_by_asc(block::Column::ExpiresAt)
-        .limit(1)
-        .into_tuple()
-        .one(db)
+    let sql = format!("SELECT expires_at FROM block WHERE {ENDING} ORDER BY expires_at LIMIT 1");
+    let first = db
+        .query_one_raw(statement(db, &sql, vec![now.micros().into()]))
         .await?;
-    let waiting = count(db, "block", "state = 'ACTIVE' AND expires_at <= $1", now.micros()).await?;
-    Ok((waiting, oldest.flatten().map(Timestamp::from_micros)))
+    let oldest: Option<i64> = first.map(|row| row.try_get("", "expires_at")).transpose()?;
+    let waiting = count(db, "block", ENDING, now.micros()).await?;
+    Ok((waiting, oldest.map(Timestamp::from_micros)))
 }
 
 async fn count(db: &impl ConnectionTrait, table: &str, condition: &str, value: i64) -> Result<i64> {

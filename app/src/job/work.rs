@@ -170,15 +170,31 @@ pub(crate) async fn clear(app: &App, kind: &str, subject: &str) -> Result<()> {
 /// The customers whose work of a kind is parked.
 pub(crate) async fn set_aside(app: &App, kind: &str) -> Result<Vec<CustomerId>> {
     let subjects = store::parked_subjects(app.db().reader(), kind).await?;
-    Ok(subjects
+    Ok(customers_of(&subjects))
+}
+
+/// Which of some customers have work of a kind that is parked.
+pub(crate) async fn set_aside_among(
+    app: &App,
+    kind: &str,
+    customers: &[CustomerId],
+) -> Result<Vec<CustomerId>> {
+    let subjects: Vec<String> = customers.iter().map(CustomerId::to_string).collect();
+    let parked = store::parked_among(app.db().reader(), kind, &subjects).await?;
+    Ok(customers_of(&parked))
+}
+
+fn customers_of(subjects: &[String]) -> Vec<CustomerId> {
+    subjects
         .iter()
         .filter_map(|subject| subject.parse().ok())
-        .collect())
+        .collect()
 }
 
 /// Whether one subject's work of a kind is parked.
 pub(crate) async fn is_set_aside(app: &App, kind: &str, subject: &str) -> Result<bool> {
-    store::is_parked(app.db().reader(), kind, subject).await
+    let parked = store::parked_among(app.db().reader(), kind, &[subject.to_owned()]).await?;
+    Ok(!parked.is_empty())
 }
 
 /// Which subjects have no wake-up on its way and are not pausing.

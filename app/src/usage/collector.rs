@@ -73,6 +73,15 @@ impl Prepared {
 }
 
 impl Prepared {
+    /// What to say of it when its key was used before, for an event with this content.
+    pub(super) fn known_as(&self, (first, fingerprint): (EventId, Uuid)) -> Outcome {
+        if fingerprint == self.fingerprint {
+            Outcome::Duplicate(first)
+        } else {
+            Outcome::Conflict
+        }
+    }
+
     fn properties(&self) -> Properties {
         let json = self.properties.as_deref().map(serde_json::from_str);
         // We have written it ourselves.
@@ -260,8 +269,7 @@ async fn write(app: &App, events: &[&Prepared]) -> Result<Vec<Outcome>> {
             return Ok(Outcome::Accepted(*id));
         }
         match known.get(&(event.tenant, event.key.clone())) {
-            Some((first, fingerprint)) if *fingerprint == event.fingerprint => Ok(Outcome::Duplicate(*first)),
-            Some(_) => Ok(Outcome::Conflict),
+            Some(known) => Ok(event.known_as(*known)),
             None => Err(Error::Unavailable(
                 "an event with the same key is under way".to_owned(),
             )),

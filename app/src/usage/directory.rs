@@ -44,6 +44,11 @@ impl Known {
         }
     }
 
+    /// Whether any plan of the tenant refuses late usage.
+    pub(super) fn rejects_late(&self) -> bool {
+        self.prices.rejects_late
+    }
+
     pub(super) fn metric(&self, key: &str) -> std::result::Result<MetricId, Refusal> {
         match self.prices.metrics.get(key) {
             None => Err(Refusal::UnknownMetric),

@@ -1,8 +1,14 @@
 //! Draining: pending events of many customers become debits in one transaction.
 //!
 //! Phases: lock the accounts of the customers whose events come first in id order, take their events out of the queue, read,
-//! fold in memory ([`domain::usage::drain`]), write. Some fourteen statements for any number of events and customers. Two workers on
-//! the same shard are harmless: the second waits for the locks and then finds other events, or none.
+//! fold in memory ([`domain::usage::drain`]), write. Some fourteen statements for any number of events and customers, and one more
+//! for the cycles where any of them has ever had a subscription. Two workers on the same shard are harmless: the second waits for
+//! the locks and then finds other events, or none.
+//!
+//! Usage accepted at the barrier of its customer or later waits until the step that is due there has been taken, because grants and
+//! expiries of that instant come first. Such usage is never taken, whatever the clock of this process says. Customers whose barrier
+//! has passed are left out, and so is, for the rest of a run, whoever turns out to have nothing but usage that waits: a shard never
+//! spins on it. Whoever moves a barrier wakes the shard.
 //!
 //! A customer whose events cannot be rated (a price beyond all range, a damaged row) is set aside and parked, so that it stops
 //! nobody else. When a run dies without a word, the next ones go customer by customer and count each attempt beforehand, so that
@@ -26,11 +32,13 @@ use crate::{
     job::work::{self, Duty, RUN_BUDGET},
     measure,
     op::Op,
+    subscription,
 };
 use domain::{
     amount::Credits,
     credit::{block::Block, burn::Funds, draws::Purse},
     customer::Settlement,
+    cycle::late::Timeline,
     id::{BlockId, CustomerId, MetricId, TenantId},
     ledger::{Cause, EntryKind},
     metering::{Price, rule::RuleBook},
@@ -68,15 +76,16 @@ const MAX_SILENT_DEATHS: i32 = 5;
 pub(crate) async fn drain_shards(app: &App, shards: &[i32], attempt: i32) -> Result<bool> {
     let careful = attempt > CAREFUL_AFTER;
     let begun = Instant::now();
+    let mut held = store::held(app.db().reader(), app.now()).await?;
     let mut busy = careful;
     for together in shards.chunks(TOGETHER) {
-        busy |= !careful && step(app, together, careful).await?;
+        busy |= !careful && step(app, together, careful, &mut held).await?;
     }
     if !busy {
         return Ok(false);
     }
     for shard in shards {
-        while step(app, std::slice::from_ref(shard), careful).await? {
+        while step(app, std::slice::from_ref(shard), careful, &mut held).await? {
             if begun.elapsed() > RUN_BUDGET {
                 return Ok(true);
             }
@@ -85,42 +94,181 @@ pub(crate) async fn drain_shards(app: &App, shards: &[i32], attempt: i32) -> Res
     Ok(false)
 }
 
-/// Debits some of what waits in shards. Answers whether to look again. What arrives meanwhile wakes the shard again.
-async fn step(app: &App, shards: &[i32], careful: bool) -> Result<bool> {
-    let aside = work::set_aside(app, Duty::CUSTOMER).await?;
+/// Debits some of what waits in shards, but for customers whose usage is held. Answers whether to look again. What arrives meanwhile
+/// wakes the shard again.
+async fn step(app: &App, shards: &[i32], careful: bool, held: &mut Vec<CustomerId>) -> Result<bool> {
+    let mut aside = work::set_aside(app, Duty::CUSTOMER).await?;
+    aside.extend_from_slice(held);
     reach("drain.chosen")?;
     let chosen = Chosen::Shards {
         shards: shards.to_vec(),
         aside,
     };
-    if careful {
-        one_customer(app, chosen).await
+    let progress = if careful {
+        one_customer(app, &chosen).await?
     } else {
-        Ok(round(app, chosen).await?.more)
+        round(app, &chosen).await?
+    };
+    held.extend(progress.held);
+    Ok(progress.more)
+}
+
+/// Those of some shards with usage that has not to wait for a subscription. No statement for none, else one; and one more for each
+/// shard while the usage of any customer is held.
+pub(crate) async fn unheld(app: &App, shards: Vec<i32>) -> Result<Vec<i32>> {
+    if shards.is_empty() {
+        return Ok(shards);
+    }
+    let db = app.db().reader();
+    let aside = store::held(db, app.now()).await?;
+    if aside.is_empty() {
+        return Ok(shards);
+    }
+    let mut due = Vec::with_capacity(shards.len());
+    for shard in shards {
+        let chosen = Chosen::Shards {
+            shards: vec![shard],
+            aside: aside.clone(),
+        };
+        if store::any_pending(db, &chosen).await? {
+            due.push(shard);
+        }
+    }
+    Ok(due)
+}
+
+/// Customers of whom usage is left that was to be debited.
+#[derive(Debug, Default)]
+pub(crate) struct Unsettled {
+    /// It is parked, or could not be debited and is parked now.
+    pub(crate) parked: Vec<CustomerId>,
+    /// It waits for a subscription.
+    pub(crate) held: Vec<CustomerId>,
+}
+
+/// Debits all usage that customers' instants come after. Few transactions for many customers; one look when nothing waits.
+pub(crate) async fn settle(app: &App, all: &[(CustomerId, Timestamp)]) -> Result<Unsettled> {
+    let mut left = all.to_vec();
+    let (mut parked, mut held) = (Vec::new(), Vec::new());
+    while !left.is_empty() && store::any_pending(app.db().reader(), &Chosen::Customers(left.clone())).await? {
+        // Asked first: what is parked may be what kills whoever touches it.
+        let ids: Vec<CustomerId> = left.iter().map(|(customer, _)| *customer).collect();
+        let aside = work::set_aside_among(app, Duty::CUSTOMER, &ids).await?;
+        left.retain(|(customer, _)| !aside.contains(customer));
+        parked.extend(aside);
+        if left.is_empty() {
+            break;
+        }
+        let progress = match transact(app, &Chosen::Customers(left.clone())).await {
+            Err(Error::Internal(problem)) => one_by_one(app, &left, problem).await?,
+            done => done?,
+        };
+        left.retain(|(customer, _)| !progress.held.contains(customer));
+        let idle = progress.events == 0 && progress.held.is_empty();
+        held.extend(progress.held);
+        if idle {
+            // Another worker was first.
+            break;
+        }
+    }
+    Ok(Unsettled {
+        parked: still_waiting(app, all, parked).await?,
+        held: still_waiting(app, all, held).await?,
+    })
+}
+
+/// Customers that cannot be debited together, each by itself. Nobody else may suffer from what cannot be read or written for one.
+async fn one_by_one(app: &App, all: &[(CustomerId, Timestamp)], problem: String) -> Result<Progress> {
+    let mut sum = Progress::default();
+    for one in all {
+        let chosen = Chosen::Customers(vec![*one]);
+        let failed = match all {
+            [_] => Err(Error::Internal(problem.clone())),
+            _ => round(app, &chosen).await,
+        };
+        match failed {
+            Ok(progress) => {
+                sum.events += progress.events;
+                sum.held.extend(progress.held);
+            }
+            Err(Error::Internal(problem)) => {
+                let waiting = store::first_waiting(app.db().reader(), &chosen).await?;
+                let failed = waiting.map(|(customer, tenant)| (tenant, customer, problem));
+                sum.events += failed.iter().len();
+                set_aside(app, failed.into_iter().collect()).await?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(sum)
+}
+
+/// Those of some customers of whom usage is still to be debited. No statement for none.
+async fn still_waiting(
+    app: &App,
+    all: &[(CustomerId, Timestamp)],
+    some: Vec<CustomerId>,
+) -> Result<Vec<CustomerId>> {
+    if some.is_empty() {
+        return Ok(some);
+    }
+    let asked: Vec<_> = all.iter().filter(|(id, _)| some.contains(id)).copied().collect();
+    let waiting = store::waiting_before(app.db().reader(), &asked).await?;
+    Ok(some.into_iter().filter(|id| waiting.contains(id)).collect())
+}
+
+/// Debits all usage of customers that was accepted before an instant of each, none of them past its barrier. Few transactions for many
+/// customers; one look when nothing waits. Answers whose usage is parked and so could not be debited: what should follow it in
+/// time has to wait.
+///
+/// # Errors
+/// An instant lies behind the barrier that stands now, and usage is held there.
+pub(crate) async fn settle_many(app: &App, all: &[(CustomerId, Timestamp)]) -> Result<Vec<CustomerId>> {
+    let undone = settle(app, all).await?;
+    match undone.held.first() {
+        None => Ok(undone.parked),
+        Some(customer) => Err(waits_for_subscription(*customer)),
     }
 }
 
 /// Debits all usage of one customer that was accepted before an instant.
 ///
 /// # Errors
-/// The customer's usage is parked: what should follow it in time has to wait.
+/// The customer's usage is parked, or held behind a barrier that has passed: what should follow it in time has to wait.
 pub(crate) async fn settle_usage(app: &App, customer: CustomerId, before: Timestamp) -> Result<()> {
-    loop {
-        // Asked first: what is parked may be what kills whoever touches it.
-        if work::is_set_aside(app, Duty::CUSTOMER, &customer.to_string()).await? {
-            let problem = format!("usage of {customer} needs attention first; see parked work");
-            return Err(Error::Unavailable(problem));
-        }
-        if round(app, Chosen::Customer { customer, before }).await?.events == 0 {
-            return Ok(());
-        }
+    match settle_many(app, &[(customer, before)]).await?.is_empty() {
+        true => Ok(()),
+        false => Err(Error::Unavailable(format!(
+            "usage of {customer} needs attention first; see parked work"
+        ))),
     }
 }
 
-/// One customer at a time, with the attempt counted before it begins. Answers whether there was one.
-async fn one_customer(app: &App, chosen: Chosen) -> Result<bool> {
-    let Some((customer, tenant)) = store::first_waiting(app.db().reader(), &chosen).await? else {
-        return Ok(false);
+/// The same for a request of somebody, which comes after all that is due before it: where usage is held, the customer's
+/// subscriptions are brought up to date first.
+///
+/// # Errors
+/// The customer's usage is parked, or what is due of its subscriptions cannot be done.
+pub(crate) async fn settle_up_to_date(app: &App, customer: CustomerId, before: Timestamp) -> Result<()> {
+    if !settle(app, &[(customer, before)]).await?.held.is_empty() {
+        subscription::catch_up(app, customer).await?;
+    }
+    settle_usage(app, customer, before).await
+}
+
+fn waits_for_subscription(customer: CustomerId) -> Error {
+    Error::Unavailable(format!("usage of {customer} waits for its subscription"))
+}
+
+/// One customer at a time, with the attempt counted before it begins. There is more as long as there was one.
+async fn one_customer(app: &App, chosen: &Chosen) -> Result<Progress> {
+    let Some((customer, tenant)) = store::first_waiting(app.db().reader(), chosen).await? else {
+        return Ok(Progress::default());
+    };
+    let more = |held| Progress {
+        events: 0,
+        more: true,
+        held,
     };
     let subject = customer.to_string();
     reach("careful.chosen")?;
@@ -129,25 +277,21 @@ async fn one_customer(app: &App, chosen: Chosen) -> Result<bool> {
     if attempts.is_none_or(|attempts| attempts > MAX_SILENT_DEATHS) {
         let problem = "debiting this customer's usage failed or killed its worker again and again";
         work::park(app, Duty::CUSTOMER, &subject, Some(tenant), problem).await?;
-        return Ok(true);
+        return Ok(more(Vec::new()));
     }
-    let chosen = Chosen::Customer {
-        customer,
-        before: Timestamp::MAX,
-    };
-    match round(app, chosen).await {
-        Ok(_) => {
+    match round(app, &Chosen::Customers(vec![(customer, Timestamp::MAX)])).await {
+        Ok(progress) => {
             reach("careful.drained")?;
             if !work::is_set_aside(app, Duty::CUSTOMER, &subject).await? {
                 work::clear(app, Duty::CUSTOMER, &subject).await?;
             }
             reach("careful.cleared")?;
-            Ok(true)
+            Ok(more(progress.held))
         }
         // Nobody else may suffer from what cannot be read or written for this customer.
         Err(Error::Internal(problem)) => {
             work::park(app, Duty::CUSTOMER, &subject, Some(tenant), &problem).await?;
-            Ok(true)
+            Ok(more(Vec::new()))
         }
         // The attempt stays counted, so that a failure that never passes ends by being parked.
         Err(error) => Err(error),
@@ -155,20 +299,28 @@ async fn one_customer(app: &App, chosen: Chosen) -> Result<bool> {
 }
 
 /// What a transaction came to.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 struct Progress {
     /// Events that were debited or set aside.
     events: usize,
     /// Whether it left some behind that it saw, or may have seen.
     more: bool,
+    /// Customers of whom it found nothing but usage that has to wait for a subscription.
+    held: Vec<CustomerId>,
+}
+
+/// One transaction, if there is anything to do.
+async fn round(app: &App, chosen: &Chosen) -> Result<Progress> {
+    // Looked up outside the transaction: nothing to do must cost nothing.
+    if store::any_pending(app.db().reader(), chosen).await? {
+        transact(app, chosen).await
+    } else {
+        Ok(Progress::default())
+    }
 }
 
 /// One transaction.
-async fn round(app: &App, chosen: Chosen) -> Result<Progress> {
-    // Looked up outside the transaction: nothing to do must cost nothing.
-    if !store::any_pending(app.db().reader(), &chosen).await? {
-        return Ok(Progress::default());
-    }
+async fn transact(app: &App, chosen: &Chosen) -> Result<Progress> {
     let most = match app.db().backend() {
         Backend::Postgres => MOST,
         Backend::Sqlite => MOST_SQLITE,
@@ -176,19 +328,21 @@ async fn round(app: &App, chosen: Chosen) -> Result<Progress> {
     let begun = Instant::now();
     let mut op = Op::begin(app).await?;
     reach("drain.begun")?;
-    let locked = store::lock_waiting(&mut op, &chosen, most).await?;
+    let locked = store::lock_waiting(&mut op, chosen, most).await?;
     reach("drain.locked")?;
-    let events = store::take_pending(&op, &chosen, &locked, most.events).await?;
+    let events = store::take_pending(&op, chosen, &locked, most.events).await?;
     reach("drain.taken")?;
+    let held = chosen.held(&locked, &events);
     if events.is_empty() {
-        // Another worker was first; there may be more behind what it took.
+        // Another worker was first, or all of it is held; there may be more behind.
         return Ok(Progress {
             events: 0,
             more: !locked.is_empty(),
+            held,
         });
     }
     let total: usize = events.iter().map(|(_, events)| events.len()).sum();
-    let full = chosen.is_full(most, &locked, &events);
+    let more = chosen.is_full(most, &locked, &events) || !held.is_empty();
     let folded = read(&op, &locked, events).await?.fold();
     reach("drain.folded")?;
     if !folded.failed.is_empty() {
@@ -198,6 +352,7 @@ async fn round(app: &App, chosen: Chosen) -> Result<Progress> {
         return Ok(Progress {
             events: total,
             more: true,
+            held,
         });
     }
     write(&mut op, folded.done).await?;
@@ -207,7 +362,8 @@ async fn round(app: &App, chosen: Chosen) -> Result<Progress> {
     measure::drained(total, begun);
     Ok(Progress {
         events: total,
-        more: full,
+        more,
+        held,
     })
 }
 
@@ -245,7 +401,9 @@ async fn read(op: &Op, locked: &[Locked], events: Vec<(CustomerId, Vec<PendingEv
     let customers: Vec<CustomerId> = events.iter().map(|(customer, _)| *customer).collect();
     let rules = catalog::rule_book_in(op.tx(), &metrics(&events)).await?;
     reach("drain.priced")?;
-    let mut counters = store::counters(op.tx(), &events).await?;
+    let mut timelines = timelines(op, locked, &events).await?;
+    reach("drain.placed")?;
+    let mut counters = store::counters(op.tx(), &events, &mut timelines).await?;
     reach("drain.counted")?;
     let refundable = refundable(&rules, &counters);
     let mut blocks = credit::blocks_in(op.tx(), &customers, &refundable).await?;
@@ -269,10 +427,36 @@ async fn read(op: &Op, locked: &[Locked], events: Vec<(CustomerId, Vec<PendingEv
             funds: Funds::new(blocks.remove(&customer).unwrap_or_default(), account.overdraft),
             counters: counters.remove(&customer).unwrap_or_default(),
             account,
+            timeline: timelines.remove(&customer).unwrap_or_default(),
         };
         batch.customers.push((locked.tenant, state, events));
     }
     Ok(batch)
+}
+
+/// The cycles of those customers that have ever had a subscription. One statement, none without such customers.
+async fn timelines(
+    op: &Op,
+    locked: &[Locked],
+    events: &[(CustomerId, Vec<PendingEvent>)],
+) -> Result<HashMap<CustomerId, Timeline>> {
+    let subscribed = locked.iter().filter(|it| it.barrier.is_some());
+    let subscribed: HashSet<CustomerId> = subscribed.map(|it| it.customer).collect();
+    let events = || {
+        events
+            .iter()
+            .filter(|(customer, _)| subscribed.contains(customer))
+    };
+    let instants = events()
+        .flat_map(|(_, events)| events)
+        .map(|event| event.occurred_at.min(event.received_at));
+    match instants.min() {
+        None => Ok(HashMap::new()),
+        Some(since) => {
+            let customers: Vec<CustomerId> = events().map(|(customer, _)| *customer).collect();
+            subscription::timelines_in(op.tx(), &customers, since).await
+        }
+    }
 }
 
 /// The metrics that a batch needs the rules of.

@@ -2,7 +2,8 @@
 //!
 //! **Record.** Each event is checked by itself; the good ones of all concurrent requests are written by one statement (see
 //! [`collector`]) and answered after the commit. Cost: no statement for the checks while customers and metrics are known,
-//! then one for the events and the queue of pending ones (two on SQLite), and one more when a key was known before.
+//! then one for the events and the queue of pending ones (two on SQLite), and one more when a key was known before. Where a plan of
+//! the tenant refuses late usage, one more for the cycles when an event says that it happened before.
 //!
 //! **Drain.** See [`drain`].
 
@@ -16,10 +17,11 @@ mod view;
 mod void;
 pub(crate) mod waker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use domain::{
     amount::Quantity,
+    cycle::late::{Timeline, Timing},
     id::{CustomerId, EventId, MeteringRuleId, MetricId, TenantId},
     ledger::UsageCause,
     metering::{
@@ -40,7 +42,7 @@ use uuid::Uuid;
 
 use self::{collector::Prepared, directory::Known};
 pub(crate) use self::{
-    drain::{refundable, settle_usage},
+    drain::{refundable, settle, settle_up_to_date},
     rating::{day_of, unpack},
     view::Rating,
 };
@@ -57,6 +59,7 @@ use crate::{
     failpoint::reach,
     measure,
     page::{Page, Slice},
+    subscription,
 };
 
 /// Seconds in a day.
@@ -115,6 +118,7 @@ pub async fn record(app: &App, actor: &Actor, events: Vec<NewEvent>, age: Age) -
     reach("record.asked")?;
     let known = app.directory().look_up(app, actor.tenant, &events).await?;
     let now = app.now();
+    let mut late = Late::read(app, &known, &events, now).await?;
     let max_age = match age {
         Age::Limited => Some(app.limits().back_date_days * DAY),
         Age::Any => None,
@@ -122,14 +126,19 @@ pub async fn record(app: &App, actor: &Actor, events: Vec<NewEvent>, age: Age) -
     let mut outcomes = vec![None; events.len()];
     let mut prepared = Vec::with_capacity(events.len());
     let mut places = Vec::with_capacity(events.len());
+    let mut refused = Vec::new();
     for (index, event) in events.into_iter().enumerate() {
         match prepare(actor.reach(), &known, event, now, max_age) {
+            Ok(event) if late.refuses(&event) => refused.push((index, event)),
             Ok(event) => {
                 prepared.push(event);
                 places.push(index);
             }
             Err(refusal) => outcomes[index] = Some(Outcome::Rejected(refusal)),
         }
+    }
+    for (index, outcome) in refused_for_cycle(app, &refused).await? {
+        outcomes[index] = Some(outcome);
     }
     reach("record.checked")?;
     if !prepared.is_empty() {
@@ -141,6 +150,62 @@ pub async fn record(app: &App, actor: &Actor, events: Vec<NewEvent>, age: Age) -
     let outcomes: Vec<Outcome> = outcomes.into_iter().flatten().collect();
     measure::outcomes(&outcomes);
     Ok(outcomes)
+}
+
+/// What is known of cycles that have closed to late usage.
+struct Late {
+    now: Timestamp,
+    timelines: HashMap<CustomerId, Timeline>,
+}
+
+impl Late {
+    /// Reads the cycles of customers whose events say that they happened before. No statement where no plan of the tenant refuses late
+    /// usage, or no event is late.
+    async fn read(app: &App, known: &Known, events: &[NewEvent], now: Timestamp) -> Result<Self> {
+        let mut customers = HashSet::new();
+        let mut since = now;
+        let past = |event: &NewEvent| event.occurred_at.filter(|at| *at < now);
+        for event in events.iter().filter(|_| known.rejects_late()) {
+            let place = event.customer.as_ref().and_then(|who| known.customer(who));
+            if let (Some(place), Some(occurred_at)) = (place, past(event)) {
+                customers.insert(place.customer);
+                since = since.min(occurred_at);
+            }
+        }
+        let customers: Vec<CustomerId> = customers.into_iter().collect();
+        let timelines = if customers.is_empty() {
+            HashMap::new()
+        } else {
+            subscription::timelines_in(app.db().reader(), &customers, since).await?
+        };
+        Ok(Self { now, timelines })
+    }
+
+    /// Whether the cycle of an event has closed, and its plan refuses late usage.
+    fn refuses(&mut self, event: &Prepared) -> bool {
+        let timeline = self.timelines.get_mut(&event.customer);
+        timeline
+            .zip(event.occurred_at)
+            .is_some_and(|(timeline, at)| timeline.place(at, self.now).timing == Timing::LateRejected)
+    }
+}
+
+/// What to say of events that are too late for their cycles: one that was accepted before it closed gets its first outcome again. No
+/// statement for none, else one.
+async fn refused_for_cycle(app: &App, events: &[(usize, Prepared)]) -> Result<Vec<(usize, Outcome)>> {
+    if events.is_empty() {
+        return Ok(Vec::new());
+    }
+    let refused: Vec<&Prepared> = events.iter().map(|(_, event)| event).collect();
+    let first = store::known_keys(app.db().reader(), &refused).await?;
+    let outcome = |(index, event): &(usize, Prepared)| {
+        let known = first.get(&(event.tenant, event.key.clone()));
+        let outcome = known.map_or(Outcome::Rejected(Refusal::LateForCycle), |known| {
+            event.known_as(*known)
+        });
+        (*index, outcome)
+    };
+    Ok(events.iter().map(outcome).collect())
 }
 
 /// Checks one event.
@@ -308,15 +373,19 @@ pub async fn summary(
     })
 }
 
-/// How far the count of a customer's cycle has come.
+/// How far the count has come that an event of an instant would move if it came now. Two statements.
 pub(crate) async fn position(
     db: &impl ConnectionTrait,
     customer: CustomerId,
     metric: MetricId,
     line: Option<MeteringRuleId>,
     at: Timestamp,
+    now: Timestamp,
 ) -> Result<Position> {
-    store::position(db, customer, metric, line, at.month().start).await
+    let timelines = subscription::timelines_in(db, &[customer], at.min(now)).await?;
+    let mut timeline = timelines.into_values().next().unwrap_or_default();
+    let placed = timeline.place_accepted(at, now.max(at));
+    store::position(db, customer, metric, line, placed.stretch.period.start).await
 }
 
 /// Whether usage of a customer that was accepted before an instant is still to be debited.
@@ -325,7 +394,15 @@ pub(crate) async fn is_waiting(
     customer: CustomerId,
     before: Timestamp,
 ) -> Result<bool> {
-    store::is_waiting(db, customer, before).await
+    Ok(!waiting_before_in(db, &[(customer, before)]).await?.is_empty())
+}
+
+/// The customers of whom usage that was accepted before their instant is still to be debited. One statement.
+pub(crate) async fn waiting_before_in(
+    db: &impl ConnectionTrait,
+    all: &[(CustomerId, Timestamp)],
+) -> Result<HashSet<CustomerId>> {
+    store::waiting_before(db, all).await
 }
 
 /// The first events behind a ledger entry.

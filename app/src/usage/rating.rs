@@ -1,4 +1,4 @@
-//! Ratings packed into rows: what each event of a batch came to, as one JSON text per metric, price version, cycle and day.
+//! Ratings packed into rows: what each event of a batch came to, as one JSON text per metric, price version, cycle, timing and day.
 //!
 //! `[["<event id>",from_units,from_events,credits,[[purse,credits],…]],…]`, with ids as 32 hexadecimal digits and purses as
 //! places in a list that the row keeps once. Both databases can read it with their JSON functions.
@@ -8,15 +8,16 @@ use std::collections::HashMap;
 use domain::{
     amount::{Credits, Overflow, Quantity},
     credit::draws::{Draw, Draws, Purse},
+    cycle::late::Timing,
     id::{BlockId, CustomerId, EventId, MeteringRuleId, MetricId, TenantId},
     metering::Position,
     time::Timestamp,
     usage::{CounterKey, drain::RatedEvent, event::PendingEvent},
 };
-use entity::{Corrupt, usage_rating};
+use entity::{Corrupt, from_text, usage_rating};
 use uuid::Uuid;
 
-use super::{DAY, view::Rating};
+use super::{DAY_MICROS, view::Rating};
 use crate::error::{Error, Result};
 
 /// Events in one row: enough that the row itself costs nothing, few enough that looking at one event stays cheap (some 20 KB).
@@ -31,6 +32,7 @@ pub(super) struct RatingRow {
     pub(super) customer: CustomerId,
     pub(super) counter: CounterKey,
     pub(super) rule: Option<MeteringRuleId>,
+    pub(super) timing: Timing,
     pub(super) day: i64,
     pub(super) first: EventId,
     pub(super) last: EventId,
@@ -41,13 +43,16 @@ pub(super) struct RatingRow {
     detail: Vec<u8>,
 }
 
+/// What all events of a row have in common.
+type Key = (CounterKey, Option<MeteringRuleId>, Timing, i64);
+
 /// First instant of the UTC day, in microseconds.
 pub(crate) fn day_of(instant: Timestamp) -> i64 {
-    const MICROS: i64 = DAY * 1_000_000;
-    instant.micros() / MICROS * MICROS
+    instant.micros() / DAY_MICROS * DAY_MICROS
 }
 
-/// Packs what a customer's events came to: at most [`MAX_EVENTS`] in a row, all of one count, price version and day.
+/// Packs what a customer's events came to: at most [`MAX_EVENTS`] in a row, all of one count, price version, timing and
+/// day.
 ///
 /// # Errors
 /// Sums out of range, which the counts would have refused before.
@@ -58,10 +63,10 @@ pub(super) fn pack(
     rated: &[RatedEvent],
     rows: &mut Vec<RatingRow>,
 ) -> Result<()> {
-    let mut open: HashMap<(CounterKey, Option<MeteringRuleId>, i64), usize> = HashMap::new();
+    let mut open: HashMap<Key, usize> = HashMap::new();
     let mut last = None;
     for (event, rated) in events.iter().zip(rated) {
-        let key = (rated.counter, rated.rule, day_of(event.occurred_at));
+        let key = (rated.counter, rated.rule, rated.timing, day_of(event.occurred_at));
         let known = match last {
             // Nearly always the row of the event before.
             Some((before, place)) if before == key => Some(place),
@@ -85,7 +90,7 @@ impl RatingRow {
     fn begin(
         tenant: TenantId,
         customer: CustomerId,
-        (counter, rule, day): (CounterKey, Option<MeteringRuleId>, i64),
+        (counter, rule, timing, day): Key,
         first: EventId,
     ) -> Self {
         Self {
@@ -93,6 +98,7 @@ impl RatingRow {
             customer,
             counter,
             rule,
+            timing,
             day,
             first,
             last: first,
@@ -208,6 +214,7 @@ pub(crate) fn unpack(row: &usage_rating::Model) -> Result<Vec<(EventId, Rating)>
         line: (!row.line_id.is_nil()).then_some(MeteringRuleId(row.line_id)),
         period_start: Timestamp::from_micros(row.period_start),
     };
+    let timing: Timing = from_text("usage_rating", &row.timing)?;
     let mut ratings = Vec::with_capacity(events.len());
     for (id, from_units, from_events, credits, parts) in events {
         let id = Uuid::try_parse(id).map_err(|error| corrupt(error.to_string()))?;
@@ -224,6 +231,7 @@ pub(crate) fn unpack(row: &usage_rating::Model) -> Result<Vec<(EventId, Rating)>
         let rating = Rating {
             rule: row.rule_id.map(MeteringRuleId),
             counter,
+            timing,
             from: Position {
                 units: Quantity::from_raw(from_units),
                 events: from_events,

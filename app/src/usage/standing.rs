@@ -68,19 +68,18 @@ fn put(
     Ok(())
 }
 
-/// The counts of customers in the cycles that began at an instant or later. One statement.
+/// The counts of customers that began at an instant of each or later. One statement.
 pub(crate) async fn counters_in(
     db: &impl ConnectionTrait,
-    customers: &[CustomerId],
-    first: Timestamp,
+    customers: &[(CustomerId, Timestamp)],
 ) -> Result<HashMap<CustomerId, HashMap<CounterKey, Counter>>> {
-    let sql = format!(
-        "SELECT c.* FROM {{rows}} AS v JOIN usage_counter c ON c.customer_id = v.id WHERE c.period_start >= {}",
-        first.micros()
-    );
     let rows = Rows::default()
-        .id("id", customers.iter().map(|customer| customer.0))
-        .select::<usage_counter::Entity>(db, &sql)
+        .id("id", customers.iter().map(|(customer, _)| customer.0))
+        .int("first", customers.iter().map(|(_, first)| first.micros()))
+        .select::<usage_counter::Entity>(
+            db,
+            "SELECT c.* FROM {rows} AS v JOIN usage_counter c ON c.customer_id = v.id AND c.period_start >= v.first",
+        )
         .await?;
     let mut counters: HashMap<CustomerId, HashMap<CounterKey, Counter>> = HashMap::new();
     for row in rows {

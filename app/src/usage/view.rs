@@ -3,6 +3,7 @@
 use domain::{
     amount::{Credits, Quantity},
     credit::draws::Draws,
+    cycle::late::Timing,
     id::{CustomerId, EventId, MeteringRuleId, MetricId},
     metering::{Position, rule::Properties},
     time::Timestamp,
@@ -45,6 +46,8 @@ pub struct Rating {
     pub rule: Option<MeteringRuleId>,
     /// The count it moved.
     pub counter: CounterKey,
+    /// Whether it came in time, and where it counts if not.
+    pub timing: Timing,
     /// The count before it.
     pub from: Position,
     /// What it cost.
@@ -61,7 +64,7 @@ pub enum GroupBy {
     Metric,
     /// By UTC day.
     Day,
-    /// By UTC calendar month.
+    /// By the stretch that is counted together: the UTC calendar month, or the billing cycle where there is one.
     Month,
 }
 
@@ -81,7 +84,7 @@ pub struct Summary {
 pub struct SummaryLine {
     /// Key of the metric.
     pub metric_key: String,
-    /// First instant of the day or month; `None` when not split by time.
+    /// First instant of the day, or of what is counted together; `None` when not split by time.
     pub period_start: Option<Timestamp>,
     /// Units used.
     pub units: Quantity,

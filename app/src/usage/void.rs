@@ -9,6 +9,7 @@ use domain::{
         draws::{Draws, Purse},
     },
     customer::Settlement,
+    cycle::late::Timeline,
     id::{BlockId, CustomerId},
     ledger::{Account, Cause, EntryKind},
     metering::rule::RuleBook,
@@ -24,8 +25,8 @@ use entity::account;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    drain::settle_usage,
-    store,
+    drain::settle_up_to_date,
+    is_waiting, store,
     view::{Rating, UsageEvent},
 };
 use crate::{
@@ -91,7 +92,7 @@ pub async fn void(app: &App, actor: &Actor, input: VoidUsage, key: &str) -> Resu
             .await?
             .ok_or_else(unknown)?;
         // Usage accepted before may have come in between.
-        if usage == Before::Debited && store::is_waiting(op.tx(), customer, after_now).await? {
+        if usage == Before::Debited && is_waiting(op.tx(), customer, after_now).await? {
             op.abandon().await?;
             continue;
         }
@@ -170,7 +171,7 @@ async fn settle_first(app: &App, customer: CustomerId, before: Timestamp) -> Res
     if work::is_set_aside(app, Duty::CUSTOMER, &subject).await? {
         return Ok(Before::Parked);
     }
-    match settle_usage(app, customer, before).await {
+    match settle_up_to_date(app, customer, before).await {
         Err(_) if work::is_set_aside(app, Duty::CUSTOMER, &subject).await? => Ok(Before::ParkedNow),
         settled => settled.map(|()| Before::Debited),
     }
@@ -265,6 +266,8 @@ async fn read(
         funds: Funds::new(blocks, account.overdraft),
         counters: HashMap::from([(rating.counter, counter)]),
         account,
+        // The count is known, and nothing else is placed.
+        timeline: Timeline::default(),
     };
     Ok((state, before))
 }

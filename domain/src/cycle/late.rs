@@ -124,6 +124,14 @@ pub struct Timeline {
     last: Option<Stretch>,
 }
 
+impl Timing {
+    /// Whether it came after its cycle had closed.
+    #[must_use]
+    pub fn is_late(self) -> bool {
+        self != Self::OnTime
+    }
+}
+
 impl Timeline {
     /// All of a customer's cycles that may touch the events to be placed, in any order.
     #[must_use]
@@ -149,6 +157,20 @@ impl Timeline {
             timing,
             stretch,
             occurred_in,
+        }
+    }
+
+    /// Places an event that was accepted, which is always debited: one that came too late for its cycle, and was accepted all the
+    /// same because that cycle was another then, counts where it was accepted.
+    pub fn place_accepted(&mut self, occurred_at: Timestamp, received_at: Timestamp) -> Placement {
+        let placed = self.place(occurred_at, received_at);
+        if placed.timing != Timing::LateRejected {
+            return placed;
+        }
+        Placement {
+            timing: Timing::LateCurrentCycle,
+            stretch: self.stretch(received_at),
+            ..placed
         }
     }
 

@@ -5,8 +5,8 @@
 //! the event does not pay for it, but may repay the overdraft, exactly as if the event had been drained before the grant. So
 //! the end state does not depend on when workers come round.
 //!
-//! Entries are one per (metric, rule, cycle, purse) and batch. Splitting a batch changes how many entries there are, never
-//! what they add up to.
+//! Entries are one per (metric, rule, cycle, purse) and batch; late usage has entries of its own that name its original cycle.
+//! Splitting a batch changes how many entries there are, never what they add up to.
 
 use std::collections::HashMap;
 
@@ -21,13 +21,14 @@ use crate::{
         draws::{Draw, Draws, Purse},
     },
     customer::Settlement,
+    cycle::late::{Placement, Timing},
     id::{BlockId, EventId, MeteringRuleId, MetricId},
     ledger::{Cause, Entry, EntryKind, UsageCause},
     metering::{
         Position,
         rule::{MeteringRule, RuleBook, select},
     },
-    time::Months,
+    time::Period,
 };
 
 /// What one event came to.
@@ -39,6 +40,8 @@ pub struct RatedEvent {
     pub rule: Option<MeteringRuleId>,
     /// The count it moved.
     pub counter: CounterKey,
+    /// Whether it came in time, and where it counts if not. Never [`Timing::LateRejected`].
+    pub timing: Timing,
     /// The count before it.
     pub from: Position,
     /// What it cost. Negative where it made past usage cheaper.
@@ -87,7 +90,6 @@ struct Fold {
     groups: Groups,
     repayments: Vec<Draw>,
     drained: Drained,
-    months: Months,
     /// What the event at hand moves; kept so that it need not be allocated for each.
     moved: Vec<Moved>,
     drawn: Vec<Draw>,
@@ -106,8 +108,12 @@ impl Fold {
         rules: &RuleBook,
         event: &PendingEvent,
     ) -> Result<(), Overflow> {
-        let rated = self.rate(state, rules, event)?;
-        self.groups.add(&rated, event, &self.moved)?;
+        let placed = state
+            .timeline
+            .place_accepted(event.occurred_at, event.received_at);
+        let rated = self.rate(state, rules, event, &placed)?;
+        let late = placed.timing.is_late().then_some(placed.occurred_in.period);
+        self.groups.add(&rated, event, late, &self.moved)?;
         self.repayments.extend(repay_from_later_blocks(state, event)?);
         self.drained.events.push(rated);
         Ok(())
@@ -119,6 +125,7 @@ impl Fold {
         state: &mut CustomerState,
         rules: &RuleBook,
         event: &PendingEvent,
+        placed: &Placement,
     ) -> Result<RatedEvent, Overflow> {
         let rule = rules.get(&event.metric).and_then(|metric| {
             select(
@@ -131,7 +138,7 @@ impl Fold {
         let counter = CounterKey {
             metric: event.metric,
             line: rule.map(|rule| rule.line),
-            period_start: self.months.start_of(event.occurred_at),
+            period_start: placed.stretch.period.start,
         };
         let count: &mut Counter = state.counters.entry(counter).or_default();
         let from = count.position;
@@ -147,6 +154,7 @@ impl Fold {
             id: event.id,
             rule: rule.map(|rule| rule.id),
             counter,
+            timing: placed.timing,
             from,
             credits,
             draws: Draws::default(),
@@ -237,7 +245,15 @@ fn merged(draws: &[Draw]) -> Result<Vec<Draw>, Overflow> {
     Ok(all.as_slice().to_vec())
 }
 
-type GroupKey = (CounterKey, Option<MeteringRuleId>, Purse);
+/// What goes into one entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct GroupKey {
+    counter: CounterKey,
+    rule: Option<MeteringRuleId>,
+    purse: Purse,
+    /// Of late usage, the stretch in which it occurred.
+    late: Option<Period>,
+}
 
 /// Entries in the making, in the order of first touch.
 #[derive(Default)]
@@ -255,10 +271,21 @@ struct Group {
 }
 
 impl Groups {
-    fn add(&mut self, rated: &RatedEvent, event: &PendingEvent, moved: &[Moved]) -> Result<(), Overflow> {
+    fn add(
+        &mut self,
+        rated: &RatedEvent,
+        event: &PendingEvent,
+        late: Option<Period>,
+        moved: &[Moved],
+    ) -> Result<(), Overflow> {
         let to = rated.from.after(event.units)?;
         for part in moved {
-            let key = (rated.counter, rated.rule, part.purse);
+            let key = GroupKey {
+                counter: rated.counter,
+                rule: rated.rule,
+                purse: part.purse,
+                late,
+            };
             // Nearly always the group of the event before.
             let place = match self.groups.get(self.last) {
                 Some(group) if group.key == key => self.last,
@@ -295,14 +322,14 @@ impl Groups {
     fn post(mut self, state: &mut CustomerState, rules: &RuleBook) -> Result<Vec<Entry>, Overflow> {
         // What returns to blocks comes first and what returns to the overdraft last, so that neither total dips below zero
         // on the way.
-        self.groups.sort_by_key(|group| match group.key.2 {
+        self.groups.sort_by_key(|group| match group.key.purse {
             Purse::Block(_) if group.credits < 0 => 0,
             Purse::Overdraft if group.credits < 0 => 2,
             _ => 1,
         });
         let mut entries = Vec::with_capacity(self.groups.len());
         for group in self.groups.into_iter().filter(|group| group.credits != 0) {
-            let (.., purse) = group.key;
+            let purse = group.key.purse;
             let text = describe(rules, &group);
             let cause = Cause {
                 kind: EntryKind::Debit,
@@ -328,19 +355,24 @@ impl Groups {
     }
 }
 
-/// `API call: 15000 call in 150 events`.
+/// `API call: 15000 call in 150 events, late, of 2026-01-01 to 2026-02-01`.
 fn describe(rules: &RuleBook, group: &Group) -> String {
     let (name, unit) = rules
         .get(&group.cause.metric)
         .map_or(("Usage", "unit"), |metric| (&metric.name, &metric.unit));
     let events = group.cause.events;
     let plural = if events == 1 { "event" } else { "events" };
-    let overdraft = if group.key.2 == Purse::Overdraft {
+    let overdraft = if group.key.purse == Purse::Overdraft {
         ", beyond the credits"
     } else {
         ""
     };
-    format!("{name}: {} {unit} in {events} {plural}{overdraft}", group.units)
+    let late = group.key.late;
+    let late = late.map_or_else(String::new, |period| format!(", late, of {}", period.in_words()));
+    format!(
+        "{name}: {} {unit} in {events} {plural}{overdraft}{late}",
+        group.units
+    )
 }
 
 /// The metrics that a batch needs the rules of, without repetition.

@@ -74,6 +74,9 @@ pub enum Refusal {
     /// Older than the back-date limit.
     #[error("it is older than the back-date limit")]
     OccurredTooLongAgo,
+    /// The billing cycle in which it happened has closed, and the customer's plan refuses late usage.
+    #[error("its billing cycle has closed, and the plan refuses late usage")]
+    LateForCycle,
     /// Too many properties, or one that is too long or not a plain value.
     #[error("properties must be at most 16 plain values of at most 256 bytes")]
     InvalidProperties,

@@ -14,6 +14,7 @@ use crate::{
     amount::Credits,
     credit::{burn::Funds, draws::Draws},
     customer::Settlement,
+    cycle::late::Timeline,
     id::{CustomerId, EventId, MeteringRuleId, MetricId},
     ledger::Account,
     metering::Position,
@@ -38,7 +39,8 @@ pub struct CounterKey {
     pub metric: MetricId,
     /// The line of the rule that prices it; `None`: usage that has no price.
     pub line: Option<MeteringRuleId>,
-    /// First instant of the cycle. Without a subscription the cycle is the UTC calendar month of `occurred_at`.
+    /// First instant of the stretch of time that is counted together ([`crate::cycle::late`]): a billing cycle, or without one the
+    /// UTC calendar month of `occurred_at`.
     pub period_start: Timestamp,
 }
 
@@ -66,6 +68,8 @@ pub struct CustomerState {
     pub funds: Funds,
     /// The counts at hand. A missing one is at zero.
     pub counters: HashMap<CounterKey, Counter>,
+    /// The customer's cycles, which say what is counted together.
+    pub timeline: Timeline,
 }
 
 impl CustomerState {

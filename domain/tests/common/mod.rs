@@ -13,6 +13,7 @@ use domain::{
         burn::Funds,
     },
     customer::Settlement,
+    cycle::late::Timeline,
     id::{BlockId, CustomerId, EventId, MeteringRuleId, MetricId},
     ledger::{Account, Entry, chain::EntryHash},
     metering::{
@@ -169,6 +170,7 @@ pub fn state(blocks: Vec<Block>, overdraft: Credits, settlement: Settlement) -> 
         },
         funds: Funds::new(blocks, overdraft),
         counters: HashMap::new(),
+        timeline: Timeline::default(),
     }
 }
 

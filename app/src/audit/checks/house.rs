@@ -61,14 +61,18 @@ const STATEMENTS: &[Statement] = &[
         prefix: "blk",
         sql: "SELECT b.tenant_id, b.customer_id, b.id AS subject_id,
                 'its time has run out, and it has not been ended' AS message
-             FROM block b WHERE b.state = 'ACTIVE' AND b.expires_at IS NOT NULL AND b.expires_at < $1 - 600000000",
+             FROM block b JOIN account a ON a.customer_id = b.customer_id
+             WHERE b.state = 'ACTIVE' AND b.expires_at IS NOT NULL AND b.expires_at < $1 - 600000000
+                AND b.ends_with_cycle = 0 AND a.clock_id IS NULL",
     },
     Statement {
         check: Check::UsageWaiting,
         prefix: "evt",
         sql: "SELECT c.tenant_id, c.id AS customer_id, p.id AS subject_id,
                 'it has waited to be debited for more than five minutes' AS message
-             FROM (SELECT id, customer_id FROM usage_pending WHERE received_at < $1 - 300000000 LIMIT 1000) AS p
+             FROM (SELECT w.id, w.customer_id FROM usage_pending w JOIN account a ON a.customer_id = w.customer_id
+                   WHERE w.received_at < $1 - 300000000 AND (a.clock_id IS NULL OR w.received_at < a.barrier_at)
+                   LIMIT 1000) AS p
              JOIN customer c ON c.id = p.customer_id",
     },
     Statement {

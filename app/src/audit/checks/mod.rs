@@ -97,8 +97,8 @@ checks! {
     RuleVersions "rule.versions" S1 "Price versions of one match follow each other without overlap and without gap.";
     AccessScopes "access.scopes" S1 "A customer's token can do nothing that the key which made it cannot.";
     Guards "guards" S1 "The database's own guards are in place: final entries, one effect per key, rows that stay with their owner.";
-    BlockSwept "block.swept" S2 "A block is ended within ten minutes after its expiry.";
-    UsageWaiting "usage.waiting" S2 "An accepted event is debited within five minutes.";
+    BlockSwept "block.swept" S2 "A block is ended within ten minutes after its expiry, unless a billing cycle ends it or a test clock.";
+    UsageWaiting "usage.waiting" S2 "An accepted event is debited within five minutes, unless it waits for a test clock.";
     WorkParked "work.parked" S2 "No work waits for a person, and none is overdue by ten minutes.";
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use domain::{
     amount::{Credits, Quantity},
     credit::{block::Block, draws::Purse},
+    cycle::late::{Timeline, Timing},
     id::{BlockId, EventId, MeteringRuleId, MetricId},
     metering::{
         Position,
@@ -91,6 +92,7 @@ pub(in crate::audit) fn ratings(
     tenant: Uuid,
     usage: &Usage,
     known: &Known,
+    timeline: &mut Timeline,
     tally: &mut Tally,
     found: &mut Findings,
 ) {
@@ -106,7 +108,9 @@ pub(in crate::audit) fn ratings(
             || "it names a metric of another tenant",
         );
         match unpack(row) {
-            Ok(events) => one_row(row, &name, &events, usage, known, &mut seen, tally, found),
+            Ok(events) => one_row(
+                row, &name, &events, usage, known, timeline, &mut seen, tally, found,
+            ),
             Err(error) => found.add(Check::UsageRows, &name, error.to_string()),
         }
     }
@@ -151,6 +155,7 @@ fn one_row(
     events: &[(EventId, Rating)],
     usage: &Usage,
     known: &Known,
+    timeline: &mut Timeline,
     seen: &mut HashSet<Uuid>,
     tally: &mut Tally,
     found: &mut Findings,
@@ -184,7 +189,8 @@ fn one_row(
             found.add(Check::UsageRows, id, "it is rated, but was never accepted");
             continue;
         };
-        let to = price(row, event, *id, rating, known, found);
+        place(row, event, *id, rating, timeline, found);
+        let to = price(event, *id, rating, known, found);
         paid(row, event, *id, rating, known, found);
         let follows = rating.from.units >= last.units && rating.from.events >= last.events;
         found.expect(
@@ -234,9 +240,39 @@ fn mark(place: Position) -> u64 {
     bits ^ (bits >> 31)
 }
 
-/// The price version, the cycle and the cost of an event. Answers where it ends.
-fn price(
+/// Whether an event is counted where it belongs.
+///
+/// Cycles that begin, or end early, between its acceptance and the later instant at which it says that it occurred (clocks run ahead)
+/// were not known when it was debited: then it counts in the stretch in which it was accepted.
+fn place(
     row: &usage_rating::Model,
+    event: &usage_event::Model,
+    id: EventId,
+    rating: &Rating,
+    timeline: &mut Timeline,
+    found: &mut Findings,
+) {
+    let (occurred, received) = (
+        Timestamp::from_micros(event.occurred_at),
+        Timestamp::from_micros(event.received_at),
+    );
+    let here =
+        (event.customer_id, event.metric_id, day_of(occurred)) == (row.customer_id, row.metric_id, row.day);
+    let placed = timeline.place_accepted(occurred, received);
+    let says = (rating.timing, row.period_start);
+    let belongs = says == (placed.timing, placed.stretch.period.start.micros())
+        || (received < occurred
+            && says == (Timing::OnTime, timeline.stretch(received).period.start.micros()));
+    found.expect(
+        here && belongs,
+        Check::UsageRows,
+        id,
+        || "it is rated for another customer, metric, cycle or day",
+    );
+}
+
+/// The price version and the cost of an event. Answers where it ends.
+fn price(
     event: &usage_event::Model,
     id: EventId,
     rating: &Rating,
@@ -246,18 +282,6 @@ fn price(
     let (occurred, received) = (
         Timestamp::from_micros(event.occurred_at),
         Timestamp::from_micros(event.received_at),
-    );
-    let here = (
-        event.customer_id,
-        event.metric_id,
-        day_of(occurred),
-        occurred.month().start.micros(),
-    ) == (row.customer_id, row.metric_id, row.day, row.period_start);
-    found.expect(
-        here,
-        Check::UsageRows,
-        id,
-        || "it is rated for another customer, metric, cycle or day",
     );
     let rules = known
         .rules

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use domain::{
     customer::Settlement,
+    cycle::late::Timeline,
     id::{CustomerId, MeteringRuleId, MetricId, TenantId},
     metering::Position,
-    time::{Months, Timestamp},
+    time::Timestamp,
     usage::{Counter, CounterKey, event::PendingEvent},
 };
 use entity::{from_text, usage_counter};
@@ -15,21 +16,21 @@ use uuid::Uuid;
 
 use crate::{error::Result, op::Op, sql::Rows};
 
-/// The counts that customers' events will move. One statement.
+/// The counts that customers' events will move. Customers without a timeline count by months. One statement.
 pub(in crate::usage) async fn counters(
     db: &impl ConnectionTrait,
     events: &[(CustomerId, Vec<PendingEvent>)],
+    timelines: &mut HashMap<CustomerId, Timeline>,
 ) -> Result<HashMap<CustomerId, HashMap<CounterKey, Counter>>> {
     let mut wanted = Vec::with_capacity(events.len());
     for (customer, events) in events {
-        let mut months = Months::default();
+        let mut months = Timeline::default();
+        let timeline = timelines.get_mut(customer).unwrap_or(&mut months);
         let begun = wanted.len();
         for event in events {
-            let key = (
-                customer.0,
-                event.metric.0,
-                months.start_of(event.occurred_at).micros(),
-            );
+            let placed = timeline.place_accepted(event.occurred_at, event.received_at);
+            let start = placed.stretch.period.start;
+            let key = (customer.0, event.metric.0, start.micros());
             if !wanted[begun..].contains(&key) {
                 wanted.push(key);
             }

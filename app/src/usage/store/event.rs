@@ -19,7 +19,11 @@ use crate::{
     op::Op,
     page::{Page, Slice, ordered},
     sql::is_storable,
-    usage::{keys, view::UsageEvent},
+    subscription,
+    usage::{
+        keys,
+        view::{Rating, UsageEvent},
+    },
 };
 
 /// Events shown with the explanation of a ledger entry.
@@ -73,14 +77,36 @@ pub(in crate::usage) async fn events(
     })
 }
 
-/// The first events of the batch behind a ledger entry: those of its customer, metric and rule between its first and last.
+/// The first events of the batch behind a ledger entry: those of its customer, metric, rule and timing between its first and last.
+/// They occurred in one stretch of time, that of the first. Six statements.
 pub(in crate::usage) async fn events_between(
     db: &impl ConnectionTrait,
     reach: Reach,
     customer: CustomerId,
     cause: &UsageCause,
 ) -> Result<Vec<UsageEvent>> {
-    let ratings = ratings_behind(db, customer, cause).await?;
+    let first = within(reach)
+        .filter(usage_event::Column::Id.eq(cause.first_event.0))
+        .one(db)
+        .await?;
+    let Some(first) = first else { return Ok(Vec::new()) };
+    let occurred_at = Timestamp::from_micros(first.occurred_at);
+    let rated = ratings_of(db, &[first]).await?.remove(&cause.first_event);
+    let Some((Rating { timing, .. }, _)) = rated else {
+        return Ok(Vec::new());
+    };
+    // What came in time occurred where it counts.
+    let occurred_at = if timing.is_late() {
+        occurred_at
+    } else {
+        cause.period_start
+    };
+    let mut timeline = subscription::timelines_in(db, &[customer], occurred_at)
+        .await?
+        .remove(&customer)
+        .unwrap_or_default();
+    let occurred_in = timeline.stretch(occurred_at).period;
+    let ratings = ratings_behind(db, customer, cause, occurred_in, timing).await?;
     let mut ids: Vec<EventId> = ratings.keys().copied().collect();
     ids.sort_unstable();
     ids.truncate(MAX_EXPLAINED_EVENTS);

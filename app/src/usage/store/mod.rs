@@ -12,8 +12,8 @@ pub(super) use self::{
     event::{event_by_id, event_by_key, events, events_between, mark_voided},
     ingest::{insert_events, known_keys},
     queue::{
-        Chosen, Locked, MOST_SHARDS, Most, any_pending, first_waiting, forget_pending, is_waiting,
-        lock_waiting, take_pending,
+        Chosen, Locked, MOST_SHARDS, Most, any_pending, first_waiting, forget_pending, held, lock_waiting,
+        take_pending, waiting_before,
     },
     rating::{insert_ratings, take_back},
     summary::{summary_of_counters, summary_of_ratings},

@@ -1,5 +1,7 @@
 //! The queue of accepted events that are still to be debited.
 
+use std::collections::HashSet;
+
 use domain::{
     amount::{Credits, Quantity},
     id::{CustomerId, EventId, MetricId, TenantId},
@@ -32,9 +34,14 @@ pub(in crate::usage) enum Chosen {
         shards: Vec<i32>,
         aside: Vec<CustomerId>,
     },
-    /// Those of one customer, accepted before an instant.
-    Customer { customer: CustomerId, before: Timestamp },
+    /// Those of customers, each accepted before an instant.
+    Customers(Vec<(CustomerId, Timestamp)>),
 }
+
+/// Events of the rows that were accepted before the instant of their customer. Nearly all lie before the earliest of these, `$5`;
+/// only the others are looked at one by one.
+const UNHELD: &str = "p.customer_id IN (SELECT v.id FROM {rows} AS v)
+    AND (p.received_at < $5 OR EXISTS (SELECT 1 FROM {rows} AS v WHERE v.id = p.customer_id AND p.received_at < v.before))";
 
 /// The bounds of one transaction.
 #[derive(Debug, Clone, Copy)]
@@ -51,18 +58,39 @@ pub(in crate::usage) struct Locked {
     pub(in crate::usage) tenant: TenantId,
     pub(in crate::usage) customer: CustomerId,
     pub(in crate::usage) account: Account,
+    /// The first instant whose usage has to wait for a subscription; `None`: there never was one.
+    pub(in crate::usage) barrier: Option<Timestamp>,
+}
+
+impl Locked {
+    /// The first instant whose usage is not asked for.
+    fn asked(&self, chosen: &Chosen) -> Timestamp {
+        match chosen {
+            Chosen::Shards { .. } => Timestamp::MAX,
+            Chosen::Customers(all) => {
+                let asked = all.iter().find(|(customer, _)| *customer == self.customer);
+                asked.map_or(Timestamp::MIN, |(_, before)| *before)
+            }
+        }
+    }
+
+    /// The first instant whose usage must not be taken: what is asked for, and never past the barrier.
+    fn before(&self, chosen: &Chosen) -> Timestamp {
+        self.asked(chosen).min(self.barrier.unwrap_or(Timestamp::MAX))
+    }
 }
 
 impl Chosen {
-    /// The first events that are chosen, as a table expression: at most so many, from each shard its share.
-    fn first(&self, columns: &str, condition: &str, events: usize) -> String {
+    /// The first events that are chosen, as a table expression: at most so many, from each shard its share. Of one customer they
+    /// are always the first.
+    fn first(&self, backend: Backend, columns: &str, condition: &str, events: usize) -> String {
         let part = |chosen: &str, limit: usize| {
             format!(
                 "SELECT {columns} FROM usage_pending p WHERE {chosen} AND {condition} ORDER BY p.id LIMIT {limit}"
             )
         };
-        match self {
-            Self::Shards { .. } => (1..=MOST_SHARDS)
+        match (self, backend) {
+            (Self::Shards { .. }, _) => (1..=MOST_SHARDS)
                 .map(|shard| {
                     format!(
                         "SELECT * FROM ({}) AS s{shard}",
@@ -71,7 +99,15 @@ impl Chosen {
                 })
                 .collect::<Vec<_>>()
                 .join(" UNION ALL "),
-            Self::Customer { .. } => part("p.customer_id = $1 AND p.received_at < $2", events),
+            // Each by itself, so that a long backlog is not read to its end.
+            (Self::Customers(_), Backend::Postgres) => format!(
+                "SELECT s.* FROM {{rows}} AS v CROSS JOIN LATERAL ({}) AS s LIMIT {events}",
+                part("p.customer_id = v.id AND p.received_at < v.before", events)
+            ),
+            (Self::Customers(_), Backend::Sqlite) => format!(
+                "SELECT {columns} FROM {{rows}} AS v CROSS JOIN usage_pending p
+                 WHERE p.customer_id = v.id AND p.received_at < v.before ORDER BY p.id LIMIT {events}"
+            ),
         }
     }
 
@@ -79,7 +115,7 @@ impl Chosen {
     fn share(&self, events: usize) -> usize {
         match self {
             Self::Shards { shards, .. } => events / shards.len().max(1),
-            Self::Customer { .. } => events,
+            Self::Customers(_) => events,
         }
     }
 
@@ -91,37 +127,54 @@ impl Chosen {
         taken: &[(CustomerId, Vec<PendingEvent>)],
     ) -> bool {
         let share = self.share(most.events);
-        let full = |shard: i32| {
-            let here = taken.iter().filter(|(customer, _)| shard_of(*customer) == shard);
-            here.map(|(_, events)| events.len()).sum::<usize>() >= share
+        let count = |shard: Option<i32>| -> usize {
+            let here = |customer| shard.is_none_or(|shard| shard_of(customer) == shard);
+            let here = taken.iter().filter(|(customer, _)| here(*customer));
+            here.map(|(_, events)| events.len()).sum()
         };
         locked.len() >= most.customers
             || match self {
-                Self::Shards { shards, .. } => shards.iter().any(|shard| full(*shard)),
-                Self::Customer { .. } => taken.iter().any(|(_, events)| events.len() >= share),
+                Self::Shards { shards, .. } => shards.iter().any(|shard| count(Some(*shard)) >= share),
+                Self::Customers(_) => count(None) >= share,
             }
     }
 
-    /// The condition that leaves out who is set aside, and the values of the statement.
-    fn condition(&self) -> (&'static str, Vec<Value>, Vec<Uuid>) {
+    /// Customers whose account was locked and whose events all lie at their barrier or later: none of them was taken.
+    pub(in crate::usage) fn held(
+        &self,
+        locked: &[Locked],
+        taken: &[(CustomerId, Vec<PendingEvent>)],
+    ) -> Vec<CustomerId> {
+        // In the order of customers.
+        let idle = |it: &&Locked| {
+            taken
+                .binary_search_by_key(&it.customer, |(customer, _)| *customer)
+                .is_err()
+        };
+        locked
+            .iter()
+            .filter(|it| it.barrier.is_some_and(|barrier| barrier < it.asked(self)))
+            .filter(idle)
+            .map(|it| it.customer)
+            .collect()
+    }
+
+    /// The condition that leaves out who is set aside, the values of the statement, and its rows, if it has any.
+    fn condition(&self) -> (&'static str, Vec<Value>, Option<Rows>) {
         match self {
             Self::Shards { shards, aside } => {
                 let here = aside
                     .iter()
                     .filter(|customer| shards.contains(&shard_of(**customer)));
                 let aside: Vec<Uuid> = here.map(|customer| customer.0).collect();
-                let condition = if aside.is_empty() {
-                    "true"
+                if aside.is_empty() {
+                    ("true", padded(shards), None)
                 } else {
-                    "p.customer_id NOT IN (SELECT v.id FROM {rows} AS v)"
-                };
-                (condition, padded(shards), aside)
+                    let condition = "p.customer_id NOT IN (SELECT v.id FROM {rows} AS v)";
+                    (condition, padded(shards), Some(Rows::default().id("id", aside)))
+                }
             }
-            Self::Customer { customer, before } => (
-                "true",
-                vec![customer.0.into(), before.micros().into()],
-                Vec::new(),
-            ),
+            Self::Customers(all) => ("true", Vec::new(), Some(limits(all))),
         }
     }
 
@@ -133,13 +186,21 @@ impl Chosen {
         columns: &str,
         events: usize,
     ) -> Result<Vec<QueryResult>> {
-        let (condition, values, aside) = self.condition();
-        let sql = sql.replace("{first}", &self.first(columns, condition, events));
-        if aside.is_empty() {
-            return Ok(db.query_all_raw(statement(db, &sql, values)).await?);
+        let (condition, values, rows) = self.condition();
+        let first = self.first(Backend::of(db), columns, condition, events);
+        let sql = sql.replace("{first}", &first);
+        match rows {
+            Some(rows) => Ok(rows.query(db, &sql, values).await?),
+            None => Ok(db.query_all_raw(statement(db, &sql, values)).await?),
         }
-        Ok(Rows::default().id("id", aside).query(db, &sql, values).await?)
     }
+}
+
+/// Customers as rows, each with the first instant whose usage is left alone.
+fn limits(all: &[(CustomerId, Timestamp)]) -> Rows {
+    Rows::default()
+        .id("id", all.iter().map(|(customer, _)| customer.0))
+        .int("before", all.iter().map(|(_, before)| before.micros()))
 }
 
 /// The numbers of shards as values, always [`MOST_SHARDS`].
@@ -184,7 +245,7 @@ pub(in crate::usage) async fn lock_waiting(op: &mut Op, chosen: &Chosen, most: M
     };
     let Most { events, customers } = most;
     let sql = format!(
-        "SELECT a.customer_id, a.tenant_id, a.sequence, a.blocks, a.overdraft, a.head FROM account a
+        "SELECT a.customer_id, a.tenant_id, a.sequence, a.blocks, a.overdraft, a.head, a.barrier_at FROM account a
          WHERE a.customer_id IN (
             SELECT first.customer_id FROM ({{first}}) AS first
             GROUP BY first.customer_id ORDER BY MIN(first.received_at) LIMIT {customers})
@@ -205,13 +266,16 @@ pub(in crate::usage) async fn lock_waiting(op: &mut Op, chosen: &Chosen, most: M
                     overdraft: Credits::from_raw(row.try_get_by_index(4)?),
                     head: EntryHash::from_bytes(&row.try_get_by_index::<Vec<u8>>(5)?).unwrap_or_default(),
                 },
+                barrier: row
+                    .try_get_by_index::<Option<i64>>(6)?
+                    .map(Timestamp::from_micros),
             })
         })
         .collect()
 }
 
 /// Takes the first events of customers whose accounts are locked out of the queue, in the order of customers and then of
-/// acceptance. One statement.
+/// acceptance. What was accepted at the barrier of its customer or later stays. One statement.
 pub(in crate::usage) async fn take_pending(
     op: &Op,
     chosen: &Chosen,
@@ -219,30 +283,27 @@ pub(in crate::usage) async fn take_pending(
     events: usize,
 ) -> Result<Vec<(CustomerId, Vec<PendingEvent>)>> {
     // The physical place of a row saves looking its key up once more. It cannot change: the accounts are locked.
-    let (place, open, close) = match Backend::of(op.tx()) {
+    let backend = Backend::of(op.tx());
+    let (place, open, close) = match backend {
         Backend::Postgres => ("ctid", "= ANY (ARRAY(", "))"),
         Backend::Sqlite => ("rowid", "IN (", ")"),
     };
+    let before: Vec<_> = locked.iter().map(|it| (it.customer, it.before(chosen))).collect();
     let (condition, values) = match chosen {
-        Chosen::Shards { shards, .. } => ("p.customer_id IN (SELECT v.id FROM {rows} AS v)", padded(shards)),
-        Chosen::Customer { customer, before } => ("true", vec![customer.0.into(), before.micros().into()]),
-    };
-    let sql = format!(
-        "DELETE FROM usage_pending WHERE {place} {open}{}{close}
-         RETURNING customer_id, id, metric_id, units, occurred_at, received_at, properties",
-        chosen.first(&format!("p.{place}"), condition, events)
-    );
-    let rows = match chosen {
-        Chosen::Shards { .. } => {
-            let customers = locked.iter().map(|it| it.customer.0);
-            Rows::default()
-                .id("id", customers)
-                .query(op.tx(), &sql, values)
-                .await?
+        Chosen::Shards { shards, .. } => {
+            let mut values = padded(shards);
+            let least = before.iter().map(|(_, before)| *before).min();
+            values.push(least.unwrap_or(Timestamp::MIN).micros().into());
+            (UNHELD, values)
         }
-        Chosen::Customer { .. } if locked.is_empty() => Vec::new(),
-        Chosen::Customer { .. } => op.tx().query_all_raw(statement(op.tx(), &sql, values)).await?,
+        Chosen::Customers(_) => ("true", Vec::new()),
     };
+    let first = chosen.first(backend, &format!("p.{place}"), condition, events);
+    let sql = format!(
+        "DELETE FROM usage_pending WHERE {place} {open}{first}{close}
+         RETURNING customer_id, id, metric_id, units, occurred_at, received_at, properties"
+    );
+    let rows = limits(&before).query(op.tx(), &sql, values).await?;
     let mut taken = rows.iter().map(pending).collect::<Result<Vec<_>>>()?;
     taken.sort_unstable_by_key(|(customer, event)| (*customer, event.id));
     let mut events: Vec<(CustomerId, Vec<PendingEvent>)> = Vec::with_capacity(locked.len());
@@ -274,13 +335,34 @@ fn pending(row: &QueryResult) -> Result<(CustomerId, PendingEvent)> {
     Ok((CustomerId(row.try_get_by_index(0)?), event))
 }
 
-/// Whether usage of a customer that was accepted before an instant is still to be debited.
-pub(in crate::usage) async fn is_waiting(
+/// The customers of whom usage that was accepted before their instant is still to be debited. One statement.
+pub(in crate::usage) async fn waiting_before(
     db: &impl ConnectionTrait,
-    customer: CustomerId,
-    before: Timestamp,
-) -> Result<bool> {
-    any_pending(db, &Chosen::Customer { customer, before }).await
+    all: &[(CustomerId, Timestamp)],
+) -> Result<HashSet<CustomerId>> {
+    let sql = "SELECT v.id AS id FROM {rows} AS v WHERE EXISTS (
+        SELECT 1 FROM usage_pending p WHERE p.customer_id = v.id AND p.received_at < v.before)";
+    let rows = limits(all).query(db, sql, Vec::new()).await?;
+    rows.iter()
+        .map(|row| Ok(CustomerId(row.try_get_by_index(0)?)))
+        .collect()
+}
+
+/// The customers with waiting usage whose barrier has passed, by the clock on the wall or by their own. One statement, over the
+/// accounts whose barrier has passed: nearly always none.
+pub(in crate::usage) async fn held(db: &impl ConnectionTrait, now: Timestamp) -> Result<Vec<CustomerId>> {
+    let sql = "SELECT a.customer_id FROM account a
+         WHERE a.barrier_at <= $1 AND a.clock_id IS NULL
+            AND EXISTS (SELECT 1 FROM usage_pending p WHERE p.customer_id = a.customer_id)
+         UNION ALL SELECT a.customer_id FROM test_clock t JOIN account a ON a.clock_id = t.id
+         WHERE a.barrier_at <= t.now_at
+            AND EXISTS (SELECT 1 FROM usage_pending p WHERE p.customer_id = a.customer_id)";
+    let rows = db
+        .query_all_raw(statement(db, sql, vec![now.micros().into()]))
+        .await?;
+    rows.iter()
+        .map(|row| Ok(CustomerId(row.try_get_by_index(0)?)))
+        .collect()
 }
 
 /// Takes one event out of the queue; `false` when it is not there.

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 
 use domain::{
+    cycle::late::Timing,
     id::{CustomerId, EventId, MetricId},
     ledger::UsageCause,
-    time::Timestamp,
+    time::{Period, Timestamp},
 };
-use entity::{usage_event, usage_rating};
+use entity::{to_text, usage_event, usage_rating};
 use sea_orm::ConnectionTrait;
 use uuid::Uuid;
 
@@ -16,15 +17,11 @@ use crate::{
     op::Op,
     sql::{Rows, statement},
     usage::{
-        DAY,
+        DAY_MICROS,
         rating::{RatingRow, day_of, unpack},
         view::{Rating, UsageEvent},
     },
 };
-
-/// Rows that are read to explain a ledger entry: as many as there can be events to show, and one more for every day of a
-/// cycle, whose row may have begun before the entry.
-const MAX_EXPLAINED_ROWS: usize = super::event::MAX_EXPLAINED_EVENTS + 31;
 
 /// The row that has an event `v`. Rows of a day follow each other nearly without overlap, so the first that ends at or after
 /// the event is nearly always the one; its text tells.
@@ -54,12 +51,13 @@ pub(in crate::usage) async fn insert_ratings(op: &Op, mut all: Vec<RatingRow>) -
         .int("credits", all.iter().map(|it| it.credits.raw()))
         .text("purses", all.iter().map(RatingRow::purses))
         .text("detail", details)
+        .text("timing", all.iter().map(|it| to_text(it.timing)))
         .execute(
             op.tx(),
             "INSERT INTO usage_rating (customer_id, day, metric_id, last_event, first_event, tenant_id, line_id, rule_id,
-                period_start, units, events, credits, purses, detail, settled_at)
+                period_start, units, events, credits, purses, detail, timing, settled_at)
              SELECT customer_id, day, metric_id, last_event, first_event, tenant_id, line_id, rule_id, period_start, units,
-                events, credits, purses, detail, $1
+                events, credits, purses, detail, timing, $1
              FROM {rows} AS v",
             vec![op.now().micros().into()],
         )
@@ -97,23 +95,29 @@ pub(super) async fn ratings_of(
     all_of(&rows)
 }
 
-/// What the events behind a ledger entry came to, the first ones of them in the order of their ids. One statement.
+/// What the events behind a ledger entry came to, the first ones of them in the order of their ids. They have all occurred in one
+/// stretch of time, and have one timing. One statement.
 pub(super) async fn ratings_behind(
     db: &impl ConnectionTrait,
     customer: CustomerId,
     cause: &UsageCause,
+    occurred_in: Period,
+    timing: Timing,
 ) -> Result<HashMap<EventId, Rated>> {
     let rule = match cause.rule {
         Some(_) => "r.rule_id = $6",
         None => "r.rule_id IS NULL AND $6 IS NULL",
     };
     // Day by day, so that only what came after the entry on the same day is passed over.
-    let end = cause.period_start.month().end;
-    let days = (cause.period_start.micros()..end.micros()).step_by((DAY * 1_000_000) as usize);
+    let days: Vec<i64> = (day_of(occurred_in.start)..occurred_in.end.micros())
+        .step_by(DAY_MICROS as usize)
+        .collect();
+    // As many rows as there can be events to show, and one more for every day, whose row may have begun before the entry.
+    let most = super::event::MAX_EXPLAINED_EVENTS + days.len();
     let sql = format!(
         "SELECT r.* FROM {{rows}} AS v JOIN usage_rating r ON r.customer_id = $1 AND r.day = v.day AND r.metric_id = $2
             AND r.last_event >= $3 AND r.first_event <= $4
-         WHERE r.period_start = $5 AND {rule} ORDER BY r.first_event LIMIT {MAX_EXPLAINED_ROWS}"
+         WHERE r.period_start = $5 AND {rule} AND r.timing = $7 ORDER BY r.first_event LIMIT {most}"
     );
     let values = vec![
         customer.0.into(),
@@ -122,6 +126,7 @@ pub(super) async fn ratings_behind(
         cause.last_event.0.into(),
         cause.period_start.micros().into(),
         cause.rule.map(|rule| rule.0).into(),
+        to_text(timing).into(),
     ];
     let rows = Rows::default()
         .int("day", days)
