@@ -14,7 +14,7 @@ use domain::{
     metering::Price,
 };
 use entity::{
-    account, block, customer, ledger_entry, metering_rule, usage_counter, usage_event, usage_pending,
+    account, billing_cycle, block, customer, ledger_entry, metering_rule, usage_counter, usage_event, usage_pending,
     usage_rating,
 };
 use sea_orm::{EntityTrait, QueryOrder};
@@ -42,6 +42,7 @@ struct Books {
     pending: Vec<usage_pending::Model>,
     counters: Vec<usage_counter::Model>,
     rules: HashMap<Uuid, metering_rule::Model>,
+    cycles: HashMap<Uuid, Vec<billing_cycle::Model>>,
 }
 
 /// Checks everything in the database.
@@ -111,7 +112,12 @@ impl Books {
                 rated.entry(id).or_default().push(event);
             }
         }
+        let mut cycles: HashMap<Uuid, Vec<billing_cycle::Model>> = HashMap::new();
+        for cycle in billing_cycle::Entity::find().all(db).await.unwrap() {
+            cycles.entry(cycle.customer_id).or_default().push(cycle);
+        }
         Self {
+            cycles,
             customers: customer::Entity::find().all(db).await.unwrap(),
             accounts: account::Entity::find().all(db).await.unwrap(),
             blocks: block::Entity::find().all(db).await.unwrap(),
@@ -311,11 +317,10 @@ impl Books {
                     event.metric_id,
                     event.occurred_at / DAY * DAY,
                 ) == (rating.customer_id, rating.tenant_id, rating.metric_id, rating.day);
-                let cycle = domain::time::Timestamp::from_micros(event.occurred_at)
-                    .month()
-                    .start;
-                if !same || cycle.micros() != rating.period_start {
-                    found.push(format!("{name} is not of event {}", event.key));
+                let cycles = self.cycles.get(&event.customer_id).map_or(&[][..], Vec::as_slice);
+                let places = naive::places(cycles, event.occurred_at, event.received_at);
+                if !same || !places.contains(&(rating.timing.as_str(), rating.period_start)) {
+                    found.push(format!("{name} is not of event {}: {places:?}", event.key));
                 }
                 if event.voided_at.is_none() {
                     sums.0 += i128::from(event.units);

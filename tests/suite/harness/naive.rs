@@ -1,6 +1,8 @@
 //! Prices, computed the slow and obvious way: for the auditor and the model, who must not believe the code under test.
 
-use domain::metering::Price;
+use domain::{metering::Price, time::Timestamp};
+use entity::billing_cycle;
+use uuid::Uuid;
 
 /// 10⁻¹⁸ credits in a micro-credit.
 const EXACT: i128 = 1_000_000_000_000;
@@ -42,4 +44,52 @@ pub fn cumulative(price: &Price, units: i64, events: i64) -> i128 {
         std::cmp::Ordering::Greater => whole + 1,
         std::cmp::Ordering::Equal => whole + whole % 2,
     }
+}
+
+/// What owns an instant: the cycle of the oldest subscription that runs then, or else the UTC calendar month.
+type Owner = (Option<(Uuid, i64)>, i64);
+
+/// Cycles from the oldest subscription to the youngest.
+fn owner(cycles: &[billing_cycle::Model], at: i64) -> Owner {
+    let running = cycles
+        .iter()
+        .filter(|it| it.period_start <= at && at < it.period_end)
+        .min_by_key(|it| (it.since, it.subscription_id));
+    match running {
+        Some(cycle) => (Some((cycle.subscription_id, cycle.number)), 0),
+        None => (None, Timestamp::from_micros(at).month().start.micros()),
+    }
+}
+
+/// Since when an instant's owner has owned time without a break.
+fn begun(cycles: &[billing_cycle::Model], at: i64) -> i64 {
+    let of = owner(cycles, at);
+    let mut bounds: Vec<i64> = cycles
+        .iter()
+        .flat_map(|it| [it.period_start, it.period_end])
+        .chain([Timestamp::from_micros(at).month().start.micros()])
+        .filter(|bound| *bound <= at)
+        .collect();
+    bounds.sort_unstable();
+    let begins = |bound: &&i64| owner(cycles, **bound - 1) != of;
+    *bounds.iter().rev().find(begins).unwrap()
+}
+
+/// Where a customer's event may count and what may have come of its time. There are two answers only where it says that it occurred
+/// after it was accepted: a cycle that began or ended in between was not known then.
+pub fn places(cycles: &[billing_cycle::Model], occurred: i64, received: i64) -> Vec<(&'static str, i64)> {
+    let (of, _) = owner(cycles, occurred);
+    let closed = cycles
+        .iter()
+        .find(|it| of == Some((it.subscription_id, it.number)) && it.closes_at <= received);
+    let mut places = vec![match closed.map(|cycle| cycle.late.as_str()) {
+        None => ("ON_TIME", begun(cycles, occurred)),
+        Some("ADJUSTMENT") => ("LATE_ADJUSTMENT", begun(cycles, occurred)),
+        // Also what was accepted before its plan could refuse it.
+        Some(_) => ("LATE_CURRENT_CYCLE", begun(cycles, received)),
+    }];
+    if received < occurred {
+        places.push(("ON_TIME", begun(cycles, received)));
+    }
+    places
 }
