@@ -3,7 +3,7 @@
 //! | room | what can be done |
 //! |---|---|
 //! | [`access`] | tenants, API keys, authentication |
-//! | [`catalog`] | metrics, metering rules, price previews |
+//! | [`catalog`] | metrics, metering rules, plans, price previews |
 //! | [`customer`] | customers and their terms |
 //! | [`credit`] | grants, adjustments, revocation, expiry, ledger, live balance |
 //! | [`usage`] | record, drain, void, summarise |

@@ -20,7 +20,7 @@ use sea_orm::EntityTrait;
 use sha2::Digest;
 use uuid::Uuid;
 
-use crate::harness::{World, at, credits, per_unit, refusal, units};
+use crate::harness::{World, at, credits, every_cycle, monthly, per_unit, refusal, units};
 
 on_both!(
     keys_are_kept_as_hashes,
@@ -138,6 +138,7 @@ async fn every_function_asks_for_its_scope(world: World) {
         customer: None,
         properties: Default::default(),
         at: None,
+        variant: None,
     };
     let check = || gate::Check {
         customer: who.clone(),
@@ -156,6 +157,14 @@ async fn every_function_asks_for_its_scope(world: World) {
         price: per_unit("1"),
         effective_from: None,
     };
+    let plan = || catalog::CreatePlan {
+        key: "pro".to_owned(),
+        name: "Pro".to_owned(),
+        description: None,
+    };
+    let plan_ref = || catalog::PlanRef::Key("pro".to_owned());
+    let variant_id = || domain::id::VariantId(nothing());
+    let template_id = || domain::id::TemplateId(nothing());
     let adjust = || Adjust {
         customer: who.clone(),
         credits: credits("1"),
@@ -186,11 +195,24 @@ async fn every_function_asks_for_its_scope(world: World) {
         "metrics" => |actor| catalog::metrics(app, actor, page!());
         "rule" => |actor| catalog::rule(app, actor, domain::id::MeteringRuleId(nothing()));
         "rules" => |actor| catalog::rules(app, actor, None, page!());
+        "plan" => |actor| catalog::plan(app, actor, &plan_ref());
+        "plans" => |actor| catalog::plans(app, actor, page!());
+        "variant" => |actor| catalog::variant(app, actor, variant_id());
+        "variants" => |actor| catalog::variants(app, actor, domain::id::PlanId(nothing()), page!());
+        "template" => |actor| catalog::template(app, actor, template_id());
+        "templates" => |actor| catalog::templates(app, actor, variant_id(), page!());
         "preview" => |actor| catalog::price_preview(app, actor, preview()););
     needs!(CatalogWrite:
         "create_metric" => |actor| catalog::create_metric(app, actor, metric(), &key());
         "update_metric" => |actor| catalog::update_metric(app, actor, "call", UpdateMetric::default());
-        "create_rule" => |actor| catalog::create_rule(app, actor, rule(), &key()););
+        "create_rule" => |actor| catalog::create_rule(app, actor, rule(), &key());
+        "create_plan" => |actor| catalog::create_plan(app, actor, plan(), &key());
+        "update_plan" => |actor| catalog::update_plan(app, actor, &plan_ref(), catalog::UpdatePlan::default());
+        "archive_plan" => |actor| catalog::archive_plan(app, actor, &plan_ref());
+        "create_variant" => |actor| catalog::create_variant(app, actor, monthly(plan_ref()), &key());
+        "create_template" => |actor| catalog::create_template(app, actor, every_cycle(variant_id(), "1"), &key());
+        "archive_variant" => |actor| catalog::archive_variant(app, actor, variant_id());
+        "archive_template" => |actor| catalog::archive_template(app, actor, template_id()););
     needs!(CustomerRead:
         "customer" => |actor| customer::customer(app, actor, &who);
         "customers" => |actor| customer::customers(app, actor, page!()););

@@ -225,6 +225,7 @@ async fn previews_are_what_the_drain_debits(world: World) {
                 customer: Some(CustomerRef::Id(customer)),
                 properties: Default::default(),
                 at: None,
+                variant: None,
             };
             let preview = catalog::price_preview(&world.app, &world.actor, request)
                 .await
@@ -233,7 +234,7 @@ async fn previews_are_what_the_drain_debits(world: World) {
             world.consume(customer, key, amount).await;
             world.run_to_rest().await;
             let after = world.balance(customer).await.remaining;
-            assert_eq!(before.minus(after), Ok(preview.credits), "{key} {amount}");
+            assert_eq!(before.minus(after), Ok(preview.credits.total), "{key} {amount}");
             let rule = preview.rule.unwrap();
             let stored = catalog::rule(&world.app, &world.actor, rule.id).await.unwrap();
             assert_eq!(Some(rule), stored);

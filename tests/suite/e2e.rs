@@ -9,6 +9,7 @@
 //! | [`first_path`] | the first path of the documentation, as written, then the same customer under load |
 //! | [`live`] | balances as they change, over both protocols and across processes |
 //! | [`socket`] | how sockets are opened, bounded and closed |
+//! | [`plans`] | a plan, entered and read |
 //! | [`import`] | a usage trace to the last micro-credit, while workers are killed |
 //! | [`manners`] | how HTTP requests are refused |
 //! | [`hostile`] | requests that mean harm |
@@ -29,6 +30,7 @@ mod import;
 mod listener;
 mod live;
 mod manners;
+mod plans;
 mod process;
 mod proxy;
 mod ready;

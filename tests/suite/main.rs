@@ -12,6 +12,7 @@
 //! | [`access_ending`] | open streams end with the credential they were opened with |
 //! | [`authorisation`] | every field, by every kind of credential, about own and foreign things |
 //! | [`catalog`] | metrics, versions of prices, previews |
+//! | [`plan`] | plans, variants, grant templates, previews in money |
 //! | [`customer`] | customers and their terms |
 //! | [`credit`] | grants, burn order, expiry, revocation, adjustments, the ledger |
 //! | [`gate`] | may this customer go on, from memory |
@@ -70,6 +71,7 @@ mod harness;
 mod jobs;
 mod lane;
 mod live;
+mod plan;
 mod schema;
 mod subscription;
 mod usage;

@@ -15,13 +15,13 @@ use entity::work;
 use sea_orm::{ActiveValue::Set, EntityTrait};
 use uuid::Uuid;
 
-use crate::harness::{World, per_unit};
+use crate::harness::{World, every_cycle, monthly, per_unit};
 
 /// One customer and what the words in a request stand for.
 pub struct Target {
     /// `CUSTOMER` and `EXTERNAL` (the customer), `BLOCK`, `ENTRY` (a debit), `EVENT` and `PRODUCED` (an event's id and key),
-    /// `METRIC` and `METER` (a metric's key and id), `RULE`, `KEY` and `TURNED` (API keys), `WORK` (parked). `FRESH` is new
-    /// every time.
+    /// `METRIC` and `METER` (a metric's key and id), `RULE`, `PLAN` and `OFFER` (a plan's id and key), `STALE` (a plan to archive),
+    /// `VARIANT`, `TEMPLATE`, `KEY` and `TURNED` (API keys), `WORK` (parked). `FRESH` is new every time.
     pub words: Vec<(&'static str, String)>,
     /// A text in everything it has that has a name: whoever may not see it must not be sent it.
     pub mark: String,
@@ -71,7 +71,7 @@ pub async fn target(world: &World, name: &str) -> Target {
         customer,
         sequence: 2,
     };
-    let words = vec![
+    let mut words = vec![
         ("CUSTOMER", customer.to_string()),
         ("EXTERNAL", name.to_owned()),
         ("BLOCK", block.to_string()),
@@ -85,12 +85,47 @@ pub async fn target(world: &World, name: &str) -> Target {
         ("TURNED", turned),
         ("WORK", parked(world, name, &mark).await),
     ];
+    words.extend(offered(world, name).await);
     Target {
         words,
         mark,
         world: world.clone(),
         customer,
     }
+}
+
+/// A plan with a variant that brings credits, and one that is to be archived.
+async fn offered(world: &World, name: &str) -> Vec<(&'static str, String)> {
+    let (app, actor) = (&world.app, &world.actor);
+    let plan = async |key: String| {
+        let input = catalog::CreatePlan {
+            name: key.clone(),
+            key,
+            description: None,
+        };
+        catalog::create_plan(app, actor, input, &world.key())
+            .await
+            .unwrap()
+            .value
+    };
+    let (kept, stale) = (
+        plan(format!("plan-of-{name}")).await,
+        plan(format!("stale-of-{name}")).await,
+    );
+    let (first, second) = (world.key(), world.key());
+    let variant = monthly(catalog::PlanRef::Id(kept.id));
+    let variant = catalog::create_variant(app, actor, variant, &first).await;
+    let variant = variant.unwrap().value.variant.id;
+    let template = every_cycle(variant, "1");
+    let template = catalog::create_template(app, actor, template, &second).await;
+    let template = template.unwrap().value.template.id;
+    vec![
+        ("PLAN", kept.id.to_string()),
+        ("OFFER", kept.key),
+        ("STALE", stale.id.to_string()),
+        ("VARIANT", variant.to_string()),
+        ("TEMPLATE", template.to_string()),
+    ]
 }
 
 async fn key(world: &World, name: &str) -> String {

@@ -10,9 +10,18 @@ pub mod post;
 pub mod sabotage;
 pub mod world;
 
+use app::catalog::{CreateTemplate, CreateVariant, PlanRef};
 use domain::{
-    amount::{Credits, Quantity, Rate},
+    amount::{Credits, Percent, Quantity, Rate},
+    credit::block::Source,
+    cycle::late::LatePolicy,
+    id::VariantId,
     metering::{Flat, Graduated, Package, PerUnit, Price, Tier, Volume},
+    plan::{
+        interval::Interval,
+        template::{Expiry, Recurrence},
+        variant::{DEFAULT_LATE_SECONDS, Mode, ShortCycle},
+    },
     rejection::RejectionCode,
     time::Timestamp,
 };
@@ -74,6 +83,46 @@ pub fn volume(list: &[(&str, &str)]) -> Price {
 /// The price of source P4: 10,000 at 1, the next 90,000 at 0.5, the rest at 0.1.
 pub fn p4() -> Price {
     graduated(&[("10000", "1"), ("100000", "0.5"), ("", "0.1")])
+}
+
+/// A monthly prepaid variant without anything special; change what matters.
+pub fn monthly(plan: PlanRef) -> CreateVariant {
+    CreateVariant {
+        plan,
+        name: "Monthly".to_owned(),
+        interval: Interval::MONTHLY,
+        mode: Mode::Prepaid,
+        fee: None,
+        trial_days: 0,
+        renewal_due_days: 0,
+        grace_days: 0,
+        allow_usage_while_overdue: false,
+        purchase: None,
+        credit_price: None,
+        money_prices: Vec::new(),
+        late: LatePolicy::default(),
+        late_seconds: DEFAULT_LATE_SECONDS,
+        short_cycle: ShortCycle::default(),
+    }
+}
+
+/// Credits in every cycle that end with it.
+pub fn every_cycle(variant: VariantId, amount: &str) -> CreateTemplate {
+    CreateTemplate {
+        variant,
+        credits: credits(amount),
+        recurrence: Recurrence::Recurring,
+        every: None,
+        source: Source::PlanGrant,
+        billing: None,
+        priority: 0,
+        expiry: Expiry::EndOfCycle,
+        rollover: Percent::ZERO,
+        accumulation_cap: None,
+        bonus: Percent::ZERO,
+        metric_keys: None,
+        in_trial: false,
+    }
 }
 
 /// The code and the field of a refusal.
