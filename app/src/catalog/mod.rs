@@ -39,7 +39,7 @@ use crate::{
     idempotency::{Claim, Once, claim},
     op::Op,
     page::{Page, Slice},
-    usage,
+    usage::{self, CountOf},
 };
 
 /// Longest key of a metric or plan, in bytes.
@@ -307,7 +307,8 @@ pub async fn price_preview(app: &App, actor: &Actor, request: PreviewRequest) ->
     let rule = select(&rules, &request.properties, at, Timestamp::MAX);
     let from = match customer {
         Some(customer) => {
-            usage::position(db, customer, metric, rule.map(|rule| rule.line), at, app.now()).await?
+            let line = CountOf::Line(rule.map(|rule| rule.line));
+            usage::position(db, customer, metric, line, at, app.now()).await?
         }
         None => Position::default(),
     };
@@ -318,7 +319,7 @@ pub async fn price_preview(app: &App, actor: &Actor, request: PreviewRequest) ->
     let money = match (money, customer) {
         // Invoices add up what all prices in credits have counted.
         (Some(price), Some(customer)) => {
-            let from = usage::position_in_all(db, customer, metric, at).await?;
+            let from = usage::position(db, customer, metric, CountOf::All, at, app.now()).await?;
             Some(preview::in_money(&price, from, request.units)?)
         }
         (Some(price), None) => Some(preview::in_money(&price, from, request.units)?),

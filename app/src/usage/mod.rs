@@ -379,24 +379,26 @@ pub(crate) async fn position(
     db: &impl ConnectionTrait,
     customer: CustomerId,
     metric: MetricId,
-    line: Option<MeteringRuleId>,
+    line: CountOf,
     at: Timestamp,
     now: Timestamp,
 ) -> Result<Position> {
     let timelines = subscription::timelines_in(db, &[customer], at.min(now)).await?;
     let mut timeline = timelines.into_values().next().unwrap_or_default();
-    let placed = timeline.place_accepted(at, now.max(at));
-    store::position(db, customer, metric, line, placed.stretch.period.start).await
+    let start = timeline.place_accepted(at, now.max(at)).stretch.period.start;
+    match line {
+        CountOf::Line(line) => store::position(db, customer, metric, line, start).await,
+        CountOf::All => store::position_in_all(db, customer, metric, start).await,
+    }
 }
 
-/// The same, whatever the price in credits that counted it.
-pub(crate) async fn position_in_all(
-    db: &impl ConnectionTrait,
-    customer: CustomerId,
-    metric: MetricId,
-    at: Timestamp,
-) -> Result<Position> {
-    store::position_in_all(db, customer, metric, at.month().start).await
+/// Which counts of a metric.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum CountOf {
+    /// That of one line of prices; `None`: usage that has no price.
+    Line(Option<MeteringRuleId>),
+    /// All of them together.
+    All,
 }
 
 /// Who pays back customers' overdrafts. One statement.
