@@ -10,10 +10,10 @@ mod summary;
 pub(super) use self::{
     counter::{counter, counters, position, put_counters, settlements},
     event::{event_by_id, event_by_key, events, events_between, mark_voided},
-    ingest::{insert_events, known_keys},
+    ingest::{New, insert_events, known_keys},
     queue::{
-        Chosen, Locked, MOST_SHARDS, Most, any_pending, first_waiting, forget_pending, is_waiting,
-        lock_waiting, take_pending,
+        Chosen, Locked, Most, any_pending, first_waiting, forget_pending, is_waiting, lock_waiting,
+        most_shards, take_pending,
     },
     rating::{insert_ratings, take_back},
     summary::{summary_of_counters, summary_of_ratings},

@@ -12,22 +12,29 @@ use sea_orm::{ConnectionTrait, EntityTrait, QueryResult, Value};
 use uuid::Uuid;
 
 use crate::{
-    customer::shard_of,
+    customer::{SHARDS, shard_of},
     db::Backend,
     error::Result,
     op::Op,
     sql::{Rows, statement},
 };
 
-/// Most shards of one statement. It is written out for so many, so that its text is always the same.
-pub(in crate::usage) const MOST_SHARDS: usize = 4;
+/// Most shards of one statement, which is written out for so many, so that its text is always the same. On PostgreSQL four runs,
+/// which is how many a worker has at once, cover all. On SQLite one does: there is one writer, for which the others would wait.
+pub(in crate::usage) fn most_shards(backend: Backend) -> usize {
+    match backend {
+        Backend::Postgres => 8,
+        Backend::Sqlite => SHARDS as usize,
+    }
+}
+
 /// Stands for no shard.
 const NO_SHARD: i32 = -1;
 
 /// Whose events a drain takes.
 #[derive(Debug, Clone)]
 pub(in crate::usage) enum Chosen {
-    /// Those of up to [`MOST_SHARDS`] shards, without the customers set aside.
+    /// Those of up to [`most_shards`] shards, without the customers set aside.
     Shards {
         shards: Vec<i32>,
         aside: Vec<CustomerId>,
@@ -55,14 +62,14 @@ pub(in crate::usage) struct Locked {
 
 impl Chosen {
     /// The first events that are chosen, as a table expression: at most so many, from each shard its share.
-    fn first(&self, columns: &str, condition: &str, events: usize) -> String {
+    fn first(&self, backend: Backend, columns: &str, condition: &str, events: usize) -> String {
         let part = |chosen: &str, limit: usize| {
             format!(
                 "SELECT {columns} FROM usage_pending p WHERE {chosen} AND {condition} ORDER BY p.id LIMIT {limit}"
             )
         };
         match self {
-            Self::Shards { .. } => (1..=MOST_SHARDS)
+            Self::Shards { .. } => (1..=most_shards(backend))
                 .map(|shard| {
                     format!(
                         "SELECT * FROM ({}) AS s{shard}",
@@ -103,7 +110,7 @@ impl Chosen {
     }
 
     /// The condition that leaves out who is set aside, and the values of the statement.
-    fn condition(&self) -> (&'static str, Vec<Value>, Vec<Uuid>) {
+    fn condition(&self, backend: Backend) -> (&'static str, Vec<Value>, Vec<Uuid>) {
         match self {
             Self::Shards { shards, aside } => {
                 let here = aside
@@ -115,7 +122,7 @@ impl Chosen {
                 } else {
                     "p.customer_id NOT IN (SELECT v.id FROM {rows} AS v)"
                 };
-                (condition, padded(shards), aside)
+                (condition, padded(backend, shards), aside)
             }
             Self::Customer { customer, before } => (
                 "true",
@@ -133,8 +140,9 @@ impl Chosen {
         columns: &str,
         events: usize,
     ) -> Result<Vec<QueryResult>> {
-        let (condition, values, aside) = self.condition();
-        let sql = sql.replace("{first}", &self.first(columns, condition, events));
+        let backend = Backend::of(db);
+        let (condition, values, aside) = self.condition(backend);
+        let sql = sql.replace("{first}", &self.first(backend, columns, condition, events));
         if aside.is_empty() {
             return Ok(db.query_all_raw(statement(db, &sql, values)).await?);
         }
@@ -142,10 +150,10 @@ impl Chosen {
     }
 }
 
-/// The numbers of shards as values, always [`MOST_SHARDS`].
-fn padded(shards: &[i32]) -> Vec<Value> {
+/// The numbers of shards as values, always [`most_shards`].
+fn padded(backend: Backend, shards: &[i32]) -> Vec<Value> {
     let all = shards.iter().copied().chain(std::iter::repeat(NO_SHARD));
-    all.take(MOST_SHARDS).map(Value::from).collect()
+    all.take(most_shards(backend)).map(Value::from).collect()
 }
 
 /// Whether there is anything to do. A look without locks.
@@ -155,7 +163,7 @@ pub(in crate::usage) async fn any_pending(db: &impl ConnectionTrait, chosen: &Ch
             db,
             "SELECT 1 FROM ({first}) AS first LIMIT 1",
             "p.id",
-            MOST_SHARDS,
+            most_shards(Backend::of(db)),
         )
         .await?;
     Ok(!first.is_empty())
@@ -167,7 +175,9 @@ pub(in crate::usage) async fn first_waiting(
     chosen: &Chosen,
 ) -> Result<Option<(CustomerId, TenantId)>> {
     let sql = "SELECT first.customer_id FROM ({first}) AS first ORDER BY first.id LIMIT 1";
-    let first = chosen.query(db, sql, "p.customer_id, p.id", MOST_SHARDS).await?;
+    let first = chosen
+        .query(db, sql, "p.customer_id, p.id", most_shards(Backend::of(db)))
+        .await?;
     let Some(row) = first.first() else { return Ok(None) };
     let found = customer::Entity::find_by_id(row.try_get_by_index::<Uuid>(0)?)
         .one(db)
@@ -219,18 +229,22 @@ pub(in crate::usage) async fn take_pending(
     events: usize,
 ) -> Result<Vec<(CustomerId, Vec<PendingEvent>)>> {
     // The physical place of a row saves looking its key up once more. It cannot change: the accounts are locked.
-    let (place, open, close) = match Backend::of(op.tx()) {
+    let backend = Backend::of(op.tx());
+    let (place, open, close) = match backend {
         Backend::Postgres => ("ctid", "= ANY (ARRAY(", "))"),
         Backend::Sqlite => ("rowid", "IN (", ")"),
     };
     let (condition, values) = match chosen {
-        Chosen::Shards { shards, .. } => ("p.customer_id IN (SELECT v.id FROM {rows} AS v)", padded(shards)),
+        Chosen::Shards { shards, .. } => (
+            "p.customer_id IN (SELECT v.id FROM {rows} AS v)",
+            padded(backend, shards),
+        ),
         Chosen::Customer { customer, before } => ("true", vec![customer.0.into(), before.micros().into()]),
     };
     let sql = format!(
         "DELETE FROM usage_pending WHERE {place} {open}{}{close}
          RETURNING customer_id, id, metric_id, units, occurred_at, received_at, properties",
-        chosen.first(&format!("p.{place}"), condition, events)
+        chosen.first(backend, &format!("p.{place}"), condition, events)
     );
     let rows = match chosen {
         Chosen::Shards { .. } => {
