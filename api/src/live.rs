@@ -6,11 +6,7 @@ use std::{
     time::Duration,
 };
 
-use app::{
-    Actor, App,
-    access::{self, Ended},
-    actor::Credential,
-};
+use app::{Actor, actor::Credential};
 use async_graphql::parser::types::OperationType;
 use axum::http::StatusCode;
 use domain::id::TenantId;
@@ -117,11 +113,6 @@ impl Drop for Seat {
 
 fn lock(taken: &Mutex<Taken>) -> MutexGuard<'_, Taken> {
     taken.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Waits until the credential of an open connection is no longer good.
-pub(crate) async fn ended(app: App, actor: Actor) -> Ended {
-    access::ended(&app, &actor).await
 }
 
 /// Insists that a subscription selects one field, as the language demands: answers of two could not be told apart.

@@ -3,7 +3,7 @@
 
 use std::{convert::Infallible, sync::Arc};
 
-use app::Actor;
+use app::{Actor, access};
 use async_graphql::parser::types::OperationType;
 use axum::{
     extract::{self, State},
@@ -17,7 +17,8 @@ use futures::{Stream, StreamExt, future, stream};
 
 use crate::{
     graphql::error,
-    http::{self, Ready, Refusal},
+    http::{self, Asked, Refusal},
+    lane::Word,
     live::{self, Seat},
     observe::{self, Live},
     origin,
@@ -27,20 +28,20 @@ use crate::{
 /// `/graphql/stream`, `POST` or `GET`.
 pub(crate) async fn serve(State(service): State<Arc<Service>>, request: extract::Request) -> Response {
     let headers = request.headers().clone();
-    let ready = http::read(&service, request).await;
-    respond(&service, &headers, ready)
+    let asked = http::read(&service, request).await;
+    respond(&service, &headers, asked)
 }
 
-fn respond(service: &Arc<Service>, headers: &HeaderMap, ready: Result<(Ready, Actor), Refusal>) -> Response {
-    let seated = ready.and_then(|(ready, actor)| {
-        let seat = seat(service, headers, &ready, &actor)?;
-        Ok((ready, actor, seat))
+fn respond(service: &Arc<Service>, headers: &HeaderMap, asked: Result<(Asked, Actor), Refusal>) -> Response {
+    let seated = asked.and_then(|(asked, actor)| {
+        let seat = seat(service, headers, &asked, &actor)?;
+        Ok((asked, actor, seat))
     });
     match seated {
-        Ok((ready, actor, seat)) => {
+        Ok((asked, actor, seat)) => {
             observe::known_field("stream");
             let keep_alive = KeepAlive::new().interval(service.options.live.ping_every);
-            let events = events(service.clone(), ready, actor, seat);
+            let events = events(service.clone(), asked, actor, seat);
             Sse::new(events).keep_alive(keep_alive).into_response()
         }
         Err(refusal) => http::reply_refusal(http::Media::of(headers), refusal),
@@ -48,13 +49,13 @@ fn respond(service: &Arc<Service>, headers: &HeaderMap, ready: Result<(Ready, Ac
 }
 
 /// Checks what only streams ask, and takes a seat.
-fn seat(service: &Service, headers: &HeaderMap, ready: &Ready, actor: &Actor) -> Result<Seat, Refusal> {
+fn seat(service: &Service, headers: &HeaderMap, asked: &Asked, actor: &Actor) -> Result<Seat, Refusal> {
     let refuse = |status, code, message: &str| Err(Refusal::new(status, code, message));
     if !origin::is_allowed(headers, &service.options.live.origins) {
         let message = "pages of this origin may not connect; the operator can allow it";
         return refuse(StatusCode::FORBIDDEN, error::FORBIDDEN, message);
     }
-    if ready.kind == OperationType::Mutation {
+    if matches!(asked, Asked::General(ready) if ready.kind == OperationType::Mutation) {
         let message = "mutations are sent to /graphql";
         return refuse(StatusCode::BAD_REQUEST, error::BAD_USER_INPUT, message);
     }
@@ -62,7 +63,9 @@ fn seat(service: &Service, headers: &HeaderMap, ready: &Ready, actor: &Actor) ->
         let message = "this is a stream of events; send `Accept: text/event-stream`";
         return refuse(StatusCode::NOT_ACCEPTABLE, error::BAD_USER_INPUT, message);
     }
-    live::check_subscription(ready)?;
+    if let Asked::General(ready) = asked {
+        live::check_subscription(ready)?;
+    }
     match service.seats.take(actor, &service.options.live) {
         Some(seat) => Ok(seat),
         None => {
@@ -96,23 +99,32 @@ fn takes_events(headers: &HeaderMap) -> bool {
 /// come back, and be told then if it may not.
 fn events(
     service: Arc<Service>,
-    ready: Ready,
+    asked: Asked,
     actor: Actor,
     seat: Seat,
 ) -> impl Stream<Item = Result<Event, Infallible>> {
     let live = Live::subscription("sse");
     let stop = service.stop.clone();
-    let ended = live::ended(service.app.clone(), actor);
+    let ended = access::ended(&service.app, &actor);
     let cut = async move {
         tokio::select! {
             () = stop.cancelled() => {}
             _ = ended => {}
         }
     };
-    let results = service.schema.execute_stream(ready.request).map(|answer| {
-        let text = serde_json::to_string(&http::completed(answer)).unwrap_or_default();
-        Event::default().event("next").data(text)
-    });
+    let texts = match asked {
+        Asked::Lane(watch) => {
+            let updates = watch.begin(service.app.clone(), actor);
+            updates
+                .map(|word| match word {
+                    Word::Data(json) => String::from_utf8(json).unwrap_or_default(),
+                    Word::Problem(answer) | Word::Refused(answer) => text(answer),
+                })
+                .boxed()
+        }
+        Asked::General(ready) => service.schema.execute_stream(ready.request).map(text).boxed(),
+    };
+    let results = texts.map(|text| Event::default().event("next").data(text));
     let complete = stream::once(future::ready(Event::default().event("complete").data("")));
     results
         .chain(complete)
@@ -122,6 +134,10 @@ fn events(
             let _ = (&seat, &live);
             Ok(event)
         })
+}
+
+fn text(answer: async_graphql::Response) -> String {
+    serde_json::to_string(&http::completed(answer)).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -43,6 +43,23 @@ pub fn sqlite_pool() -> SqlitePoolOptions {
         .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
 }
 
+/// A pool on PostgreSQL of so many connections.
+fn postgres_pool(connections: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        // A busy connection shows by itself that it is alive; asking it each time would cost a round trip.
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for > TRUSTED_FOR {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+}
+
 /// Which of the two supported databases is behind a [`Db`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
@@ -163,6 +180,15 @@ impl Db {
         })
     }
 
+    /// A pool of its own on PostgreSQL, opened when it is needed, whose commits do not wait for the disk: for the rows of the
+    /// queue, which others tell again. A crash of the server may take back their last second.
+    #[must_use]
+    pub fn passing_postgres(&self, connections: u32) -> sqlx::PgPool {
+        let shared = self.writer.get_postgres_connection_pool();
+        let options = shared.connect_options().as_ref().clone();
+        postgres_pool(connections).connect_lazy_with(options.options([("synchronous_commit", "off")]))
+    }
+
     async fn open_postgres(options: PgConnectOptions, connections: u32) -> Result<Self, sqlx::Error> {
         // A stuck statement or a forgotten transaction must not hold an account's lock for ever. Statements that run for
         // milliseconds have no use for a compiler that takes hundreds.
@@ -172,21 +198,7 @@ impl Db {
             ("idle_in_transaction_session_timeout", "30s"),
             ("jit", "off"),
         ]);
-        let pool = PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            // A busy connection shows by itself that it is alive; asking it each time would cost a round trip.
-            .test_before_acquire(false)
-            .before_acquire(|connection, meta| {
-                Box::pin(async move {
-                    if meta.idle_for > TRUSTED_FOR {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
-            .connect_with(options)
-            .await?;
+        let pool = postgres_pool(connections).connect_with(options).await?;
         let handle = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
         Ok(Self {
             backend: Backend::Postgres,

@@ -60,6 +60,19 @@ pub(crate) async fn snapshot(app: &App) -> Result<DatabaseTransaction> {
     Ok(app.db().reader().begin_with_options(options).await?)
 }
 
+/// Runs one statement that is a transaction by itself, which saves the two round trips of beginning and committing one.
+///
+/// # Errors
+/// That of the statement. Whether it has been committed is known only if the database has said so.
+pub(crate) async fn alone<T>(statement: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut watch = Watch::begin();
+    reach("op.notified")?;
+    let answer = statement.await?;
+    watch.committed = true;
+    reach("op.committed")?;
+    Ok(answer)
+}
+
 /// An open transaction. Dropping it takes everything back.
 pub(crate) struct Op {
     watch: Watch,
@@ -89,6 +102,21 @@ impl Op {
             changed: Vec::new(),
             wakeups: Vec::new(),
         })
+    }
+
+    /// Opens a transaction whose loss would cost time only: it is about wake-ups and the runs of jobs, which rows that last tell
+    /// again. Its commit does not wait for PostgreSQL's disk; a crash of the server may take back the last second of such
+    /// transactions, whole and in order. Nothing of usage, credits or keys may be in it, nor the parking of work. One statement.
+    ///
+    /// On SQLite it is like any other: how a connection commits cannot be changed while it is used.
+    pub(crate) async fn begin_passing(app: &App) -> Result<Self> {
+        let op = Self::begin(app).await?;
+        if app.db().backend() == Backend::Postgres {
+            op.tx
+                .execute_unprepared("SET LOCAL synchronous_commit = off")
+                .await?;
+        }
+        Ok(op)
     }
 
     /// The transaction, for the rooms' stores.

@@ -32,7 +32,7 @@ use crate::{
 
 /// What a stop allows, after handlers have been cut short, for settling their rows.
 const SETTLE: Duration = Duration::from_secs(2);
-/// SQLite connections of one worker: one for a fetch that may stand still, one for everything else.
+/// Connections of one worker: one for a fetch that may stand still, one for everything else.
 const OWN_CONNECTIONS: u32 = 2;
 /// Attempts to give back what a worker had taken. After that the orphan time does it.
 const RELEASE_ATTEMPTS: usize = 3;
@@ -155,7 +155,7 @@ impl Post {
             .missed_heartbeats(self.timings.missed as usize)
             .lock_tasks(false)
             .persist_results(true);
-        PostgresStorage::new(self.db.writer().get_postgres_connection_pool()).with_config(config)
+        PostgresStorage::new(&self.db.passing_postgres(OWN_CONNECTIONS)).with_config(config)
     }
 
     fn sqlite(&self) -> SqliteStorage<Value> {

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`first_path`] | the first path of the documentation, as written, then the same customer under load |
 //! | [`live`] | balances as they change, over both protocols and across processes |
+//! | [`lane`] | the typed lane of live balances tells what the general way tells |
 //! | [`socket`] | how sockets are opened, bounded and closed |
 //! | [`plans`] | a plan, entered and read |
 //! | [`import`] | a usage trace to the last micro-credit, while workers are killed |
@@ -27,6 +28,7 @@ mod crash;
 mod first_path;
 mod hostile;
 mod import;
+mod lane;
 mod listener;
 mod live;
 mod manners;

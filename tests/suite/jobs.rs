@@ -1,10 +1,11 @@
 //! Lost, doubled, reordered and poisonous work.
 
-use std::{pin::pin, sync::atomic::Ordering::SeqCst};
+use std::{collections::BTreeSet, pin::pin, sync::atomic::Ordering::SeqCst};
 
 use app::{
     credit::{Expiry, Grant},
     customer::shard_of,
+    db::Backend,
     job::{self, Lane, ParkedWork},
     page::Page,
 };
@@ -13,7 +14,7 @@ use domain::{
     rejection::RejectionCode::{IdempotencyConflict, NotFound},
 };
 use entity::work;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::Expr};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Statement, sea_query::Expr};
 use serde_json::{Value, json};
 
 use crate::harness::{World, mortal::Mortal, p4, per_unit, refusal};
@@ -34,6 +35,7 @@ on_both!(
     two_drains_of_one_shard,
     drains_dropped_anywhere,
     the_backlog_is_shown,
+    what_must_last_waits_for_the_disk,
 );
 
 /// Parked work of all tenants and of none.
@@ -524,4 +526,74 @@ async fn the_backlog_is_shown(world: World) {
             .iter()
             .all(|it| it.backlog == 0 && it.oldest.is_none())
     );
+}
+
+/// Writes down, for each table that is written to, whether the commit will wait for the disk; what is parked, by itself.
+const WATCH_COMMITS: &str = "
+    CREATE TABLE commits (what text, waits text);
+    CREATE FUNCTION note_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        INSERT INTO commits VALUES (COALESCE(TG_ARGV[0], TG_TABLE_NAME), current_setting('synchronous_commit'));
+        RETURN NULL;
+    END $$;
+    DO $$ DECLARE t text; BEGIN
+        FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'commits' LOOP
+            EXECUTE format('CREATE TRIGGER note_commit AFTER INSERT OR UPDATE OR DELETE ON %I
+                FOR EACH STATEMENT EXECUTE FUNCTION note_commit()', t);
+        END LOOP;
+    END $$;
+    CREATE TRIGGER note_parking AFTER INSERT OR UPDATE ON work FOR EACH ROW WHEN (NEW.state = 'PARKED')
+        EXECUTE FUNCTION note_commit('parked')";
+
+/// Only what is noted of wake-ups and runs may be lost with a server that crashes.
+async fn what_must_last_waits_for_the_disk(world: World) {
+    let db = world.app.db();
+    if db.backend() == Backend::Sqlite {
+        // One writing connection, which always waits: 2 is FULL.
+        let asked = Statement::from_string(db.writer().get_database_backend(), "PRAGMA synchronous");
+        let row = db.writer().query_one_raw(asked).await.unwrap().unwrap();
+        assert_eq!(row.try_get_by_index::<i32>(0).unwrap(), 2);
+        return;
+    }
+    db.writer().execute_unprepared(WATCH_COMMITS).await.unwrap();
+    world.priced("call", per_unit("1")).await;
+    let id = world.customer("a").await;
+    world.give(id, "5").await;
+    let key = world.consume(id, "call", "7").await;
+    world.run_to_rest().await;
+    world.void(&key).await.unwrap();
+    job::run(&world.app, json!({ "kind": "of tomorrow", "args": "x" })).await;
+    let asked = Statement::from_string(
+        db.writer().get_database_backend(),
+        "SELECT DISTINCT what, waits FROM commits",
+    );
+    let noted: BTreeSet<(String, String)> = db
+        .reader()
+        .query_all_raw(asked)
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| (row.try_get_by_index(0).unwrap(), row.try_get_by_index(1).unwrap()))
+        .collect();
+    let waiting = |what: &str, waits: &str| noted.contains(&(what.to_owned(), waits.to_owned()));
+    for what in [
+        "usage_event",
+        "usage_pending",
+        "account",
+        "block",
+        "ledger_entry",
+        "usage_rating",
+        "parked",
+    ] {
+        assert!(waiting(what, "on"), "{what} is not written to: {noted:?}");
+    }
+    let passing: Vec<&str> = noted
+        .iter()
+        .filter(|(_, waits)| waits != "on")
+        .map(|(what, _)| what.as_str())
+        .collect();
+    assert_eq!(passing, ["work"], "{noted:?}");
+    db.writer()
+        .execute_unprepared("DROP FUNCTION note_commit CASCADE; DROP TABLE commits")
+        .await
+        .unwrap();
 }

@@ -20,7 +20,8 @@ on_both! { both_ways_answer_alike, both_ways_are_charged_alike }
 const REQUESTS: usize = 400;
 /// Share of requests, of a hundred, that must have been answered with data: else too few of them were right.
 const ANSWERED: usize = 25;
-const NEUTRAL: &str = "@include(if: true)";
+/// A directive that changes nothing.
+pub const NEUTRAL: &str = "@include(if: true)";
 
 /// A tenant of the two, what its customer is called, and the listener it comes through.
 struct Side {
@@ -172,23 +173,24 @@ fn plain(body: &Value) -> Value {
     }
 }
 
-struct Dice(StdRng);
+/// Draws what requests are made of.
+pub struct Dice(pub StdRng);
 
 impl Dice {
-    fn below(&mut self, end: usize) -> usize {
+    pub fn below(&mut self, end: usize) -> usize {
         self.0.random_range(0..end)
     }
 
-    fn chance(&mut self, percent: usize) -> bool {
+    pub fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
 
-    fn pick<'a>(&mut self, list: &[&'a str]) -> &'a str {
+    pub fn pick<'a>(&mut self, list: &[&'a str]) -> &'a str {
         list[self.below(list.len())]
     }
 
     /// Usually the first of a list, else any.
-    fn mostly<'a>(&mut self, list: &[&'a str]) -> &'a str {
+    pub fn mostly<'a>(&mut self, list: &[&'a str]) -> &'a str {
         if self.chance(80) { list[0] } else { self.pick(list) }
     }
 
@@ -213,7 +215,7 @@ impl Dice {
     }
 
     /// Some of the fields, some of them renamed.
-    fn selection(&mut self, fields: &[&str]) -> String {
+    pub fn selection(&mut self, fields: &[&str]) -> String {
         let mut chosen: Vec<String> = Vec::new();
         for (index, field) in fields.iter().enumerate() {
             if self.chance(60) {
@@ -237,7 +239,7 @@ impl Dice {
         chosen.join(" ")
     }
 
-    fn name(&mut self) -> &'static str {
+    pub fn name(&mut self) -> &'static str {
         self.pick(&["", "Named", "Named"])
     }
 

@@ -101,7 +101,7 @@ async fn the_first_cycle_and_its_grants_are_there_at_once(world: World) {
     let begun = world
         .try_subscribe(CreateSubscription {
             external_id: Some("contract-7".to_owned()),
-            metadata: [("account_manager".to_owned(), json!("jane"))].into(),
+            metadata: [("account_manager".to_owned(), json!("jane"))].into_iter().collect(),
             ..agreement(id, plan)
         })
         .await

@@ -1,6 +1,7 @@
 //! Credits: balances, blocks, the ledger, and what changes them.
 
 use app::{
+    Actor, App,
     credit::{self, Expiry, live},
     error::Result,
 };
@@ -496,10 +497,24 @@ impl CreditSubscription {
         #[graphql(desc = "Number of the last update seen.")] after: Option<SafeInt>,
     ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<BalanceUpdate>>> {
         let (app, actor) = caller(ctx)?;
-        let who = customer_ref(customer_id, external_customer_id).map_err(top_level)?;
-        let updates = live::watch(app, actor, &who, after.map(|after| after.0))
-            .await
-            .map_err(top_level)?;
-        Ok(updates.map(|update| update.map(BalanceUpdate::from).map_err(top_level)))
+        updates(app, actor, customer_id, external_customer_id, after).await
     }
+}
+
+/// The updates of a customer's balance: what both ways to answer a subscription tell.
+///
+/// # Errors
+/// No such customer, or the caller may not watch it.
+pub(crate) async fn updates(
+    app: &App,
+    actor: &Actor,
+    customer_id: Option<ID>,
+    external_customer_id: Option<String>,
+    after: Option<SafeInt>,
+) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<BalanceUpdate>> + use<>> {
+    let who = customer_ref(customer_id, external_customer_id).map_err(top_level)?;
+    let updates = live::watch(app, actor, &who, after.map(|after| after.0))
+        .await
+        .map_err(top_level)?;
+    Ok(updates.map(|update| update.map(BalanceUpdate::from).map_err(top_level)))
 }

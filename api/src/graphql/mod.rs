@@ -3,7 +3,7 @@
 mod access;
 mod audit;
 mod catalog;
-mod credit;
+pub(crate) mod credit;
 mod customer;
 pub(crate) mod error;
 pub(crate) mod gate;

@@ -21,6 +21,7 @@ use axum::{
 };
 
 pub(crate) use self::{
+    quick::subscription,
     refusal::Refusal,
     reply::{Media, completed, reply_refusal},
     wire::Wire,
@@ -29,7 +30,7 @@ use self::{reply::reply_answer, wire::Incoming};
 use crate::{
     document::{Documents, Operation, Prepared},
     graphql::{self, error},
-    guard,
+    guard, lane,
     limit::{Charge, Spent},
     observe,
     server::Service,
@@ -45,6 +46,14 @@ pub(crate) struct Ready {
     pub(crate) charge: Charge,
     /// What was paid for it, once it is paid.
     pub(crate) spent: Option<Spent>,
+}
+
+/// What shall be told by a stream of events.
+pub(crate) enum Asked {
+    /// A subscription of the typed lane, paid for.
+    Lane(lane::Watch),
+    /// Whatever it is.
+    General(Ready),
 }
 
 /// A request that was read, and who sent it.
@@ -77,11 +86,17 @@ async fn answer(service: &Service, media: Media, request: extract::Request) -> R
 ///
 /// # Errors
 /// It cannot be executed.
-pub(crate) async fn read(service: &Service, request: extract::Request) -> Result<(Ready, Actor), Refusal> {
+pub(crate) async fn read(service: &Service, request: extract::Request) -> Result<(Asked, Actor), Refusal> {
     let received = receive(service, request).await?;
     let wire = received.incoming.wire()?;
-    let ready = prepare(service, &received, &wire)?;
-    Ok((ready, received.actor))
+    let asked = match subscription(&service.documents, &wire) {
+        Some((watch, cost)) => {
+            charge(service, &received.actor, cost)?;
+            Asked::Lane(watch)
+        }
+        None => Asked::General(prepare(service, &received, &wire)?),
+    };
+    Ok((asked, received.actor))
 }
 
 async fn receive(service: &Service, request: extract::Request) -> Result<Received, Refusal> {

@@ -8,7 +8,14 @@ use axum::{
 use tracing::Instrument;
 
 use super::{Media, Received, Refusal, Wire, charge, operation, reply, run};
-use crate::{lane::Task, limit::Charge, observe, server::Service, trace};
+use crate::{
+    document::Documents,
+    lane::{self, Task},
+    limit::Charge,
+    observe,
+    server::Service,
+    trace,
+};
 
 /// Answers a request that the lane can answer. `None`: it is for the general way, and nothing has been done.
 ///
@@ -44,6 +51,16 @@ pub(super) async fn answer(
         }
         Err(answer) => reply::reply_answer(media, answer, spent.as_ref()),
     }))
+}
+
+/// A subscription that the lane can serve, and what it costs. `None`: it is for the general way.
+pub(crate) fn subscription(documents: &Documents, wire: &Wire<'_>) -> Option<(lane::Watch, Charge)> {
+    let prepared = documents.prepare(&wire.query).ok()?;
+    let operation = operation(&prepared, wire).ok()?;
+    let watch = prepared.plan.as_ref()?.watch(wire.variables)?;
+    observe::operation(&prepared, operation);
+    let charge = Charge::new(operation.class, prepared.nodes, wire.bytes());
+    Some((watch, charge))
 }
 
 /// Runs a task within its time. Events that were handed over are written even if nobody waits any more.

@@ -1,19 +1,16 @@
 //! `entitlement` with its arguments in variables or as literal texts.
 
-use std::fmt;
-
 use app::{Actor, App};
 use async_graphql::{
     ID, Positioned, Response as Answer,
     parser::types::{Field, OperationDefinition},
 };
-use async_graphql_value::Value;
-use serde::{
-    Deserializer,
-    de::{DeserializeSeed, Error as _, MapAccess, Visitor},
-};
 
-use super::{Column, MAX_CHECK, Place, columns, is_flat, json, leaf};
+use super::{
+    Column, Place,
+    arguments::{Arguments, Known, text},
+    columns, json, leaf,
+};
 use crate::graphql::{
     gate::{self, Entitlement, EntitlementCheckInput},
     scalar::{Decimal, Json},
@@ -22,8 +19,7 @@ use crate::graphql::{
 /// The question of a request.
 pub(crate) type Question = EntitlementCheckInput;
 
-/// The arguments, and the types that their variables may have.
-const ARGUMENTS: [(&str, [&str; 2]); COUNT] = [
+const ARGUMENTS: [Known; COUNT] = [
     ("customerId", ["ID", "ID!"]),
     ("externalCustomerId", ["String", "String!"]),
     ("metricKey", ["String!", "String!"]),
@@ -32,25 +28,12 @@ const ARGUMENTS: [(&str, [&str; 2]); COUNT] = [
 ];
 const COUNT: usize = 5;
 const METRIC_KEY: usize = 2;
-const PROPERTIES: usize = 4;
 
 /// How a document asks the gate.
 pub(crate) struct Plan {
     place: Place,
-    arguments: [Argument; COUNT],
+    arguments: Arguments<COUNT>,
     columns: Vec<Column<Cell>>,
-}
-
-/// Where the value of an argument comes from.
-#[derive(Default)]
-enum Argument {
-    #[default]
-    Absent,
-    Literal(String),
-    Variable {
-        name: String,
-        required: bool,
-    },
 }
 
 #[derive(Clone, Copy)]
@@ -74,28 +57,8 @@ impl Plan {
         if field.name.node != "entitlement" {
             return None;
         }
-        let mut arguments: [Argument; COUNT] = Default::default();
-        let mut used = 0;
-        for (name, value) in &field.arguments {
-            let index = ARGUMENTS.iter().position(|(known, _)| name.node == *known)?;
-            if !matches!(arguments[index], Argument::Absent) {
-                return None;
-            }
-            arguments[index] = match &value.node {
-                Value::String(text) if index != PROPERTIES => Argument::Literal(text.clone()),
-                Value::Variable(variable) => {
-                    used += 1;
-                    Argument::of_variable(operation, variable, ARGUMENTS[index].1)?
-                }
-                _ => return None,
-            };
-        }
-        // Each variable is used once, and each that is defined is used.
-        let names: std::collections::BTreeSet<_> = arguments.iter().filter_map(Argument::variable).collect();
-        if names.len() != used || used != operation.variable_definitions.len() {
-            return None;
-        }
-        if matches!(arguments[METRIC_KEY], Argument::Absent) {
+        let arguments = Arguments::of(operation, field, &ARGUMENTS)?;
+        if !arguments.has(METRIC_KEY) {
             return None;
         }
         Some(Self {
@@ -106,32 +69,12 @@ impl Plan {
     }
 
     pub(super) fn read(&self, json: &str) -> Option<Question> {
-        if json.len() > MAX_CHECK {
-            return None;
-        }
-        let mut reader = serde_json::Deserializer::from_str(json);
-        let mut given = self.deserialize(&mut reader).ok()?;
-        reader.end().ok()?;
-        for (argument, given) in self.arguments.iter().zip(&given) {
-            if matches!(argument, Argument::Variable { required: true, .. }) && given.is_none() {
-                return None;
-            }
-        }
-        let properties = given[PROPERTIES].take();
-        let mut text = |index: usize| match &self.arguments[index] {
-            Argument::Absent => Some(None),
-            Argument::Literal(text) => Some(Some(text.clone())),
-            Argument::Variable { .. } => match given[index].take() {
-                None => Some(None),
-                Some(serde_json::Value::String(text)) => Some(Some(text)),
-                Some(_) => None,
-            },
-        };
+        let [id, external_id, metric_key, units, properties] = self.arguments.read(json)?;
         Some(Question {
-            customer_id: text(0)?.map(ID),
-            external_customer_id: text(1)?,
-            metric_key: text(METRIC_KEY)??,
-            units: text(3)?.map(Decimal),
+            customer_id: text(id)?.map(ID),
+            external_customer_id: text(external_id)?,
+            metric_key: text(metric_key)??,
+            units: text(units)?.map(Decimal),
             properties: properties.map(Json),
         })
     }
@@ -147,69 +90,6 @@ impl Plan {
         json::object(&mut out, &self.columns, |out, cell| cell.write(out, &answer));
         out.push(b'}');
         Ok(out)
-    }
-}
-
-impl Argument {
-    fn of_variable(operation: &OperationDefinition, name: &str, types: [&str; 2]) -> Option<Self> {
-        let mut definitions = operation
-            .variable_definitions
-            .iter()
-            .map(|definition| &definition.node)
-            .filter(|definition| definition.name.node == name);
-        let (Some(definition), None) = (definitions.next(), definitions.next()) else {
-            return None;
-        };
-        let kind = definition.var_type.node.to_string();
-        types.contains(&kind.as_str()).then(|| Self::Variable {
-            name: name.to_owned(),
-            required: kind.ends_with('!'),
-        })
-    }
-
-    fn variable(&self) -> Option<&str> {
-        match self {
-            Self::Variable { name, .. } => Some(name),
-            Self::Absent | Self::Literal(_) => None,
-        }
-    }
-}
-
-/// Reads variables into the places of their arguments; null counts as absent.
-impl<'de> DeserializeSeed<'de> for &Plan {
-    type Value = [Option<serde_json::Value>; COUNT];
-
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Self::Value, D::Error> {
-        reader.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for &Plan {
-    type Value = [Option<serde_json::Value>; COUNT];
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object of variables")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut given: Self::Value = Default::default();
-        let mut seen = [false; COUNT];
-        while let Some(name) = map.next_key::<String>()? {
-            let index = self
-                .arguments
-                .iter()
-                .position(|argument| argument.variable() == Some(&name))
-                .ok_or_else(|| A::Error::custom("another variable"))?;
-            if std::mem::replace(&mut seen[index], true) {
-                return Err(A::Error::custom("a variable twice"));
-            }
-            let value: Option<serde_json::Value> = map.next_value()?;
-            if !value.as_ref().is_none_or(is_flat) {
-                return Err(A::Error::custom("not plain"));
-            }
-            given[index] = value;
-        }
-        Ok(given)
     }
 }
 

@@ -39,7 +39,8 @@ pub(super) fn text(out: &mut Vec<u8>, text: &str) {
 }
 
 /// A whole number.
-pub(super) fn number(out: &mut Vec<u8>, number: i32) {
+pub(super) fn number(out: &mut Vec<u8>, number: impl Into<i64>) {
+    let number: i64 = number.into();
     let _ = write!(out, "{number}");
 }
 

@@ -1,15 +1,20 @@
-//! The typed lane: `recordUsage` and `entitlement` without the tree of values.
+//! The typed lane: `recordUsage`, `entitlement` and `balanceUpdated` without the tree of values.
 //!
 //! A document that asks for exactly one of these fields in a plain way (variables or literal texts as arguments, no
 //! fragments, directives or repeated keys) gets a plan when it is prepared. A request for it is then read straight into the
-//! command, handed to the same function that the resolver calls, and its answer is written straight as JSON.
+//! command, handed to the same function that the resolver calls, and its answer is written straight as JSON. A subscription on
+//! the lane is a stream of such answers, and holds nothing but the watch and the plan that it shares with all others.
 //!
 //! Whatever is unusual (another type, an unknown or repeated name, a text that is too long) is left to the general way
 //! before anything is done, so both ways answer alike. A test sends generated requests down both and compares.
 
+mod arguments;
 mod check;
 mod json;
+mod live;
 mod record;
+
+use std::sync::Arc;
 
 use app::{Actor, App};
 use async_graphql::{
@@ -20,15 +25,19 @@ use async_graphql::{
     },
 };
 
+pub(crate) use self::live::{Updates, Watch, Word};
+
 /// Longest text that the lane reads, in bytes; longer ones are for the guard to judge.
 const MAX_TEXT: usize = 1024;
-/// Longest variables of a check, in bytes.
-const MAX_CHECK: usize = 16 * 1024;
+/// Longest variables of a field with arguments of its own, in bytes.
+const MAX_VARIABLES: usize = 16 * 1024;
 
 /// How a document is answered.
 pub(crate) enum Plan {
     Record(record::Plan),
     Check(check::Plan),
+    /// Shared with the subscriptions that run by it.
+    Live(Arc<live::Plan>),
 }
 
 /// A request that was read.
@@ -52,17 +61,29 @@ impl Plan {
         match operation.ty {
             OperationType::Mutation => Some(Self::Record(record::Plan::of(operation, root)?)),
             OperationType::Query => Some(Self::Check(check::Plan::of(operation, root)?)),
-            OperationType::Subscription => None,
+            OperationType::Subscription => {
+                let plan = live::Plan::of(operation, root)?;
+                Some(Self::Live(Arc::new(plan)))
+            }
         }
     }
 
-    /// Reads the variables of a request. `None`: they are for the general way to judge.
+    /// Reads the variables of a request that is answered once. `None`: they are for the general way to judge.
     pub(crate) fn read(&self, variables: Option<&str>) -> Option<Task<'_>> {
         let json = variables.unwrap_or("{}");
-        Some(match self {
-            Self::Record(plan) => Task::Record(plan, plan.read(json)?),
-            Self::Check(plan) => Task::Check(plan, plan.read(json)?),
-        })
+        match self {
+            Self::Record(plan) => Some(Task::Record(plan, plan.read(json)?)),
+            Self::Check(plan) => Some(Task::Check(plan, plan.read(json)?)),
+            Self::Live(_) => None,
+        }
+    }
+
+    /// Reads the variables of a subscription. `None`: they are for the general way to judge.
+    pub(crate) fn watch(&self, variables: Option<&str>) -> Option<Watch> {
+        match self {
+            Self::Live(plan) => plan.watch(variables.unwrap_or("{}")),
+            Self::Record(_) | Self::Check(_) => None,
+        }
     }
 }
 

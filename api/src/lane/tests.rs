@@ -9,6 +9,13 @@ const EVENTS: &str =
 const CHECK: &str = "query($who: String!, $units: Decimal) {
   may: entitlement(externalCustomerId: $who, metricKey: \"call\", units: $units) { allowed reason affordableUnits available asOf } }";
 
+const LIVE: &str = "subscription Live($who: String!, $after: SafeInt) {
+  b: balanceUpdated(externalCustomerId: $who, after: $after) { sequence remaining available overdraft customerId __typename } }";
+
+fn watches(text: &str, variables: &str) -> bool {
+    plan(text).is_some_and(|plan| plan.watch(Some(variables)).is_some())
+}
+
 fn plan(text: &str) -> Option<Plan> {
     Plan::of(&parse_query(text).unwrap())
 }
@@ -34,6 +41,37 @@ fn what_producers_and_gateways_send_goes_down_the_lane() {
         "{ entitlement(customerId: \"cus_1\", metricKey: \"call\") { allowed } }",
         "{}"
     ));
+}
+
+#[test]
+fn what_pages_watch_goes_down_the_lane() {
+    assert!(watches(LIVE, r#"{"who":"a","after":5}"#));
+    assert!(watches(LIVE, r#"{"who":"a","after":"5"}"#));
+    assert!(watches(LIVE, r#"{"who":"a"}"#));
+    assert!(watches(LIVE, r#"{"who":"a","after":null}"#));
+    for text in [
+        "subscription { balanceUpdated(externalCustomerId: \"a\") { remaining } }",
+        "subscription { balanceUpdated(customerId: \"cus_1\", after: 7) { remaining } }",
+        "subscription { balanceUpdated { remaining } }",
+    ] {
+        assert!(watches(text, "{}"), "{text}");
+        assert!(!takes(text, "{}"), "it is never answered once: {text}");
+    }
+    assert!(plan(RECORD).is_some_and(|plan| plan.watch(Some(EVENTS)).is_none()));
+    assert!(plan(CHECK).is_some_and(|plan| plan.watch(Some(r#"{"who":"a"}"#)).is_none()));
+    for variables in [
+        "{}",
+        r#"{"who":null}"#,
+        r#"{"who":1}"#,
+        r#"{"who":"a","after":-1}"#,
+        r#"{"who":"a","after":1.5}"#,
+        r#"{"who":"a","after":9007199254740992}"#,
+        r#"{"who":"a","after":"x"}"#,
+        r#"{"who":"a","after":true}"#,
+        r#"{"who":"a","x":1}"#,
+    ] {
+        assert!(!watches(LIVE, variables), "{variables}");
+    }
 }
 
 #[test]
@@ -71,6 +109,14 @@ fn documents_that_are_not_plain_go_the_general_way() {
         "query($e: [UsageEventInput!]!) { recordUsage(input: {events: $e}) { acceptedCount } }",
         "mutation { entitlement(metricKey: \"a\") { allowed } }",
         "subscription { entitlement(metricKey: \"a\") { allowed } }",
+        "{ balanceUpdated(externalCustomerId: \"a\") { sequence } }",
+        "subscription { balanceUpdated(externalCustomerId: \"a\") { sequence @include(if: true) } }",
+        "subscription { balanceUpdated(externalCustomerId: \"a\") { secrets } }",
+        "subscription { balanceUpdated(externalCustomerId: \"a\") }",
+        "subscription { balanceUpdated(externalCustomerId: \"a\", after: null) { sequence } }",
+        "subscription { balanceUpdated(externalCustomerId: 5) { sequence } }",
+        "subscription($a: Int) { balanceUpdated(after: $a) { sequence } }",
+        "subscription { a: balanceUpdated { sequence } b: balanceUpdated { sequence } }",
     ] {
         assert!(plan(text).is_none(), "{text}");
     }

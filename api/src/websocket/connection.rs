@@ -7,22 +7,20 @@
 use std::{convert::Infallible, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
 use app::{Actor, access};
-use async_graphql::Data;
 use axum::{
     body::Bytes,
-    extract::ws::{CloseFrame, Message, WebSocket},
+    extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket},
     http::StatusCode,
 };
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{
     operations::{News, Operations},
-    protocol::{Closing, Said, Told},
+    protocol::{self, Closing, Said, Told},
 };
 use crate::{
-    graphql,
     http::{self, Refusal, enter},
-    live::{self, LiveLimits},
+    live::LiveLimits,
     observe::Live,
     server::Service,
 };
@@ -42,17 +40,26 @@ pub(super) struct Caller {
     pub(super) address: Option<IpAddr>,
 }
 
-/// Serves a socket to its end.
-pub(super) async fn serve(service: Arc<Service>, socket: WebSocket, caller: Caller) {
+/// Serves a socket to its end. What is kept for it is put into a place of its own at once: a task would hold room for it once
+/// more wherever it is handed on.
+pub(super) fn serve(
+    service: Arc<Service>,
+    socket: WebSocket,
+    caller: Caller,
+) -> impl Future<Output = ()> + use<> {
     let now = Instant::now();
-    let mut line = Line {
+    let line = Box::new(Line {
         socket,
         service,
         heard: now,
         pinged: now,
         allowance: MESSAGE_BURST,
         earned: now,
-    };
+    });
+    live(line, Box::new(caller))
+}
+
+async fn live(mut line: Box<Line>, caller: Box<Caller>) {
     let ended = match Box::pin(line.welcome(caller)).await {
         Ok(actor) => line.converse(actor).await,
         Err(ended) => ended,
@@ -108,12 +115,14 @@ impl Line {
     }
 
     /// Lets the client in.
-    async fn welcome(&mut self, caller: Caller) -> Result<Actor, Ended> {
+    async fn welcome(&mut self, caller: Box<Caller>) -> Result<Box<Actor>, Ended> {
         let service = self.service.clone();
         let admitted = timeout(service.options.live.init_wait, async {
             loop {
                 match self.hear().await? {
-                    Said::ConnectionInit { payload } => return admit(&service, payload, caller).await,
+                    Said::ConnectionInit { payload } => {
+                        return admit(&service, payload, *caller).await.map(Box::new);
+                    }
                     Said::Ping => self.tell(&Told::Pong).await?,
                     Said::Pong | Said::Complete { .. } => {}
                     Said::Subscribe { .. } => return Err(Closing::UNAUTHORIZED.into()),
@@ -127,55 +136,62 @@ impl Line {
     }
 
     /// Hears and tells until one side has enough.
-    async fn converse(&mut self, actor: Actor) -> Ended {
+    async fn converse(&mut self, actor: Box<Actor>) -> Ended {
         match self.try_converse(actor).await {
             Ok(never) => match never {},
             Err(ended) => ended,
         }
     }
 
-    async fn try_converse(&mut self, actor: Actor) -> Result<Infallible, Ended> {
+    async fn try_converse(&mut self, actor: Box<Actor>) -> Result<Infallible, Ended> {
         let service = self.service.clone();
         let seat = service.seats.take(&actor, &service.options.live);
         let _seat = seat.ok_or(Closing::TOO_MANY_SOCKETS)?;
-        let caller = Arc::new(graphql::caller_data(&service.app, actor.clone()));
         let _counted = Live::socket();
         let mut operations = Operations::default();
-        let mut credential = Box::pin(live::ended(service.app.clone(), actor.clone()));
+        let mut credential = Box::pin(access::ended(&service.app, &actor));
         let mut stop = pin!(service.stop.cancelled());
-        let mut tick = pin!(sleep_until(self.next_tick()));
-        self.tell(&Told::ConnectionAck).await?;
+        let mut next = pin!(sleep_until(self.next_tick()));
+        Box::pin(self.tell(&Told::ConnectionAck)).await?;
         loop {
             let event = tokio::select! {
                 biased;
                 () = stop.as_mut() => Event::Stop,
                 ended = credential.as_mut() => Event::Ended(ended),
-                () = tick.as_mut() => Event::Tick,
+                () = next.as_mut() => Event::Tick,
                 said = self.hear() => Event::Heard(said?),
                 (id, news) = operations.next() => Event::Told(id, news),
             };
-            match event {
-                Event::Stop => return Err(Closing::GOING_AWAY.into()),
-                Event::Ended(access::Ended::Unverified) => return Err(Closing::UNAVAILABLE.into()),
-                Event::Ended(_) => return Err(Closing::ENDED.into()),
-                Event::Tick => {
-                    self.ask_for_life().await?;
-                    tick.as_mut().reset(self.next_tick());
-                }
-                Event::Heard(said) => self.answer(said, &mut operations, &actor, &caller).await?,
-                Event::Told(id, news) => self.tell_news(&id, news).await?,
+            // Seldom at it, so it takes room only then.
+            if let Some(tick) = Box::pin(self.attend(event, &mut operations, &actor)).await? {
+                next.as_mut().reset(tick);
             }
         }
     }
 
-    /// Does what the client asks.
-    async fn answer(
+    /// Does what an event asks for. Answers when to look after the client again, if that has changed.
+    async fn attend(
         &mut self,
-        said: Said,
+        event: Event,
         operations: &mut Operations,
         actor: &Actor,
-        caller: &Arc<Data>,
-    ) -> Result<(), Ended> {
+    ) -> Result<Option<Instant>, Ended> {
+        match event {
+            Event::Stop => return Err(Closing::GOING_AWAY.into()),
+            Event::Ended(access::Ended::Unverified) => return Err(Closing::UNAVAILABLE.into()),
+            Event::Ended(_) => return Err(Closing::ENDED.into()),
+            Event::Tick => {
+                self.ask_for_life().await?;
+                return Ok(Some(self.next_tick()));
+            }
+            Event::Heard(said) => self.answer(said, operations, actor).await?,
+            Event::Told(id, news) => self.tell_news(&id, news).await?,
+        }
+        Ok(None)
+    }
+
+    /// Does what the client asks.
+    async fn answer(&mut self, said: Said, operations: &mut Operations, actor: &Actor) -> Result<(), Ended> {
         match said {
             Said::ConnectionInit { .. } => Err(Closing::SECOND_INIT.into()),
             Said::Ping => self.tell(&Told::Pong).await,
@@ -186,7 +202,7 @@ impl Line {
             }
             Said::Subscribe { id, .. } if operations.has(&id) => Err(Closing::DUPLICATE.into()),
             Said::Subscribe { id, payload } => {
-                match operations.begin(&self.service, actor, caller, id.clone(), payload) {
+                match operations.begin(&self.service, actor, id.clone(), &payload) {
                     Ok(()) => Ok(()),
                     Err(refusal) => self.tell_news(&id, News::Failed(refusal.answer())).await,
                 }
@@ -201,6 +217,12 @@ impl Line {
             News::Next(answer) => {
                 let payload = &http::completed(answer);
                 self.tell(&Told::Next { id, payload }).await
+            }
+            News::Json(payload) => {
+                let text = protocol::next_in_json(id, &payload);
+                // It is text; were it none, the socket would be of no use.
+                let text = Utf8Bytes::try_from(text).map_err(|_| Ended::Gone)?;
+                self.send(Message::Text(text)).await
             }
             News::Failed(answer) => {
                 let payload = &http::completed(answer).errors;
@@ -318,5 +340,22 @@ async fn admit(
             StatusCode::TOO_MANY_REQUESTS => Closing::TOO_MANY_FAILURES.into(),
             _ => Closing::UNAVAILABLE.into(),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The size of the future that a function answers with.
+    fn size_of_future<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Thousands of sockets are open, and each holds this much as long as it is.
+    #[test]
+    fn a_socket_takes_little_room() {
+        let (task, line) = (size_of_future(serve), size_of::<Line>());
+        assert!(task <= 1_024 && line <= 640, "{task} and {line} bytes");
     }
 }

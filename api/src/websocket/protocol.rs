@@ -3,10 +3,7 @@
 use async_graphql::{Response as Answer, ServerError};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    document::Documents,
-    http::{self, Ready, Refusal, Wire},
-};
+use crate::http::Wire;
 
 /// The only subprotocol that is spoken. Its older namesake `graphql-ws` has other messages and is refused.
 pub(super) const SUBPROTOCOL: &str = "graphql-transport-ws";
@@ -50,21 +47,18 @@ impl Payload {
         self.query.len()
     }
 
-    /// Checks it as any other request.
-    ///
-    /// # Errors
-    /// It cannot be executed.
-    pub(super) fn admit(&self, documents: &Documents) -> Result<Ready, Refusal> {
-        let variables = self.variables.as_ref().map(serde_json::to_string);
-        let variables = variables.and_then(Result::ok);
-        http::admit(
-            documents,
-            &Wire {
-                query: self.query.as_str().into(),
-                operation_name: self.operation_name.as_deref().map(Into::into),
-                variables: variables.as_deref(),
-            },
-        )
+    /// Its variables as JSON, as any other request has them.
+    pub(super) fn variables(&self) -> Option<String> {
+        serde_json::to_string(self.variables.as_ref()?).ok()
+    }
+
+    /// As any other request.
+    pub(super) fn wire<'a>(&'a self, variables: Option<&'a str>) -> Wire<'a> {
+        Wire {
+            query: self.query.as_str().into(),
+            operation_name: self.operation_name.as_deref().map(Into::into),
+            variables,
+        }
     }
 }
 
@@ -112,6 +106,18 @@ impl Told<'_> {
             String::new()
         })
     }
+}
+
+/// The text of a message with an answer that is JSON already: what [`Told::Next`] says.
+pub(super) fn next_in_json(id: &str, payload: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(payload.len() + MAX_ID);
+    text.extend_from_slice(b"{\"type\":\"next\",\"id\":");
+    // Writing into memory cannot fail.
+    let _ = serde_json::to_writer(&mut text, id);
+    text.extend_from_slice(b",\"payload\":");
+    text.extend_from_slice(payload);
+    text.push(b'}');
+    text
 }
 
 /// Why a socket is closed, in the protocol's numbers. Clients come back after those of 1000 to 1999 that are used here,
@@ -183,6 +189,17 @@ mod tests {
             Said::read(&" ".repeat(MAX_MESSAGE + 1)).err(),
             Some(Closing::TOO_BIG)
         );
+    }
+
+    #[test]
+    fn an_answer_in_json_is_told_like_any_other() {
+        let answer = Answer::new(async_graphql::value!({ "balanceUpdated": { "sequence": 1 } }));
+        let json = serde_json::to_vec(&answer).unwrap();
+        for id in ["1", "a \"quoted\" one", "é\u{1}"] {
+            let payload = &answer;
+            let told = Told::Next { id, payload }.text();
+            assert_eq!(String::from_utf8(next_in_json(id, &json)).unwrap(), told);
+        }
     }
 
     #[test]

@@ -73,11 +73,20 @@ pub(crate) struct Sentry {
 ///
 /// Exact at expiry; within five seconds of a revocation by another process and at once after one by this process; within 40
 /// seconds of the last answer of a database that is out of reach. Dropping the future ends the watch.
-pub async fn ended(app: &App, actor: &Actor) -> Ended {
-    let Some(credential) = actor.credential else {
-        return std::future::pending().await;
-    };
-    let mut standing = app.sentry().watch(credential, actor.expires_at);
+pub fn ended(app: &App, actor: &Actor) -> impl Future<Output = Ended> + use<> {
+    let standing = actor
+        .credential
+        .map(|credential| app.sentry().watch(credential, actor.expires_at));
+    let app = app.clone();
+    async move {
+        match standing {
+            Some(standing) => end_of(app, standing).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+async fn end_of(app: App, mut standing: watch::Receiver<Standing>) -> Ended {
     loop {
         let Standing { expires_at, ended } = *standing.borrow_and_update();
         if let Some(ended) = ended {

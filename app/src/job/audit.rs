@@ -6,7 +6,7 @@ use crate::audit::{self, Reached};
 pub(crate) const KIND: Kind = Kind {
     name: "audit",
     lane: Lane::Upkeep,
-    together: 1,
+    together: |_| 1,
     run: |app, _, _| {
         Box::pin(async move {
             let run = audit::incremental(app, Reached::All).await?;

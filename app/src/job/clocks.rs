@@ -11,7 +11,7 @@ use crate::{
 pub(crate) const KIND: Kind = Kind {
     name: "clock.advance",
     lane: Lane::Cycles,
-    together: 1,
+    together: |_| 1,
     run: |app, subjects, _| {
         Box::pin(async move {
             let mut more = false;

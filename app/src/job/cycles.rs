@@ -10,7 +10,7 @@ use crate::{
 pub(crate) const KIND: Kind = Kind {
     name: "subscription.advance",
     lane: Lane::Cycles,
-    together: 1,
+    together: |_| 1,
     run: |app, subjects, _| {
         Box::pin(async move {
             let mut more = false;

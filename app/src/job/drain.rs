@@ -6,13 +6,13 @@ use super::{Kind, Lane, Sender, store};
 use crate::{
     App,
     error::{Error, Result},
-    usage::drain::{TOGETHER, drain_shards, unheld},
+    usage::drain::{drain_shards, together, unheld},
 };
 
 pub(crate) const KIND: Kind = Kind {
     name: "usage.drain",
     lane: Lane::Usage,
-    together: TOGETHER,
+    together,
     run: |app, subjects, attempt| {
         Box::pin(async move {
             let shard = |subject: &String| {

@@ -6,7 +6,7 @@ use crate::credit;
 pub(crate) const KIND: Kind = Kind {
     name: "credit.expire",
     lane: Lane::Upkeep,
-    together: 1,
+    together: |_| 1,
     run: |app, _, _| Box::pin(async move { Ok(credit::expire(app).await? > 0) }),
     due: |app| {
         Box::pin(async move {

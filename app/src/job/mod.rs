@@ -27,7 +27,7 @@ pub use self::status::{
     LaneStatus, Overview, ParkedWork, Status, overview, parked, parked_anywhere, parked_by_id, retry,
     retry_anywhere, status,
 };
-use crate::{App, error::Result, failpoint::reach, telemetry};
+use crate::{App, db::Backend, error::Result, failpoint::reach, telemetry};
 
 /// A class of jobs with its own workers, so that one class cannot starve another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -90,7 +90,7 @@ pub(crate) struct Kind {
     /// Where it runs.
     pub(crate) lane: Lane,
     /// Most subjects of one wake-up, so that little work of many costs one run.
-    pub(crate) together: usize,
+    pub(crate) together: fn(Backend) -> usize,
     /// Does the work of subjects. The number is that of the attempt, from 1 since it last went well. Answers whether some
     /// is left.
     pub(crate) run: for<'a> fn(&'a App, &'a [String], i32) -> BoxFuture<'a, Result<bool>>,
@@ -218,8 +218,8 @@ pub(crate) async fn wake(app: &App, kind: &'static Kind, subjects: &[String], se
     if asleep.is_empty() {
         return Ok(());
     }
-    let mut op = crate::op::Op::begin(app).await?;
-    work::send(&mut op, kind, &asleep, kind.together).await?;
+    let mut op = crate::op::Op::begin_passing(app).await?;
+    work::send(&mut op, kind, &asleep, (kind.together)(app.db().backend())).await?;
     reach("wake.marked")?;
     op.commit().await
 }

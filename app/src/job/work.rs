@@ -1,6 +1,8 @@
 //! Work rows: what is being tried, how often it failed, and what needs a person.
 //!
-//! An attempt is counted before it begins, so that work which kills its worker is counted as well.
+//! An attempt is counted before it begins, so that work which kills its worker is counted as well. What is noted of runs does not
+//! wait for the disk ([`Op::begin_passing`]): should the database's server crash, a run is forgotten that is dead as well. What
+//! a person has to see, and the attempts at a customer that lead to it, wait.
 
 use std::time::Duration;
 
@@ -55,7 +57,7 @@ pub(super) struct Run {
 /// Begins an attempt at each subject. Left out are those that are parked or pausing, or have a run under way, which will look
 /// again. `None`: all of them.
 pub(super) async fn begin(app: &App, kind: &'static Kind, subjects: &[String]) -> Result<Option<Run>> {
-    let op = Op::begin(app).await?;
+    let op = Op::begin_passing(app).await?;
     let since = op.now();
     let begun = store::begin(&op, kind.name, subjects, None, dead(since)).await?;
     op.commit().await?;
@@ -85,20 +87,19 @@ impl Run {
     /// The work went well: earlier failures are forgotten. Wakes the subjects again that were woken meanwhile, and all of them, each
     /// by itself, if there is more to do. Answers whether any was.
     pub(super) async fn finish(&self, app: &App, more: bool) -> Result<bool> {
-        let mut op = Op::begin(app).await?;
+        let mut op = Op::begin_passing(app).await?;
         let ours = store::lock_run(&op, self.kind.name, &self.subjects, self.since).await?;
         let all: Vec<String> = ours.iter().map(|(subject, _)| subject.clone()).collect();
         store::settle(&op, self.kind.name, &all).await?;
         let again = ours.into_iter().filter(|(_, again)| *again || more);
         let again: Vec<String> = again.map(|(subject, _)| subject).collect();
         if !again.is_empty() {
-            send(
-                &mut op,
-                self.kind,
-                &again,
-                if more { 1 } else { self.kind.together },
-            )
-            .await?;
+            let together = if more {
+                1
+            } else {
+                (self.kind.together)(app.db().backend())
+            };
+            send(&mut op, self.kind, &again, together).await?;
             reach("job.again")?;
         }
         op.commit().await?;
@@ -108,7 +109,7 @@ impl Run {
     /// The work failed: it is tried again after 1, 2, 4, … seconds. Of several subjects any may have been the cause, so each is tried
     /// by itself, at once.
     pub(super) async fn postpone(&self, app: &App, problem: &str) -> Result<()> {
-        let mut op = Op::begin(app).await?;
+        let mut op = Op::begin_passing(app).await?;
         let pause = match self.subjects.len() {
             1 => pause_after(self.attempt),
             _ => 0,

@@ -5,7 +5,7 @@
 //! waiting for each other: two of them may be written side by side. Each caller gets its own outcomes after the commit.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError, Weak},
     time::{Duration, Instant},
 };
@@ -20,14 +20,17 @@ use domain::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use uuid::Uuid;
 
-use super::{Outcome, store};
+use super::{
+    Outcome,
+    store::{self, New},
+};
 use crate::{
     App, Inner,
     db::Backend,
     error::{Error, Result},
     failpoint::reach,
     measure,
-    op::Op,
+    op::{self, Op},
 };
 
 /// Events that may wait to be written: some 50 MB. More are told that we are busy, before memory runs out.
@@ -206,7 +209,6 @@ async fn write_all(app: &App, mut requests: Vec<Request>) {
         .note(!matches!(written, Err(Error::Unavailable(_))));
     match written {
         Ok(mut outcomes) => {
-            committed(app, &all, &outcomes);
             for request in requests {
                 let rest = outcomes.split_off(request.events.len());
                 // A caller that has gone away misses its answer only; its events are written.
@@ -237,33 +239,21 @@ async fn write_all(app: &App, mut requests: Vec<Request>) {
     }
 }
 
-/// One transaction for events of any tenants: one statement (two on SQLite), and one more when keys were known.
+/// One transaction for events of any tenants: one statement (two on SQLite), and one more after it when keys were known.
 async fn write(app: &App, events: &[&Prepared]) -> Result<Vec<Outcome>> {
     let begun = Instant::now();
     reach("record.gathered")?;
-    let op = Op::begin(app).await?;
-    reach("record.begun")?;
-    let ids: Vec<EventId> = events.iter().map(|_| EventId(op.new_id())).collect();
-    let refused = store::insert_events(&op, events, &ids).await?;
-    reach("record.inserted")?;
+    let Written { ids, refused } = insert(app, events).await?;
+    measure::committed(events.len(), begun);
     let known = if refused.is_empty() {
         HashMap::new()
     } else {
         let of_refused = events.iter().zip(&ids).filter(|(_, id)| refused.contains(id));
         let rest: Vec<&Prepared> = of_refused.map(|(event, _)| *event).collect();
-        let known = store::known_keys(op.tx(), &rest).await?;
+        let known = store::known_keys(app.db().reader(), &rest).await?;
         reach("record.known")?;
         known
     };
-    let received_at = op.now();
-    op.commit().await?;
-    reach("record.committed")?;
-    measure::committed(events.len(), begun);
-    for (event, id) in events.iter().zip(&ids).filter(|(_, id)| !refused.contains(id)) {
-        app.gate()
-            .accepted(event.customer, || event.pending(*id, received_at));
-    }
-    reach("record.told")?;
     let outcome = |(event, id): (&&Prepared, &EventId)| {
         if !refused.contains(id) {
             return Ok(Outcome::Accepted(*id));
@@ -278,12 +268,51 @@ async fn write(app: &App, events: &[&Prepared]) -> Result<Vec<Outcome>> {
     events.iter().zip(&ids).map(outcome).collect()
 }
 
-/// What follows the commit, before the callers are answered: whoever must know of accepted events learns of them here.
-fn committed(app: &App, events: &[&Prepared], outcomes: &[Outcome]) {
-    let accepted = events.iter().zip(outcomes);
-    let accepted = accepted.filter(|(_, outcome)| matches!(outcome, Outcome::Accepted(_)));
-    let shards = accepted.map(|(event, _)| event.shard).collect();
-    app.waker().touched(app, shards);
+/// What a transaction wrote.
+struct Written {
+    /// The ids that the events were given.
+    ids: Vec<EventId>,
+    /// Those whose keys were taken.
+    refused: HashSet<EventId>,
+}
+
+/// Writes events, and tells the gate and the workers of those that are new, as soon as they are committed.
+async fn insert(app: &App, events: &[&Prepared]) -> Result<Written> {
+    let (new, received_at, refused) = match app.db().backend() {
+        Backend::Postgres => {
+            let now = app.now();
+            let new = numbered(events, || EventId(app.ids().next(now)));
+            reach("record.begun")?;
+            let refused = op::alone(store::insert_events(app.db().writer(), &new, now)).await?;
+            reach("record.inserted")?;
+            (new, now, refused)
+        }
+        Backend::Sqlite => {
+            let op = Op::begin(app).await?;
+            reach("record.begun")?;
+            let new = numbered(events, || EventId(op.new_id()));
+            let refused = store::insert_events(op.tx(), &new, op.now()).await?;
+            reach("record.inserted")?;
+            let now = op.now();
+            op.commit().await?;
+            (new, now, refused)
+        }
+    };
+    reach("record.committed")?;
+    let accepted = || new.iter().filter(|(_, id)| !refused.contains(id));
+    for (event, id) in accepted() {
+        app.gate()
+            .accepted(event.customer, || event.pending(*id, received_at));
+    }
+    app.waker()
+        .touched(app, accepted().map(|(event, _)| event.shard).collect());
+    reach("record.told")?;
+    let ids = new.into_iter().map(|(_, id)| id).collect();
+    Ok(Written { ids, refused })
+}
+
+fn numbered<'a>(events: &[&'a Prepared], id: impl Fn() -> EventId) -> Vec<New<'a>> {
+    events.iter().map(|event| (*event, id())).collect()
 }
 
 #[cfg(test)]

@@ -61,8 +61,11 @@ const MOST_SQLITE: Most = Most {
     events: 5_000,
     customers: 1_000,
 };
-/// Shards of one wake-up: with little usage of many customers, eight runs cover all of them.
-pub(crate) const TOGETHER: usize = store::MOST_SHARDS;
+/// Most shards of one wake-up.
+pub(crate) fn together(backend: Backend) -> usize {
+    store::most_shards(backend)
+}
+
 /// Attempts at a shard after which a run goes customer by customer.
 const CAREFUL_AFTER: i32 = 2;
 /// Attempts at one customer that may fail or die without a word before it is parked.
@@ -78,7 +81,7 @@ pub(crate) async fn drain_shards(app: &App, shards: &[i32], attempt: i32) -> Res
     let begun = Instant::now();
     let mut held = store::held(app.db().reader(), app.now()).await?;
     let mut busy = careful;
-    for together in shards.chunks(TOGETHER) {
+    for together in shards.chunks(together(app.db().backend())) {
         busy |= !careful && step(app, together, careful, &mut held).await?;
     }
     if !busy {

@@ -74,8 +74,15 @@ impl Client {
 
     /// A live stream of server-sent events.
     pub fn stream(&self, query: &str) -> RequestBuilder {
+        self.stream_of(json!({ "query": query }).to_string())
+    }
+
+    /// The same, of a body as it is.
+    pub fn stream_of(&self, body: String) -> RequestBuilder {
         let post = self.http.post(format!("{}/graphql/stream", self.base));
-        post.bearer_auth(&self.key).json(&json!({ "query": query }))
+        post.bearer_auth(&self.key)
+            .header(CONTENT_TYPE, "application/json")
+            .body(body)
     }
 
     /// Sends a body as it is.

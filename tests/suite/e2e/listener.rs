@@ -155,6 +155,18 @@ impl Socket {
         }
     }
 
+    /// The text of the next message, or of the end.
+    pub async fn text(&mut self) -> String {
+        loop {
+            match self.0.next().await {
+                Some(Ok(Message::Text(text))) => return text.to_string(),
+                Some(Ok(Message::Close(frame))) => return format!("{frame:?}"),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => std::future::pending().await,
+            }
+        }
+    }
+
     /// The next message of the protocol, or the end.
     pub async fn hear(&mut self) -> Said {
         loop {

@@ -41,7 +41,7 @@ on_both!(
 );
 
 /// A server in this process.
-struct Server {
+pub struct Server {
     client: Client,
     stop: DropGuard,
 }
@@ -55,7 +55,7 @@ impl Deref for Server {
 }
 
 /// Serves a world with these limits, to a client that may do everything.
-async fn serve(world: &World, live: LiveLimits) -> Server {
+pub async fn serve(world: &World, live: LiveLimits) -> Server {
     let options = Options {
         live,
         ..Options::default()

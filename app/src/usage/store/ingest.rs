@@ -9,7 +9,7 @@ use domain::{
 use sea_orm::ConnectionTrait;
 use uuid::Uuid;
 
-use crate::{db::Backend, error::Result, failpoint::reach, op::Op, sql::Rows, usage::collector::Prepared};
+use crate::{db::Backend, error::Result, failpoint::reach, sql::Rows, usage::collector::Prepared};
 
 /// Both tables at once: only what is new is queued, and the answer is what was not.
 const INSERT_POSTGRES: &str = "WITH v AS MATERIALIZED (SELECT * FROM {rows} AS given),
@@ -37,43 +37,47 @@ const QUEUE_SQLITE: &str =
         properties)
     SELECT shard, id, customer_id, metric_id, units, occurred_at, $1, properties FROM {rows} AS v";
 
-/// Writes events and queues those that are new; answers with the ids of the others. In the order of their keys everywhere, so
-/// that two processes with the same keys do not wait for each other in a circle. One statement, two on SQLite.
+/// An event that is to be written, and its id.
+pub(in crate::usage) type New<'a> = (&'a Prepared, EventId);
+
+/// Writes events accepted at an instant and queues those that are new; answers with the ids of the others. In the order of their
+/// keys everywhere, so that two processes with the same keys do not wait for each other in a circle. One statement on PostgreSQL,
+/// which needs no transaction around it; two on SQLite, which do.
 pub(in crate::usage) async fn insert_events(
-    op: &Op,
-    events: &[&Prepared],
-    ids: &[EventId],
+    db: &impl ConnectionTrait,
+    events: &[New<'_>],
+    now: Timestamp,
 ) -> Result<HashSet<EventId>> {
-    let now = op.now();
-    let all: Vec<(&Prepared, EventId)> = events.iter().copied().zip(ids.iter().copied()).collect();
-    let named = queue_rows(&all, now)
-        .id("tenant_id", events.iter().map(|event| event.tenant.0))
-        .text("key", events.iter().map(|event| event.key.clone()))
-        .id("fingerprint", events.iter().map(|event| event.fingerprint));
+    let named = queue_rows(events, now)
+        .id("tenant_id", events.iter().map(|(event, _)| event.tenant.0))
+        .text("key", events.iter().map(|(event, _)| event.key.clone()))
+        .id("fingerprint", events.iter().map(|(event, _)| event.fingerprint));
     let values = || vec![now.micros().into()];
-    if Backend::of(op.tx()) == Backend::Postgres {
-        let refused = named.query(op.tx(), INSERT_POSTGRES, values()).await?;
+    if Backend::of(db) == Backend::Postgres {
+        let refused = named.query(db, INSERT_POSTGRES, values()).await?;
         return refused
             .iter()
             .map(|row| Ok(EventId(row.try_get_by_index(0)?)))
             .collect();
     }
-    let mut refused: HashSet<EventId> = ids.iter().copied().collect();
-    for row in named.query(op.tx(), INSERT_SQLITE, values()).await? {
+    let mut refused: HashSet<EventId> = events.iter().map(|(_, id)| *id).collect();
+    for row in named.query(db, INSERT_SQLITE, values()).await? {
         refused.remove(&EventId(row.try_get_by_index(0)?));
     }
-    let new: Vec<_> = all.into_iter().filter(|(_, id)| !refused.contains(id)).collect();
+    let new: Vec<_> = events
+        .iter()
+        .copied()
+        .filter(|(_, id)| !refused.contains(id))
+        .collect();
     reach("record.listed")?;
     if !new.is_empty() {
-        queue_rows(&new, now)
-            .execute(op.tx(), QUEUE_SQLITE, values())
-            .await?;
+        queue_rows(&new, now).execute(db, QUEUE_SQLITE, values()).await?;
     }
     Ok(refused)
 }
 
 /// What the queue keeps of events.
-fn queue_rows(events: &[(&Prepared, EventId)], now: Timestamp) -> Rows {
+fn queue_rows(events: &[New<'_>], now: Timestamp) -> Rows {
     let all = || events.iter().map(|(event, _)| *event);
     Rows::default()
         .id("id", events.iter().map(|(_, id)| id.0))

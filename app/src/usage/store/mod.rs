@@ -10,9 +10,9 @@ mod summary;
 pub(super) use self::{
     counter::{counter, counters, position, position_in_all, put_counters, settlements},
     event::{event_by_id, event_by_key, events, events_between, mark_voided},
-    ingest::{insert_events, known_keys},
+    ingest::{New, insert_events, known_keys},
     queue::{
-        Chosen, Locked, MOST_SHARDS, Most, any_pending, first_waiting, forget_pending, held, lock_waiting,
+        Chosen, Locked, Most, any_pending, first_waiting, forget_pending, held, lock_waiting, most_shards,
         take_pending, waiting_before,
     },
     rating::{insert_ratings, take_back},

@@ -14,22 +14,29 @@ use sea_orm::{ConnectionTrait, EntityTrait, QueryResult, Value};
 use uuid::Uuid;
 
 use crate::{
-    customer::shard_of,
+    customer::{SHARDS, shard_of},
     db::Backend,
     error::Result,
     op::Op,
     sql::{Rows, statement},
 };
 
-/// Most shards of one statement. It is written out for so many, so that its text is always the same.
-pub(in crate::usage) const MOST_SHARDS: usize = 4;
+/// Most shards of one statement, which is written out for so many, so that its text is always the same. On PostgreSQL four runs,
+/// which is how many a worker has at once, cover all. On SQLite one does: there is one writer, for which the others would wait.
+pub(in crate::usage) fn most_shards(backend: Backend) -> usize {
+    match backend {
+        Backend::Postgres => 8,
+        Backend::Sqlite => SHARDS as usize,
+    }
+}
+
 /// Stands for no shard.
 const NO_SHARD: i32 = -1;
 
 /// Whose events a drain takes.
 #[derive(Debug, Clone)]
 pub(in crate::usage) enum Chosen {
-    /// Those of up to [`MOST_SHARDS`] shards, without the customers set aside.
+    /// Those of up to [`most_shards`] shards, without the customers set aside.
     Shards {
         shards: Vec<i32>,
         aside: Vec<CustomerId>,
@@ -38,10 +45,10 @@ pub(in crate::usage) enum Chosen {
     Customers(Vec<(CustomerId, Timestamp)>),
 }
 
-/// Events of the rows that were accepted before the instant of their customer. Nearly all lie before the earliest of these, `$5`;
+/// Events of the rows that were accepted before the instant of their customer. Nearly all lie before the earliest of these, `{least}`;
 /// only the others are looked at one by one.
 const UNHELD: &str = "p.customer_id IN (SELECT v.id FROM {rows} AS v)
-    AND (p.received_at < $5 OR EXISTS (SELECT 1 FROM {rows} AS v WHERE v.id = p.customer_id AND p.received_at < v.before))";
+    AND (p.received_at < {least} OR EXISTS (SELECT 1 FROM {rows} AS v WHERE v.id = p.customer_id AND p.received_at < v.before))";
 
 /// The bounds of one transaction.
 #[derive(Debug, Clone, Copy)]
@@ -90,7 +97,7 @@ impl Chosen {
             )
         };
         match (self, backend) {
-            (Self::Shards { .. }, _) => (1..=MOST_SHARDS)
+            (Self::Shards { .. }, _) => (1..=most_shards(backend))
                 .map(|shard| {
                     format!(
                         "SELECT * FROM ({}) AS s{shard}",
@@ -160,7 +167,7 @@ impl Chosen {
     }
 
     /// The condition that leaves out who is set aside, the values of the statement, and its rows, if it has any.
-    fn condition(&self) -> (&'static str, Vec<Value>, Option<Rows>) {
+    fn condition(&self, backend: Backend) -> (&'static str, Vec<Value>, Option<Rows>) {
         match self {
             Self::Shards { shards, aside } => {
                 let here = aside
@@ -168,10 +175,10 @@ impl Chosen {
                     .filter(|customer| shards.contains(&shard_of(**customer)));
                 let aside: Vec<Uuid> = here.map(|customer| customer.0).collect();
                 if aside.is_empty() {
-                    ("true", padded(shards), None)
+                    ("true", padded(backend, shards), None)
                 } else {
                     let condition = "p.customer_id NOT IN (SELECT v.id FROM {rows} AS v)";
-                    (condition, padded(shards), Some(Rows::default().id("id", aside)))
+                    (condition, padded(backend, shards), Some(Rows::default().id("id", aside)))
                 }
             }
             Self::Customers(all) => ("true", Vec::new(), Some(limits(all))),
@@ -186,8 +193,9 @@ impl Chosen {
         columns: &str,
         events: usize,
     ) -> Result<Vec<QueryResult>> {
-        let (condition, values, rows) = self.condition();
-        let first = self.first(Backend::of(db), columns, condition, events);
+        let backend = Backend::of(db);
+        let (condition, values, rows) = self.condition(backend);
+        let first = self.first(backend, columns, condition, events);
         let sql = sql.replace("{first}", &first);
         match rows {
             Some(rows) => Ok(rows.query(db, &sql, values).await?),
@@ -203,10 +211,10 @@ fn limits(all: &[(CustomerId, Timestamp)]) -> Rows {
         .int("before", all.iter().map(|(_, before)| before.micros()))
 }
 
-/// The numbers of shards as values, always [`MOST_SHARDS`].
-fn padded(shards: &[i32]) -> Vec<Value> {
+/// The numbers of shards as values, always [`most_shards`].
+fn padded(backend: Backend, shards: &[i32]) -> Vec<Value> {
     let all = shards.iter().copied().chain(std::iter::repeat(NO_SHARD));
-    all.take(MOST_SHARDS).map(Value::from).collect()
+    all.take(most_shards(backend)).map(Value::from).collect()
 }
 
 /// Whether there is anything to do. A look without locks.
@@ -216,7 +224,7 @@ pub(in crate::usage) async fn any_pending(db: &impl ConnectionTrait, chosen: &Ch
             db,
             "SELECT 1 FROM ({first}) AS first LIMIT 1",
             "p.id",
-            MOST_SHARDS,
+            most_shards(Backend::of(db)),
         )
         .await?;
     Ok(!first.is_empty())
@@ -228,7 +236,9 @@ pub(in crate::usage) async fn first_waiting(
     chosen: &Chosen,
 ) -> Result<Option<(CustomerId, TenantId)>> {
     let sql = "SELECT first.customer_id FROM ({first}) AS first ORDER BY first.id LIMIT 1";
-    let first = chosen.query(db, sql, "p.customer_id, p.id", MOST_SHARDS).await?;
+    let first = chosen
+        .query(db, sql, "p.customer_id, p.id", most_shards(Backend::of(db)))
+        .await?;
     let Some(row) = first.first() else { return Ok(None) };
     let found = customer::Entity::find_by_id(row.try_get_by_index::<Uuid>(0)?)
         .one(db)
@@ -291,14 +301,14 @@ pub(in crate::usage) async fn take_pending(
     let before: Vec<_> = locked.iter().map(|it| (it.customer, it.before(chosen))).collect();
     let (condition, values) = match chosen {
         Chosen::Shards { shards, .. } => {
-            let mut values = padded(shards);
+            let mut values = padded(backend, shards);
             let least = before.iter().map(|(_, before)| *before).min();
             values.push(least.unwrap_or(Timestamp::MIN).micros().into());
-            (UNHELD, values)
+            (UNHELD.replace("{least}", &format!("${}", values.len())), values)
         }
-        Chosen::Customers(_) => ("true", Vec::new()),
+        Chosen::Customers(_) => ("true".to_owned(), Vec::new()),
     };
-    let first = chosen.first(backend, &format!("p.{place}"), condition, events);
+    let first = chosen.first(backend, &format!("p.{place}"), &condition, events);
     let sql = format!(
         "DELETE FROM usage_pending WHERE {place} {open}{first}{close}
          RETURNING customer_id, id, metric_id, units, occurred_at, received_at, properties"
