@@ -205,7 +205,7 @@ pub(super) async fn money_price(
     metric: MetricId,
 ) -> Result<Option<MoneyPrice>> {
     let found = store::find_variant(db, tenant, variant).await?;
-    let mut found = found.ok_or_else(|| variant::unknown())?;
+    let mut found = found.ok_or_else(variant::unknown)?;
     Ok(found.variant.money_prices.remove(&metric))
 }
 

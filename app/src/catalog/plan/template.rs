@@ -112,7 +112,7 @@ async fn lock(op: &mut Op, tenant: TenantId, id: VariantId) -> Result<Offer> {
     // What was written while we waited was written before.
     op.refresh();
     let offer = offer_of_tenant(op.tx(), tenant, id).await?;
-    Ok(offer.ok_or_else(|| unknown())?)
+    Ok(offer.ok_or_else(unknown)?)
 }
 
 fn new_template(op: &Op, input: CreateTemplate, metrics: Option<Vec<MetricId>>) -> GrantTemplate {
@@ -190,7 +190,7 @@ pub async fn templates(
     actor.require(Scope::CatalogRead)?;
     let db = app.db().reader();
     let offered = store::find_variant(db, actor.tenant, variant).await?;
-    let offered = offered.ok_or_else(|| unknown())?;
+    let offered = offered.ok_or_else(unknown)?;
     let slice = store::list_templates(db, actor.tenant, variant, page).await?;
     let (has_previous, has_next) = (slice.has_previous, slice.has_next);
     Ok(Slice {

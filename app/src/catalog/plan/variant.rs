@@ -190,7 +190,7 @@ pub async fn archive_variant(app: &App, actor: &Actor, id: VariantId) -> Result<
     }
     op.refresh();
     let found = store::find_variant(op.tx(), actor.tenant, id).await?;
-    let mut found = found.ok_or_else(|| unknown())?;
+    let mut found = found.ok_or_else(unknown)?;
     if found.variant.archived_at.is_none() {
         found.variant.archived_at = Some(op.now());
         store::archive_variant(&op, id, op.now()).await?;
@@ -199,7 +199,7 @@ pub async fn archive_variant(app: &App, actor: &Actor, id: VariantId) -> Result<
     let view = named(op.tx(), actor.tenant, vec![found]).await?.pop();
     op.commit().await?;
     forget(app, actor.tenant);
-    Ok(view.ok_or_else(|| unknown())?)
+    Ok(view.ok_or_else(unknown)?)
 }
 
 /// There is no such variant.
