@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use domain::{
-    id::{CustomerId, TenantId},
+    id::{CustomerId, TenantId, TestClockId},
     time::Timestamp,
 };
 use entity::account;
@@ -18,7 +18,9 @@ use sea_orm::{
 use tracing::Span;
 use uuid::Uuid;
 
-use crate::{App, db::Backend, error::Result, failpoint::reach, feed, job::Wakeup, telemetry as t};
+use crate::{
+    App, db::Backend, error::Result, failpoint::reach, feed, job::Wakeup, telemetry as t, test_clock,
+};
 
 /// Measures a transaction from asking for its connection to its end.
 struct Watch {
@@ -79,6 +81,8 @@ pub(crate) struct Op {
     tx: DatabaseTransaction,
     app: App,
     now: Timestamp,
+    /// What the test clock shows that the locked customer lives by.
+    clock: Option<Timestamp>,
     changed: Vec<CustomerId>,
     wakeups: Vec<Wakeup>,
 }
@@ -99,6 +103,7 @@ impl Op {
             tx,
             app: app.clone(),
             now: app.now(),
+            clock: None,
             changed: Vec::new(),
             wakeups: Vec::new(),
         })
@@ -124,14 +129,24 @@ impl Op {
         &self.tx
     }
 
-    /// The instant of the operation.
+    /// The instant of the operation: when something is written.
     pub(crate) fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// The instant that decides for the customer whose account is locked: what its test clock shows, or else that of the operation.
+    pub(crate) fn present(&self) -> Timestamp {
+        self.clock.unwrap_or(self.now)
     }
 
     /// A new id of the operation's instant.
     pub(crate) fn new_id(&self) -> Uuid {
         self.app.ids().next(self.now)
+    }
+
+    /// What the test clock shows that the locked customer lives by; `None`: it lives by the clock on the wall.
+    pub(crate) fn own_time(&self) -> Option<Timestamp> {
+        self.clock
     }
 
     /// Locks accounts in id order, so that two operations cannot wait for each other, and moves the operation's instant to
@@ -153,14 +168,19 @@ impl Op {
         self.now = self.app.now().max(self.now);
     }
 
-    /// Locks the account of one customer of a tenant. `None`: no such customer.
+    /// Locks the account of one customer of a tenant. `None`: no such customer. One statement, two for one with a test clock.
     pub(crate) async fn lock_account(
         &mut self,
         tenant: TenantId,
         customer: CustomerId,
     ) -> Result<Option<account::Model>> {
         let accounts = self.lock_accounts(&[customer]).await?;
-        Ok(accounts.into_iter().find(|account| account.tenant_id == tenant.0))
+        let account = accounts.into_iter().find(|account| account.tenant_id == tenant.0);
+        if let Some(clock) = account.as_ref().and_then(|account| account.clock_id) {
+            let clock = TestClockId(clock);
+            self.clock = test_clock::times(&self.tx, &[clock]).await?.remove(&clock);
+        }
+        Ok(account)
     }
 
     /// Notes that what can be seen of a customer's balance has changed.

@@ -35,6 +35,8 @@ pub struct Model {
     pub created_at: i64,
     /// When it last changed, in microseconds.
     pub updated_at: i64,
+    /// The test clock that it lives by; none: the clock on the wall.
+    pub clock_id: Option<Uuid>,
 }
 
 /// None: reads are joined by hand, in batches.

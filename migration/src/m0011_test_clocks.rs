@@ -17,6 +17,7 @@ const UP: &[&str] = &[
     "CREATE INDEX test_clock_by_tenant ON test_clock (tenant_id, id)",
     "CREATE INDEX test_clock_advancing ON test_clock (id) WHERE now_at < target_at",
     // None: the customer lives by the clock on the wall.
+    "ALTER TABLE customer ADD COLUMN clock_id {id}",
     "ALTER TABLE account ADD COLUMN clock_id {id}",
     "ALTER TABLE subscription ADD COLUMN clock_id {id}",
     "CREATE INDEX account_by_clock ON account (clock_id, customer_id) WHERE clock_id IS NOT NULL",
@@ -30,5 +31,6 @@ const DOWN: &[&str] = &[
     "DROP INDEX account_by_clock",
     "ALTER TABLE subscription DROP COLUMN clock_id",
     "ALTER TABLE account DROP COLUMN clock_id",
+    "ALTER TABLE customer DROP COLUMN clock_id",
     "DROP TABLE test_clock",
 ];

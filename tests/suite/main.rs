@@ -18,6 +18,7 @@
 //! | [`gate`] | may this customer go on, from memory |
 //! | [`usage`] | recording, exact debits, voids, summaries |
 //! | [`subscription`] | subscriptions, moved on by time alone, once and in order |
+//! | [`test_clock`] | time that is set by hand does what time does |
 //! | [`jobs`] | lost, doubled, reordered and poisonous work |
 //! | [`live`] | balances as they change |
 //! | [`schema`] | migrations, forward and back |
@@ -74,4 +75,5 @@ mod live;
 mod plan;
 mod schema;
 mod subscription;
+mod test_clock;
 mod usage;

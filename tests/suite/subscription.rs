@@ -488,10 +488,10 @@ async fn usage_at_the_boundary_is_paid_by_the_cycle_it_was_accepted_in(world: Wo
     world.consume(id, "call", "3").await;
     world.move_to(boundary);
     world.consume(id, "call", "4").await;
-    // A drain that comes before the turn debits what belongs to the old cycle only.
+    // A drain that comes before the turn leaves both to it.
     world.run_jobs().await;
-    assert_eq!(world.stands(id).await, ("7".to_owned(), "0".to_owned()));
-    assert_eq!(world.pending().await, 1, "the rest waits for the new cycle");
+    assert_eq!(world.stands(id).await, ("10".to_owned(), "0".to_owned()));
+    assert_eq!(world.pending().await, 2);
     world.until("2026-04-10T12:01:00Z").await;
     assert_eq!(world.stands(id).await, ("6".to_owned(), "0".to_owned()));
     let cycles = world.cycles(sub).await;

@@ -29,6 +29,7 @@ use super::{
     payload::{payload, plain},
     scalar::{CountryCode, DateTime, Decimal, EmailAddress, Json},
     subscription::{BillingCycle, BillingEvent, PlanSubscription, cycles, events, subscriptions},
+    test_clock::test_clock_id,
     usage::{UsageEvent, UsageGrouping, UsageSummary},
 };
 
@@ -97,6 +98,8 @@ pub struct Customer {
     pub po_number: Option<String>,
     /// The vendor's own notes: a JSON object.
     pub metadata: Json,
+    /// Global id of the test clock that it lives by; null: the clock on the wall.
+    pub test_clock_id: Option<ID>,
     /// When it was made.
     pub created_at: DateTime,
     /// When it last changed.
@@ -129,6 +132,7 @@ impl From<customer::Customer> for Customer {
             invoice_address: customer.invoice_address.map(address),
             po_number: customer.po_number,
             metadata: Json(customer.metadata.into()),
+            test_clock_id: customer.clock.map(|clock| clock.to_string().into()),
             created_at: customer.created_at.into(),
             updated_at: customer.updated_at.into(),
             customer: customer.id,
@@ -482,6 +486,8 @@ pub struct CreateCustomerInput {
     pub po_number: Option<String>,
     /// The vendor's own notes: a JSON object of at most 50 entries and 8,192 bytes.
     pub metadata: Option<Json>,
+    /// Global id of the test clock that it is to live by, for good; in tenants for tests.
+    pub test_clock_id: Option<ID>,
     /// Repeat the same key to retry safely: 1 to 255 visible ASCII characters.
     pub idempotency_key: String,
 }
@@ -501,11 +507,13 @@ impl CreateCustomerInput {
             invoice_address: self.invoice_address.map(Into::into),
             po_number: self.po_number,
             metadata: self.metadata.map(metadata).transpose()?.unwrap_or_default(),
+            clock: self.test_clock_id.as_ref().map(test_clock_id).transpose()?,
         })
     }
 }
 
-fn metadata(json: Json) -> Result<std::collections::BTreeMap<String, serde_json::Value>> {
+/// The vendor's own notes: a JSON object.
+pub(super) fn metadata(json: Json) -> Result<std::collections::BTreeMap<String, serde_json::Value>> {
     match json.0 {
         serde_json::Value::Object(object) => Ok(object.into_iter().collect()),
         _ => Err(Rejection::invalid("metadata", "metadata must be a JSON object").into()),

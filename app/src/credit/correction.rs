@@ -14,7 +14,7 @@ use domain::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    Adjusted, Balance, BlockChange, BlockView, LedgerLine, Posting, adjustment_block, check_description,
+    Adjusted, Balance, BlockChange, BlockView, LedgerLine, Locked, Posting, adjustment_block, check_description,
     lock, post_in, store,
 };
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
     error::{Error, Result},
     idempotency::{Claim, Fresh, Once, claim},
     op::Op,
-    usage,
+    subscription, usage,
 };
 
 /// Attempts to debit usage that was accepted before a request and still arrives.
@@ -107,7 +107,7 @@ async fn add(
     credits: Credits,
     text: &str,
 ) -> Result<Posting> {
-    let mut block = adjustment_block(op, credits);
+    let mut block = adjustment_block(op, credits, op.present());
     let cause = Cause {
         kind: EntryKind::Adjustment,
         effect_key: format!("adjust:{}", block.id),
@@ -142,7 +142,7 @@ async fn take(
         entries: Vec::new(),
         blocks: Vec::new(),
     };
-    for draw in grant::take_out(&blocks, credits, op.now())? {
+    for draw in grant::take_out(&blocks, credits, op.present())? {
         let effect_key = format!("adjust:{adjustment}:{}", draw.from);
         let cause = Cause {
             kind: EntryKind::Adjustment,
@@ -248,8 +248,14 @@ async fn begin_settled<T: DeserializeOwned>(
             Claim::Replay(known) => return Ok(Begun::Replay(known)),
             Claim::Fresh(fresh) => fresh,
         };
-        let (account, terms) = lock(&mut op, actor.reach(), customer).await?;
-        if !usage::is_waiting(op.tx(), customer, requested_at).await? {
+        let Locked {
+            account,
+            terms,
+            behind,
+        } = lock(&mut op, actor.reach(), customer).await?;
+        // A clock of the customer's own says when its usage was accepted.
+        let before = op.own_time().unwrap_or(requested_at);
+        if !behind && !usage::is_waiting(op.tx(), customer, before).await? {
             return Ok(Begun::Settled(Box::new(Settled {
                 op,
                 fresh,
@@ -258,7 +264,10 @@ async fn begin_settled<T: DeserializeOwned>(
             })));
         }
         op.abandon().await?;
-        usage::settle_up_to_date(app, customer, requested_at).await?;
+        if behind {
+            subscription::catch_up(app, customer).await?;
+        }
+        usage::settle_up_to_date(app, customer, before).await?;
     }
     Err(Error::Unavailable(format!(
         "usage of {customer} is still on its way"

@@ -6,23 +6,27 @@ use domain::{
         block::{Billing, Block, BlockState, DEFAULT_PRIORITY, MAX_BLOCK_METRICS, Source},
         grant,
     },
-    id::BlockId,
+    id::{BlockId, CustomerId},
     ledger::{Cause, EntryKind},
     rejection::Rejection,
     time::Timestamp,
 };
 use serde::Serialize;
 
-use super::{BlockView, Posting, check_description, lock, post_in, store};
+use super::{BlockView, Locked, Posting, check_description, lock, post_in, store};
 use crate::{
     App,
     actor::{Actor, Scope},
     catalog,
     customer::{self, CustomerRef},
-    error::Result,
+    error::{Error, Result},
     idempotency::{Claim, Once, claim},
     op::Op,
+    subscription,
 };
+
+/// Attempts to come to an account of which nothing is due.
+const ROUNDS: usize = 5;
 
 /// When a grant ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -65,19 +69,43 @@ pub struct Grant {
 pub async fn grant(app: &App, actor: &Actor, input: Grant, key: &str) -> Result<Once<BlockView>> {
     actor.require(Scope::CreditWrite)?;
     check_grant(&input)?;
-    let mut op = Op::begin(app).await?;
-    let id = customer::resolve(op.tx(), actor.reach(), &input.customer).await?;
-    let fresh = match claim(&op, actor.tenant, "grantCredits", key, &(id, &input)).await? {
-        Claim::Replay(known) => return Ok(known),
-        Claim::Fresh(fresh) => fresh,
-    };
-    let metrics = match &input.metric_keys {
+    for _ in 0..ROUNDS {
+        let mut op = Op::begin(app).await?;
+        let id = customer::resolve(op.tx(), actor.reach(), &input.customer).await?;
+        let fresh = match claim(&op, actor.tenant, "grantCredits", key, &(id, &input)).await? {
+            Claim::Replay(known) => return Ok(known),
+            Claim::Fresh(fresh) => fresh,
+        };
+        let locked = lock(&mut op, actor.reach(), id).await?;
+        if !locked.behind {
+            let view = deposit(&mut op, actor, id, locked, input).await?;
+            let done = fresh.settle(&op, view).await?;
+            op.commit().await?;
+            return Ok(done);
+        }
+        // A turn that is due comes first: it finds the books without this grant.
+        op.abandon().await?;
+        subscription::catch_up(app, id).await?;
+    }
+    Err(Error::Unavailable("the customer's subscriptions are moving on".to_owned()))
+}
+
+/// Makes the block, under the lock on the account.
+async fn deposit(
+    op: &mut Op,
+    actor: &Actor,
+    id: CustomerId,
+    locked: Locked,
+    input: Grant,
+) -> Result<BlockView> {
+    let Locked {
+        mut account, terms, ..
+    } = locked;
+    let mut block = new_block(op, &input)?;
+    block.metrics = match &input.metric_keys {
         Some(keys) => Some(catalog::metric_ids_in(op.tx(), actor.tenant, keys, "metricKeys").await?),
         None => None,
     };
-    let (mut account, terms) = lock(&mut op, actor.reach(), id).await?;
-    let mut block = new_block(&op, &input)?;
-    block.metrics = metrics;
     let description = input.description.as_deref().unwrap_or("Credits granted");
     let cause = Cause {
         kind: EntryKind::Grant,
@@ -85,7 +113,7 @@ pub async fn grant(app: &App, actor: &Actor, input: Grant, key: &str) -> Result<
         usage: None,
     };
     let entries = grant::grant(&mut account, terms.settlement, &mut block, cause, description)?;
-    store::insert_block(&op, actor.tenant, id, &block, input.description.as_deref()).await?;
+    store::insert_block(op, actor.tenant, id, &block, input.description.as_deref()).await?;
     let posting = Posting {
         tenant: actor.tenant,
         customer: id,
@@ -93,15 +121,12 @@ pub async fn grant(app: &App, actor: &Actor, input: Grant, key: &str) -> Result<
         entries,
         blocks: Vec::new(),
     };
-    post_in(&mut op, &[&posting]).await?;
-    let view = BlockView {
+    post_in(op, &[&posting]).await?;
+    Ok(BlockView {
         metric_keys: input.metric_keys,
         description: input.description,
         block,
-    };
-    let done = fresh.settle(&op, view).await?;
-    op.commit().await?;
-    Ok(done)
+    })
 }
 
 fn check_grant(input: &Grant) -> Result<()> {
@@ -123,7 +148,7 @@ fn check_grant(input: &Grant) -> Result<()> {
 }
 
 fn new_block(op: &Op, input: &Grant) -> Result<Block> {
-    let granted_at = op.now();
+    let granted_at = op.present();
     let expires_at = match input.expiry {
         Expiry::Never => None,
         Expiry::At(instant) if instant <= granted_at => {

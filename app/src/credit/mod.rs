@@ -48,7 +48,7 @@ use crate::{
     error::Result,
     op::Op,
     page::{Page, Slice},
-    usage,
+    subscription, test_clock, usage,
 };
 
 /// Longest description of a grant or adjustment, in bytes.
@@ -112,8 +112,16 @@ pub(crate) fn check_not_frozen(account: &account::Model) -> Result<()> {
     Err(Rejection::new(RejectionCode::CustomerFrozen, "", message).into())
 }
 
+/// An account whose row is locked.
+struct Locked {
+    account: Account,
+    terms: Terms,
+    /// Whether something of its subscriptions is due that comes first.
+    behind: bool,
+}
+
 /// Locks an account and reads its totals and terms.
-async fn lock(op: &mut Op, reach: Reach, customer: CustomerId) -> Result<(Account, Terms)> {
+async fn lock(op: &mut Op, reach: Reach, customer: CustomerId) -> Result<Locked> {
     let who = CustomerRef::Id(customer);
     let account = op
         .lock_account(reach.tenant(), customer)
@@ -123,28 +131,33 @@ async fn lock(op: &mut Op, reach: Reach, customer: CustomerId) -> Result<(Accoun
     let row = customer::find(op.tx(), reach, &who)
         .await?
         .ok_or_else(|| who.unknown())?;
-    Ok((Account::from(&account), Terms::try_from(&row)?))
+    Ok(Locked {
+        behind: subscription::is_behind(&account, op.present()),
+        account: Account::from(&account),
+        terms: Terms::try_from(&row)?,
+    })
 }
 
-/// Credits that return for an overdraft which has been repaid since go into a block of their own: somebody paid for them.
+/// Credits that return at an instant for an overdraft which has been repaid since go into a block of their own: somebody paid for them.
 pub(crate) async fn rehouse_in(
     op: &Op,
     posting: &mut Posting,
     settlement: Settlement,
     credits: Credits,
+    at: Timestamp,
     cause: Cause,
 ) -> Result<()> {
     let text = "Repaid overdraft returned";
     let mut block = Block {
         billing: Billing::Prepaid,
-        ..adjustment_block(op, credits)
+        ..adjustment_block(op, credits, at)
     };
     let entries = grant::grant(&mut posting.account, settlement, &mut block, cause, text)?;
     posting.entries.extend(entries);
     store::insert_block(op, posting.tenant, posting.customer, &block, Some(text)).await
 }
 
-fn adjustment_block(op: &Op, credits: Credits) -> Block {
+fn adjustment_block(op: &Op, credits: Credits, at: Timestamp) -> Block {
     Block {
         id: BlockId(op.new_id()),
         source: Source::Adjustment,
@@ -152,7 +165,7 @@ fn adjustment_block(op: &Op, credits: Credits) -> Block {
         priority: DEFAULT_PRIORITY,
         credits,
         remaining: credits,
-        granted_at: op.now(),
+        granted_at: at,
         expires_at: None,
         metrics: None,
         state: BlockState::Active,
@@ -183,7 +196,8 @@ pub async fn blocks(
     page: Page<BlockId>,
 ) -> Result<Slice<BlockView>> {
     actor.require(Scope::CreditRead)?;
-    let all = store::blocks_in_order(app.db().reader(), actor.reach(), customer, app.now()).await?;
+    let now = test_clock::now_of(app, customer).await?;
+    let all = store::blocks_in_order(app.db().reader(), actor.reach(), customer, now).await?;
     page.cut(all, |view| view.block.id)
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use domain::{
     amount::Credits,
     customer::{AtZero, Settlement, Terms},
-    id::CustomerId,
+    id::{CustomerId, TestClockId},
     rejection::{Rejection, RejectionCode},
 };
 use sea_orm::ConnectionTrait;
@@ -25,7 +25,7 @@ use crate::{
     idempotency::{Claim, Once, claim},
     op::Op,
     page::{Page, Slice},
-    usage,
+    subscription, test_clock, usage,
 };
 
 /// Longest external id, in bytes.
@@ -77,12 +77,15 @@ pub struct CreateCustomer {
     pub po_number: Option<String>,
     /// The vendor's own notes.
     pub metadata: BTreeMap<String, Value>,
+    /// The test clock that it is to live by, for good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock: Option<TestClockId>,
 }
 
 /// Creates a customer with an empty account.
 ///
 /// # Errors
-/// An external id that is taken, or a field that is malformed.
+/// An external id that is taken, a field that is malformed, or a clock that takes no customers.
 pub async fn create(app: &App, actor: &Actor, input: CreateCustomer, key: &str) -> Result<Once<Customer>> {
     actor.require(Scope::CustomerWrite)?;
     check_external_id("externalId", &input.external_id)?;
@@ -92,6 +95,9 @@ pub async fn create(app: &App, actor: &Actor, input: CreateCustomer, key: &str) 
         Claim::Replay(known) => return Ok(known),
         Claim::Fresh(fresh) => fresh,
     };
+    if let Some(clock) = input.clock {
+        test_clock::check_room_in(&op, actor.tenant, clock).await?;
+    }
     let customer = Customer {
         id: CustomerId(op.new_id()),
         external_id: input.external_id,
@@ -101,6 +107,7 @@ pub async fn create(app: &App, actor: &Actor, input: CreateCustomer, key: &str) 
         invoice_address: input.invoice_address,
         po_number: input.po_number,
         metadata: Map::from_iter(input.metadata),
+        clock: input.clock,
         created_at: op.now(),
         updated_at: op.now(),
     };
@@ -155,7 +162,9 @@ pub async fn update(app: &App, actor: &Actor, who: &CustomerRef, input: UpdateCu
         .is_some_and(|wanted| wanted != present.terms.settlement)
     {
         // Overdraft of usage accepted before is settled by the terms of then.
-        usage::settle_up_to_date(app, id, app.now()).await?;
+        let now = test_clock::now_of(app, id).await?;
+        subscription::catch_up(app, id).await?;
+        usage::settle_up_to_date(app, id, now).await?;
     }
     let mut op = Op::begin(app).await?;
     // Terms decide how credits move, so they change under the same lock as the credits.
@@ -303,4 +312,6 @@ fn check_email(email: &str) -> Result<()> {
 pub(crate) struct Place {
     pub(crate) customer: CustomerId,
     pub(crate) shard: i32,
+    /// The test clock that it lives by.
+    pub(crate) clock: Option<TestClockId>,
 }

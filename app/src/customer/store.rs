@@ -1,7 +1,7 @@
 //! The SQL of customers.
 
 use domain::{
-    id::{CustomerId, TenantId},
+    id::{CustomerId, TenantId, TestClockId},
     ledger::chain::EntryHash,
     subscription::admission::Admission,
     time::Timestamp,
@@ -29,6 +29,7 @@ pub(super) async fn insert(op: &Op, tenant: TenantId, customer: &Customer) -> Re
     row.tenant_id = Set(tenant.0);
     row.external_id = Set(customer.external_id.clone());
     row.shard = Set(shard_of(customer.id));
+    row.clock_id = Set(customer.clock.map(|clock| clock.0));
     row.created_at = Set(customer.created_at.micros());
     let written = customer::Entity::insert(row)
         .on_conflict(OnConflict::new().do_nothing().to_owned())
@@ -49,7 +50,7 @@ pub(super) async fn insert(op: &Op, tenant: TenantId, customer: &Customer) -> Re
         frozen_at: Set(None),
         barrier_at: Set(None),
         admission: Set(to_text(Admission::Admitted)),
-        clock_id: Set(None),
+        clock_id: Set(customer.clock.map(|clock| clock.0)),
     };
     account::Entity::insert(account)
         .exec_without_returning(op.tx())
@@ -83,6 +84,7 @@ fn row(customer: &Customer) -> Result<customer::ActiveModel> {
         tenant_id: NotSet,
         external_id: NotSet,
         shard: NotSet,
+        clock_id: NotSet,
         created_at: NotSet,
         name: Set(customer.name.clone()),
         at_zero: Set(to_text(customer.terms.at_zero)),
@@ -136,24 +138,26 @@ pub(crate) async fn places(
     let named = customer::Column::ExternalId
         .is_in(external.iter().copied().filter(|id| is_storable(id)))
         .or(customer::Column::Id.is_in(ids.iter().map(|id| id.0)));
-    let rows: Vec<(Uuid, String, i32)> = customer::Entity::find()
+    let rows: Vec<(Uuid, String, i32, Option<Uuid>)> = customer::Entity::find()
         .select_only()
         .columns([
             customer::Column::Id,
             customer::Column::ExternalId,
             customer::Column::Shard,
+            customer::Column::ClockId,
         ])
         .filter(customer::Column::TenantId.eq(tenant.0))
         .filter(named)
         .into_tuple()
         .all(db)
         .await?;
-    let place = |(id, external, shard)| {
+    let place = |(id, external, shard, clock): (_, _, _, Option<Uuid>)| {
         (
             external,
             Place {
                 customer: CustomerId(id),
                 shard,
+                clock: clock.map(TestClockId),
             },
         )
     };

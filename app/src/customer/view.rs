@@ -1,6 +1,6 @@
 //! What is read of customers.
 
-use domain::{customer::Terms, id::CustomerId, rejection::Rejection, time::Timestamp};
+use domain::{customer::Terms, id::{CustomerId, TestClockId}, rejection::Rejection, time::Timestamp};
 use entity::{Corrupt, customer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -26,6 +26,9 @@ pub struct Customer {
     pub po_number: Option<String>,
     /// The vendor's own notes.
     pub metadata: Map<String, Value>,
+    /// The test clock that it lives by; `None`: the clock on the wall.
+    #[serde(default)]
+    pub clock: Option<TestClockId>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it last changed.
@@ -95,6 +98,7 @@ impl TryFrom<customer::Model> for Customer {
             name: row.name,
             billing_email: row.billing_email,
             po_number: row.po_number,
+            clock: row.clock_id.map(TestClockId),
             created_at: Timestamp::from_micros(row.created_at),
             updated_at: Timestamp::from_micros(row.updated_at),
         })

@@ -31,7 +31,7 @@ use crate::{
         work::{self, Duty, RUN_BUDGET},
     },
     op::Op,
-    usage,
+    test_clock, usage,
 };
 
 /// How long after its instant a step is taken, in seconds: usage accepted just before is still on its way in. The gate does not
@@ -48,7 +48,8 @@ type Waiting = (CustomerId, Timestamp);
 
 /// Shards with something due.
 pub(crate) async fn due_shards(app: &App) -> Result<Vec<i32>> {
-    store::due_shards(app.db().reader(), SHARDS, now(app)).await
+    let aside = set_aside(app).await?;
+    store::due_shards(app.db().reader(), SHARDS, now(app), &aside).await
 }
 
 /// The instant up to which steps are taken.
@@ -217,5 +218,6 @@ pub(crate) async fn advance_customers(app: &App, customers: &[CustomerId], until
 /// # Errors
 /// As for [`advance_customers`].
 pub(crate) async fn catch_up(app: &App, customer: CustomerId) -> Result<bool> {
-    advance_customers(app, &[customer], app.now()).await
+    let now = test_clock::now_of(app, customer).await?;
+    advance_customers(app, &[customer], now).await
 }

@@ -94,7 +94,7 @@ pub async fn change(
         Wish::Renew => last_closed(&op, id).await?,
         _ => None,
     };
-    let now = op.now();
+    let now = op.present();
     let (mut offers, one) = Held::read_with(&op, account, id).await?.only()?;
     // Also as what was agreed to, should it be the variant that the subscription has.
     offers.extend(to.iter().map(|offer| (offer.variant.id, offer.clone())));

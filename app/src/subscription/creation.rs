@@ -87,7 +87,7 @@ pub async fn create(
         let message = format!("a subscription with the external id `{id}` exists");
         return Err(Rejection::new(RejectionCode::AlreadyExists, "externalId", message).into());
     }
-    let now = op.now();
+    let now = op.present();
     let new = NewSubscription {
         id: SubscriptionId(op.new_id()),
         customer,

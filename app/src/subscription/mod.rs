@@ -97,6 +97,11 @@ pub async fn subscriptions(
     })
 }
 
+/// Whether something of a customer's subscriptions is due that comes before what somebody wants now.
+pub(crate) fn is_behind(account: &entity::account::Model, now: Timestamp) -> bool {
+    account.barrier_at.is_some_and(|barrier| barrier <= now.micros())
+}
+
 /// Has the subscriptions of a variant looked at again, because what time makes due of them may have changed.
 pub(crate) async fn look_again_in(op: &Op, variant: VariantId) -> Result<()> {
     store::look_again(op, variant, op.now()).await

@@ -56,7 +56,7 @@ pub(super) async fn begin_settled<T: DeserializeOwned>(
         let account = op.lock_account(actor.tenant, customer).await?;
         let account = account.ok_or_else(|| CustomerRef::Id(customer).unknown())?;
         credit::check_not_frozen(&account)?;
-        let now = op.now();
+        let now = op.present();
         let due = store::due_of(op.tx(), &[customer]).await?;
         let behind = due.get(&customer).is_some_and(|at| *at <= now);
         if !behind && !usage::is_waiting(op.tx(), customer, now).await? {

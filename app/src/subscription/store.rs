@@ -50,18 +50,28 @@ pub(super) async fn due(
         .collect()
 }
 
-/// Shards with subscriptions that are due. One look into the index per shard.
-pub(super) async fn due_shards(db: &impl ConnectionTrait, shards: i32, before: Timestamp) -> Result<Vec<i32>> {
-    let rows = Rows::default()
-        .int("shard", (0..shards).map(i64::from))
-        .query(
-            db,
-            "SELECT v.shard AS shard FROM {rows} AS v
+/// Shards with subscriptions that are due, but for those of customers set aside. One look into the index per shard, and at each that is
+/// due while somebody is set aside.
+pub(super) async fn due_shards(
+    db: &impl ConnectionTrait,
+    shards: i32,
+    before: Timestamp,
+    aside: &[CustomerId],
+) -> Result<Vec<i32>> {
+    let before = vec![before.micros().into()];
+    let rows = if aside.is_empty() {
+        let sql = "SELECT v.shard AS shard FROM {rows} AS v
              WHERE EXISTS (SELECT 1 FROM subscription s
-                WHERE s.shard = v.shard AND s.due_at IS NOT NULL AND s.clock_id IS NULL AND s.due_at <= $1)",
-            vec![before.micros().into()],
-        )
-        .await?;
+                WHERE s.shard = v.shard AND s.due_at IS NOT NULL AND s.clock_id IS NULL AND s.due_at <= $1)";
+        let all = Rows::default().int("shard", (0..shards).map(i64::from));
+        all.query(db, sql, before).await?
+    } else {
+        let sql = "SELECT DISTINCT CAST(s.shard AS bigint) AS shard FROM subscription s
+             WHERE s.due_at IS NOT NULL AND s.clock_id IS NULL AND s.due_at <= $1
+                AND s.customer_id NOT IN (SELECT v.id FROM {rows} AS v)";
+        let aside = Rows::default().id("id", aside.iter().map(|customer| customer.0));
+        aside.query(db, sql, before).await?
+    };
     rows.iter()
         .map(|row| Ok(i32::try_from(row.try_get::<i64>("", "shard")?).unwrap_or_default()))
         .collect()

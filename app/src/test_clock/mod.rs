@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
     advance::{advance, due},
-    store::{of_customers, times},
+    store::times,
 };
 use crate::{
     App,
@@ -178,6 +178,12 @@ pub async fn clocks(app: &App, actor: &Actor, page: Page<TestClockId>) -> Result
 pub async fn customers(app: &App, actor: &Actor, id: TestClockId) -> Result<Vec<CustomerId>> {
     actor.require_for_all(Scope::OperationsRead)?;
     store::customers(app.db().reader(), actor.tenant, id).await
+}
+
+/// The time that a customer lives by: what its clock shows, or that of the wall. One statement.
+pub(crate) async fn now_of(app: &App, customer: CustomerId) -> Result<Timestamp> {
+    let own = store::of_customers(app.db().reader(), &[customer]).await?;
+    Ok(own.get(&customer).copied().unwrap_or_else(|| app.now()))
 }
 
 /// Checks that a customer may be put on a clock, which is locked until the operation ends.

@@ -162,7 +162,7 @@ pub(crate) async fn times(
 }
 
 /// The time of those customers that live by a clock. One statement.
-pub(crate) async fn of_customers(
+pub(super) async fn of_customers(
     db: &impl ConnectionTrait,
     customers: &[CustomerId],
 ) -> Result<HashMap<CustomerId, Timestamp>> {

@@ -12,7 +12,7 @@ use std::{
 
 use domain::{
     amount::Quantity,
-    id::{CustomerId, EventId, MetricId, TenantId},
+    id::{CustomerId, EventId, MetricId, TenantId, TestClockId},
     metering::rule::Properties,
     time::Timestamp,
     usage::event::PendingEvent,
@@ -52,6 +52,8 @@ pub(super) struct Prepared {
     pub(super) tenant: TenantId,
     pub(super) customer: CustomerId,
     pub(super) shard: i32,
+    /// The test clock that the customer lives by.
+    pub(super) clock: Option<TestClockId>,
     pub(super) metric: MetricId,
     pub(super) key: String,
     pub(super) fingerprint: Uuid,
@@ -241,9 +243,18 @@ async fn write_all(app: &App, mut requests: Vec<Request>) {
 
 /// One transaction for events of any tenants: one statement (two on SQLite), and one more after it when keys were known.
 async fn write(app: &App, events: &[&Prepared]) -> Result<Vec<Outcome>> {
+    write_at(app, events, None).await
+}
+
+/// The same for events that are accepted at the time of a test clock.
+pub(super) async fn write_at(
+    app: &App,
+    events: &[&Prepared],
+    at: Option<Timestamp>,
+) -> Result<Vec<Outcome>> {
     let begun = Instant::now();
     reach("record.gathered")?;
-    let Written { ids, refused } = insert(app, events).await?;
+    let Written { ids, refused } = insert(app, events, at).await?;
     measure::committed(events.len(), begun);
     let known = if refused.is_empty() {
         HashMap::new()
@@ -277,25 +288,26 @@ struct Written {
 }
 
 /// Writes events, and tells the gate and the workers of those that are new, as soon as they are committed.
-async fn insert(app: &App, events: &[&Prepared]) -> Result<Written> {
+async fn insert(app: &App, events: &[&Prepared], at: Option<Timestamp>) -> Result<Written> {
     let (new, received_at, refused) = match app.db().backend() {
         Backend::Postgres => {
             let now = app.now();
             let new = numbered(events, || EventId(app.ids().next(now)));
             reach("record.begun")?;
-            let refused = op::alone(store::insert_events(app.db().writer(), &new, now)).await?;
+            let at = at.unwrap_or(now);
+            let refused = op::alone(store::insert_events(app.db().writer(), &new, at)).await?;
             reach("record.inserted")?;
-            (new, now, refused)
+            (new, at, refused)
         }
         Backend::Sqlite => {
             let op = Op::begin(app).await?;
             reach("record.begun")?;
             let new = numbered(events, || EventId(op.new_id()));
-            let refused = store::insert_events(op.tx(), &new, op.now()).await?;
+            let at = at.unwrap_or(op.now());
+            let refused = store::insert_events(op.tx(), &new, at).await?;
             reach("record.inserted")?;
-            let now = op.now();
             op.commit().await?;
-            (new, now, refused)
+            (new, at, refused)
         }
     };
     reach("record.committed")?;
@@ -326,6 +338,7 @@ mod tests {
             tenant: TenantId(Uuid::nil()),
             customer: CustomerId(Uuid::nil()),
             shard: 0,
+            clock: None,
             metric: MetricId(Uuid::nil()),
             key: "k".to_owned(),
             fingerprint: Uuid::nil(),

@@ -595,12 +595,15 @@ async fn rehouse(op: &Op, debited: &mut Debited) -> Result<()> {
     if !homeless.is_positive() {
         return Ok(());
     }
-    let first = debited.events.first();
-    let first = first.map(|event| event.id.to_string()).unwrap_or_default();
+    let (Some(first), Some(last)) = (debited.events.first(), debited.events.last()) else {
+        return Ok(());
+    };
+    // As of the usage, whenever a worker came round.
+    let (first, at) = (first.id, last.received_at);
     let cause = Cause {
         kind: EntryKind::Debit,
         effect_key: format!("return:{first}"),
         usage: None,
     };
-    credit::rehouse_in(op, &mut debited.posting, settlement, homeless, cause).await
+    credit::rehouse_in(op, &mut debited.posting, settlement, homeless, at, cause).await
 }

@@ -23,7 +23,7 @@ use domain::{
     amount::Quantity,
     cycle::late::{Timeline, Timing},
     customer::Settlement,
-    id::{CustomerId, EventId, MeteringRuleId, MetricId, TenantId},
+    id::{CustomerId, EventId, MeteringRuleId, MetricId, TenantId, TestClockId},
     ledger::UsageCause,
     metering::{
         Position,
@@ -61,6 +61,7 @@ use crate::{
     measure,
     page::{Page, Slice},
     subscription,
+    test_clock,
 };
 
 /// Seconds in a day.
@@ -118,8 +119,8 @@ pub async fn record(app: &App, actor: &Actor, events: Vec<NewEvent>, age: Age) -
     }
     reach("record.asked")?;
     let known = app.directory().look_up(app, actor.tenant, &events).await?;
-    let now = app.now();
-    let mut late = Late::read(app, &known, &events, now).await?;
+    let times = Times::read(app, &known, &events).await?;
+    let mut late = Late::read(app, &known, &events, &times).await?;
     let max_age = match age {
         Age::Limited => Some(app.limits().back_date_days * DAY),
         Age::Any => None,
@@ -127,10 +128,11 @@ pub async fn record(app: &App, actor: &Actor, events: Vec<NewEvent>, age: Age) -
     let mut outcomes = vec![None; events.len()];
     let mut prepared = Vec::with_capacity(events.len());
     let mut places = Vec::with_capacity(events.len());
-    let mut refused = Vec::new();
+    let (mut refused, mut timed) = (Vec::new(), Vec::new());
     for (index, event) in events.into_iter().enumerate() {
-        match prepare(actor.reach(), &known, event, now, max_age) {
-            Ok(event) if late.refuses(&event) => refused.push((index, event)),
+        match prepare(actor.reach(), &known, event, &times, max_age) {
+            Ok(event) if late.refuses(&event, times.now(event.clock)) => refused.push((index, event)),
+            Ok(event) if event.clock.is_some() => timed.push((index, event)),
             Ok(event) => {
                 prepared.push(event);
                 places.push(index);
@@ -148,27 +150,75 @@ pub async fn record(app: &App, actor: &Actor, events: Vec<NewEvent>, age: Age) -
             outcomes[index] = Some(outcome);
         }
     }
+    for (index, outcome) in accept_by_clocks(app, timed, &times).await? {
+        outcomes[index] = Some(outcome);
+    }
     let outcomes: Vec<Outcome> = outcomes.into_iter().flatten().collect();
     measure::outcomes(&outcomes);
     Ok(outcomes)
 }
 
+/// What the clocks show that the customers of a request live by.
+struct Times {
+    wall: Timestamp,
+    clocks: HashMap<TestClockId, Timestamp>,
+}
+
+impl Times {
+    /// Reads the test clocks of customers. No statement where none lives by one.
+    async fn read(app: &App, known: &Known, events: &[NewEvent]) -> Result<Self> {
+        let customers = events.iter().filter_map(|event| event.customer.as_ref());
+        let clocks: HashSet<TestClockId> = customers.filter_map(|who| known.customer(who)?.clock).collect();
+        let clocks: Vec<TestClockId> = clocks.into_iter().collect();
+        Ok(Self {
+            wall: app.now(),
+            clocks: test_clock::times(app.db().reader(), &clocks).await?,
+        })
+    }
+
+    fn now(&self, clock: Option<TestClockId>) -> Timestamp {
+        clock
+            .and_then(|clock| self.clocks.get(&clock).copied())
+            .unwrap_or(self.wall)
+    }
+}
+
+/// Accepts events of customers that live by test clocks, at the clocks' time: they are few, and not gathered with others. One
+/// transaction per clock.
+async fn accept_by_clocks(
+    app: &App,
+    events: Vec<(usize, Prepared)>,
+    times: &Times,
+) -> Result<Vec<(usize, Outcome)>> {
+    let mut by_time: BTreeMap<Timestamp, Vec<(usize, Prepared)>> = BTreeMap::new();
+    for (index, event) in events {
+        by_time.entry(times.now(event.clock)).or_default().push((index, event));
+    }
+    let mut outcomes = Vec::new();
+    for (at, events) in by_time {
+        let prepared: Vec<&Prepared> = events.iter().map(|(_, event)| event).collect();
+        let stored = collector::write_at(app, &prepared, Some(at)).await?;
+        outcomes.extend(events.iter().map(|(index, _)| *index).zip(stored));
+    }
+    Ok(outcomes)
+}
+
 /// What is known of cycles that have closed to late usage.
 struct Late {
-    now: Timestamp,
     timelines: HashMap<CustomerId, Timeline>,
 }
 
 impl Late {
     /// Reads the cycles of customers whose events say that they happened before. No statement where no plan of the tenant refuses late
     /// usage, or no event is late.
-    async fn read(app: &App, known: &Known, events: &[NewEvent], now: Timestamp) -> Result<Self> {
+    async fn read(app: &App, known: &Known, events: &[NewEvent], times: &Times) -> Result<Self> {
         let mut customers = HashSet::new();
-        let mut since = now;
-        let past = |event: &NewEvent| event.occurred_at.filter(|at| *at < now);
+        let mut since = Timestamp::MAX;
         for event in events.iter().filter(|_| known.rejects_late()) {
             let place = event.customer.as_ref().and_then(|who| known.customer(who));
-            if let (Some(place), Some(occurred_at)) = (place, past(event)) {
+            if let (Some(place), Some(occurred_at)) = (place, event.occurred_at)
+                && occurred_at < times.now(place.clock)
+            {
                 customers.insert(place.customer);
                 since = since.min(occurred_at);
             }
@@ -179,15 +229,15 @@ impl Late {
         } else {
             subscription::timelines_in(app.db().reader(), &customers, since).await?
         };
-        Ok(Self { now, timelines })
+        Ok(Self { timelines })
     }
 
     /// Whether the cycle of an event has closed, and its plan refuses late usage.
-    fn refuses(&mut self, event: &Prepared) -> bool {
+    fn refuses(&mut self, event: &Prepared, now: Timestamp) -> bool {
         let timeline = self.timelines.get_mut(&event.customer);
         timeline
             .zip(event.occurred_at)
-            .is_some_and(|(timeline, at)| timeline.place(at, self.now).timing == Timing::LateRejected)
+            .is_some_and(|(timeline, at)| timeline.place(at, now).timing == Timing::LateRejected)
     }
 }
 
@@ -214,7 +264,7 @@ fn prepare(
     reach: Reach,
     known: &Known,
     event: NewEvent,
-    now: Timestamp,
+    times: &Times,
     max_age: Option<i64>,
 ) -> std::result::Result<Prepared, Refusal> {
     if !is_key(&event.key) {
@@ -232,7 +282,7 @@ fn prepare(
         return Err(Refusal::NegativeUnits);
     }
     if let Some(occurred) = event.occurred_at {
-        check_occurred_at(occurred, now, max_age)?;
+        check_occurred_at(occurred, times.now(place.clock), max_age)?;
     }
     let properties = parse_properties(event.properties)?;
     // Written down here, by the caller's task: the one that writes to the database must not wait for it.
@@ -242,6 +292,7 @@ fn prepare(
         tenant: reach.tenant(),
         customer: place.customer,
         shard: place.shard,
+        clock: place.clock,
         metric,
         key: event.key,
         fingerprint,

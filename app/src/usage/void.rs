@@ -39,6 +39,7 @@ use crate::{
     idempotency::{Claim, Once, claim},
     job::work::{self, Duty},
     op::Op,
+    subscription, test_clock,
 };
 
 /// Attempts to debit usage that was accepted before a request and still arrives.
@@ -79,7 +80,8 @@ pub async fn void(app: &App, actor: &Actor, input: VoidUsage, key: &str) -> Resu
     op.abandon().await?;
     let customer = seen.ok_or_else(unknown)?.customer;
     // Up to and including this very microsecond: the event itself may be that fresh.
-    let after_now = Timestamp::from_micros(app.now().micros() + 1);
+    let now = test_clock::now_of(app, customer).await?;
+    let after_now = Timestamp::from_micros(now.micros() + 1);
     for _ in 0..SETTLE_ROUNDS {
         let usage = settle_first(app, customer, after_now).await?;
         let mut op = Op::begin(app).await?;
@@ -91,6 +93,11 @@ pub async fn void(app: &App, actor: &Actor, input: VoidUsage, key: &str) -> Resu
             .lock_account(actor.tenant, customer)
             .await?
             .ok_or_else(unknown)?;
+        if subscription::is_behind(&account, op.present()) {
+            op.abandon().await?;
+            subscription::catch_up(app, customer).await?;
+            continue;
+        }
         // Usage accepted before may have come in between.
         if usage == Before::Debited && is_waiting(op.tx(), customer, after_now).await? {
             op.abandon().await?;
@@ -204,7 +211,7 @@ async fn take_back(
             Draws::default()
         },
     };
-    let mut voided = rules::void(&mut state, &usage, op.now())?;
+    let mut voided = rules::void(&mut state, &usage, op.present())?;
     store::take_back(op, event, &rating).await?;
     let mut posting = Posting {
         tenant: actor.tenant,
@@ -225,7 +232,7 @@ async fn take_back(
             effect_key: format!("void:{}:repaid", event.id),
             usage: None,
         };
-        credit::rehouse_in(op, &mut posting, state.settlement, voided.homeless, cause).await?;
+        credit::rehouse_in(op, &mut posting, state.settlement, voided.homeless, op.present(), cause).await?;
     }
     if let Some(counter) = state.counters.get(&rating.counter) {
         store::put_counters(op, &[(actor.tenant, event.customer, rating.counter, counter)]).await?;

@@ -8,7 +8,7 @@ use async_graphql::{Enum, ID, InputObject};
 use domain::{id::SubscriptionId, rejection::Rejection};
 
 use crate::graphql::{
-    customer::customer_ref,
+    customer::{customer_ref, metadata},
     plan::variant_id,
     scalar::{DateTime, Json},
 };
@@ -49,16 +49,12 @@ pub struct CreateSubscriptionInput {
 
 impl CreateSubscriptionInput {
     pub(super) fn command(self) -> Result<CreateSubscription> {
-        let metadata = match self.metadata {
-            None => Default::default(),
-            Some(Json(serde_json::Value::Object(notes))) => notes.into_iter().collect(),
-            Some(_) => return Err(Rejection::invalid("metadata", "it is a JSON object").into()),
-        };
+        let metadata = self.metadata.map(metadata).transpose()?.unwrap_or_default();
         Ok(CreateSubscription {
             customer: customer_ref(self.customer_id, self.external_customer_id)?,
             variant: variant_id(&self.variant_id)?,
             external_id: self.external_id,
-            metadata,
+            metadata: metadata.into_iter().collect(),
             billing_day: self.billing_anchor_day,
             zone: self.time_zone,
             contract_start: self.contract_start.map(|at| at.0),
