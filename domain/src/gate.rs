@@ -166,6 +166,8 @@ pub struct Question<'a> {
     pub units: Quantity,
     /// Facts that a rule may match on.
     pub properties: &'a Properties,
+    /// The instant by whose prices it is asked: the present. A customer with a test clock may live earlier.
+    pub known_at: Timestamp,
 }
 
 impl Standing {
@@ -244,9 +246,14 @@ impl Standing {
     /// Decides a question at an instant. The count is that of the stretch in which usage of this instant counts.
     #[must_use]
     pub fn decide(&mut self, question: Question<'_>, rules: &RuleBook, now: Timestamp) -> Decision {
-        let rule = rules
-            .get(&question.metric)
-            .and_then(|metric| select(&metric.rules, question.properties, now, now));
+        let rule = rules.get(&question.metric).and_then(|metric| {
+            select(
+                &metric.rules,
+                question.properties,
+                now,
+                question.known_at.max(now),
+            )
+        });
         let counter = CounterKey {
             metric: question.metric,
             line: rule.map(|rule| rule.line),

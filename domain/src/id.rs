@@ -6,6 +6,8 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::Uuid;
 
+use crate::time::Timestamp;
+
 /// Crockford's alphabet in lower case: no `i`, `l`, `o`, `u`.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 /// Characters that 128 bits need at 5 bits each.
@@ -87,6 +89,19 @@ ids! {
     TestClockId "clk";
     /// A duty that needs attention.
     WorkId "wrk";
+}
+
+impl EventId {
+    /// When it was made, to the millisecond; `None` for an id of another form.
+    #[must_use]
+    pub fn made_at(&self) -> Option<Timestamp> {
+        let made = self.0.get_timestamp().filter(|_| self.0.get_version_num() == 7)?;
+        let (seconds, nanos) = made.to_unix();
+        let micros = i64::try_from(seconds).ok()?.checked_mul(1_000_000)?;
+        Some(Timestamp::from_micros(
+            micros.checked_add(i64::from(nanos / 1_000))?,
+        ))
+    }
 }
 
 /// One line of a customer's ledger: the customer and the number of the line.
@@ -182,6 +197,14 @@ mod tests {
             .map(|n| EventId(Uuid::from_u128(n)).to_string())
             .into();
         assert!(ids.is_sorted());
+    }
+
+    #[test]
+    fn an_event_knows_when_it_was_made() {
+        let id = "0193f3b8-1c00-7000-8000-000000000001".parse().map(EventId);
+        let made = id.ok().and_then(|id| id.made_at());
+        assert_eq!(made.map(|at| at.micros()), Some(0x0193_f3b8_1c00 * 1_000));
+        assert_eq!(EventId(Uuid::from_u128(7)).made_at(), None);
     }
 
     #[test]

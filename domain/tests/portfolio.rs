@@ -102,7 +102,10 @@ impl<'a> World<'a> {
         };
         let balance = self.portfolio.state.account.balance();
         let decision = Subscription::create(new, to, balance, instant(now)).unwrap();
-        let moved = self.portfolio.apply(decision, Self::name(&mut self.names)).unwrap();
+        let moved = self
+            .portfolio
+            .apply(decision, Self::name(&mut self.names))
+            .unwrap();
         self.note(&moved);
     }
 
@@ -117,7 +120,12 @@ impl<'a> World<'a> {
 
     fn until_instant(&mut self, until: Timestamp) -> Vec<(Timestamp, Task, SubscriptionId)> {
         let mut steps = Vec::new();
-        while let Some((due, of)) = self.portfolio.next_due().unwrap().filter(|(due, _)| due.at <= until) {
+        while let Some((due, of)) = self
+            .portfolio
+            .next_due()
+            .unwrap()
+            .filter(|(due, _)| due.at <= until)
+        {
             let moved = self.portfolio.take(of, due, Self::name(&mut self.names)).unwrap();
             self.note(&moved);
             steps.push((due.at, due.task, of));
@@ -151,7 +159,11 @@ fn subscriptions_of_one_customer_turn_in_the_order_of_their_age() {
             close("2026-02-01T00:01:00.000001Z", 3),
         ]
     );
-    assert_eq!(world.balance(), credits("15"), "each has its new grant, none has both");
+    assert_eq!(
+        world.balance(),
+        credits("15"),
+        "each has its new grant, none has both"
+    );
     assert_eq!(world.portfolio.barrier().unwrap(), Some(instant("2026-03-01")));
 }
 
@@ -184,7 +196,10 @@ fn new_credits_repay_overdraft_by_the_terms_of_the_customer_and_budgets_never_do
         let granted = &world.portfolio.agreements[0].blocks[0];
         assert_eq!(granted.remaining, credits(left), "{mode:?} {settlement:?}");
         assert_eq!(world.balance(), credits("7"));
-        let repaid = world.entries.iter().filter(|it| it.cause.kind == EntryKind::Repayment);
+        let repaid = world
+            .entries
+            .iter()
+            .filter(|it| it.cause.kind == EntryKind::Repayment);
         assert_eq!(repaid.count(), usize::from(left == "7"));
     }
 }
@@ -227,10 +242,19 @@ fn a_change_of_plan_takes_back_by_lines_of_its_own() {
     let names = World::name(&mut world.names);
     let moved = world
         .portfolio
-        .ask(id(1), now, |it, offer, _, books| it.change_now(now, offer, to, books), names)
+        .ask(
+            id(1),
+            now,
+            |it, offer, _, books| it.change_now(now, offer, to, books),
+            names,
+        )
         .unwrap();
     world.note(&moved);
-    let lines: Vec<_> = world.entries.iter().map(|it| (it.cause.kind, it.credits)).collect();
+    let lines: Vec<_> = world
+        .entries
+        .iter()
+        .map(|it| (it.cause.kind, it.credits))
+        .collect();
     assert_eq!(
         lines,
         [
@@ -239,7 +263,11 @@ fn a_change_of_plan_takes_back_by_lines_of_its_own() {
             (EntryKind::Grant, credits("42")),
         ]
     );
-    assert_eq!(world.balance(), credits("52"), "ten days of the one, 21 of the other");
+    assert_eq!(
+        world.balance(),
+        credits("52"),
+        "ten days of the one, 21 of the other"
+    );
 }
 
 fn used(number: u128, amount: i64, received: Timestamp) -> PendingEvent {
@@ -275,13 +303,25 @@ fn the_gate_opens_at_the_first_instant_of_the_new_cycle() {
         metric: metric(1),
         units: Quantity::from_raw(9_000_000),
         properties: &Properties::new(),
+        known_at: boundary,
     };
     let foresee = |until| {
         let agreements = world.portfolio.agreements.clone();
-        let waiting: Vec<_> = waiting.iter().filter(|it| it.received_at <= until).cloned().collect();
-        standing(&world).foresee(agreements, &offers, &prices(), &waiting, until).unwrap().0
+        let waiting: Vec<_> = waiting
+            .iter()
+            .filter(|it| it.received_at <= until)
+            .cloned()
+            .collect();
+        standing(&world)
+            .foresee(agreements, &offers, &prices(), &waiting, until)
+            .unwrap()
+            .0
     };
-    assert!(!foresee(just_before).decide(question, &prices(), just_before).allowed);
+    assert!(
+        !foresee(just_before)
+            .decide(question, &prices(), just_before)
+            .allowed
+    );
     let mut then = foresee(boundary);
     let decision = then.decide(question, &prices(), boundary);
     assert_eq!((decision.allowed, decision.available), (true, Some(credits("9"))));

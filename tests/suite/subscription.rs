@@ -101,7 +101,9 @@ async fn the_first_cycle_and_its_grants_are_there_at_once(world: World) {
     let begun = world
         .try_subscribe(CreateSubscription {
             external_id: Some("contract-7".to_owned()),
-            metadata: [("account_manager".to_owned(), json!("jane"))].into_iter().collect(),
+            metadata: [("account_manager".to_owned(), json!("jane"))]
+                .into_iter()
+                .collect(),
             ..agreement(id, plan)
         })
         .await
@@ -114,7 +116,11 @@ async fn the_first_cycle_and_its_grants_are_there_at_once(world: World) {
         (1, world.now(), at("2026-04-10T12:00:00Z"))
     );
     assert_eq!(begun.state, State::Active);
-    assert_eq!(world.subscription(begun.id).await, begun, "the answer is what is read later");
+    assert_eq!(
+        world.subscription(begun.id).await,
+        begun,
+        "the answer is what is read later"
+    );
     let named = subscription::subscription_by_external_id(&world.app, &world.actor, "contract-7").await;
     assert_eq!(named.unwrap().unwrap().id, begun.id);
     let created = world.said(begun.id, "created").await;
@@ -131,21 +137,58 @@ async fn what_cannot_be_agreed_to(world: World) {
     let past = Some(at("2026-03-01"));
     for (input, code, field) in [
         (
-            CreateSubscription { variant: VariantId(Uuid::from_u128(9)), ..plain() },
+            CreateSubscription {
+                variant: VariantId(Uuid::from_u128(9)),
+                ..plain()
+            },
             NotFound,
             "variantId",
         ),
-        (CreateSubscription { billing_day: Some(32), ..plain() }, InvalidInput, "billingAnchorDay"),
-        (CreateSubscription { billing_day: Some(1_000), ..plain() }, InvalidInput, "billingAnchorDay"),
         (
-            CreateSubscription { zone: Some("Mars/Base".to_owned()), ..plain() },
+            CreateSubscription {
+                billing_day: Some(32),
+                ..plain()
+            },
+            InvalidInput,
+            "billingAnchorDay",
+        ),
+        (
+            CreateSubscription {
+                billing_day: Some(1_000),
+                ..plain()
+            },
+            InvalidInput,
+            "billingAnchorDay",
+        ),
+        (
+            CreateSubscription {
+                zone: Some("Mars/Base".to_owned()),
+                ..plain()
+            },
             InvalidInput,
             "timeZone",
         ),
-        (CreateSubscription { contract_end: past, ..plain() }, InvalidInput, "contractEnd"),
-        (CreateSubscription { contract_start: past, ..plain() }, InvalidInput, "contractStart"),
         (
-            CreateSubscription { contract_notice_days: Some(3), ..plain() },
+            CreateSubscription {
+                contract_end: past,
+                ..plain()
+            },
+            InvalidInput,
+            "contractEnd",
+        ),
+        (
+            CreateSubscription {
+                contract_start: past,
+                ..plain()
+            },
+            InvalidInput,
+            "contractStart",
+        ),
+        (
+            CreateSubscription {
+                contract_notice_days: Some(3),
+                ..plain()
+            },
             InvalidInput,
             "contractEndingSoonDays",
         ),
@@ -158,43 +201,72 @@ async fn what_cannot_be_agreed_to(world: World) {
             InvalidInput,
             "contractEndingSoonDays",
         ),
-        (CreateSubscription { external_id: Some(" ".to_owned()), ..plain() }, InvalidInput, "externalId"),
+        (
+            CreateSubscription {
+                external_id: Some(" ".to_owned()),
+                ..plain()
+            },
+            InvalidInput,
+            "externalId",
+        ),
     ] {
         let shown = format!("{input:?}");
-        assert_eq!(refusal(world.try_subscribe(input).await), (code, field.to_owned()), "{shown}");
+        assert_eq!(
+            refusal(world.try_subscribe(input).await),
+            (code, field.to_owned()),
+            "{shown}"
+        );
     }
-    let taken = || CreateSubscription { external_id: Some("x".to_owned()), ..plain() };
+    let taken = || CreateSubscription {
+        external_id: Some("x".to_owned()),
+        ..plain()
+    };
     world.try_subscribe(taken()).await.unwrap();
-    assert_eq!(refusal(world.try_subscribe(taken()).await), (AlreadyExists, "externalId".to_owned()));
+    assert_eq!(
+        refusal(world.try_subscribe(taken()).await),
+        (AlreadyExists, "externalId".to_owned())
+    );
     // What belongs to another vendor does not exist.
     let stranger = world.stranger().await;
     let theirs = budget(&stranger).await;
-    let foreign = CreateSubscription { variant: theirs, ..plain() };
+    let foreign = CreateSubscription {
+        variant: theirs,
+        ..plain()
+    };
     assert_eq!(refusal(world.try_subscribe(foreign).await).0, NotFound);
     // What is archived is not offered.
-    app::catalog::archive_variant(&world.app, &world.actor, plan).await.unwrap();
+    app::catalog::archive_variant(&world.app, &world.actor, plan)
+        .await
+        .unwrap();
     assert_eq!(
         refusal(world.try_subscribe(plain()).await),
         (InvalidInput, "variantId".to_owned())
     );
-    assert_eq!(world.stands(id).await.0, "100000", "only what was agreed to was granted");
+    assert_eq!(
+        world.stands(id).await.0,
+        "100000",
+        "only what was agreed to was granted"
+    );
 }
 
 async fn a_repeated_request_begins_nothing_twice(world: World) {
     let plan = budget(&world).await;
     let id = world.customer("a").await;
-    let begin = async |variant| {
-        subscription::create(&world.app, &world.actor, agreement(id, variant), "same").await
-    };
+    let begin =
+        async |variant| subscription::create(&world.app, &world.actor, agreement(id, variant), "same").await;
     let first = begin(plan).await.unwrap();
     let again = begin(plan).await.unwrap();
     assert_eq!((again.value.id, again.replay), (first.value.id, true));
     let other = monthly(&world, Mode::Prepaid, "1").await;
     assert_eq!(refusal(begin(other).await).0, IdempotencyConflict);
     assert_eq!(world.stands(id).await.0, "100000");
-    let pause = async || subscription::change(&world.app, &world.actor, first.value.id, Wish::Pause, "p").await;
+    let pause =
+        async || subscription::change(&world.app, &world.actor, first.value.id, Wish::Pause, "p").await;
     assert!(!pause().await.unwrap().replay);
-    assert!(pause().await.unwrap().replay, "and not refused because it is paused already");
+    assert!(
+        pause().await.unwrap().replay,
+        "and not refused because it is paused already"
+    );
 }
 
 async fn the_full_cycle_of_p4(world: World) {
@@ -202,7 +274,12 @@ async fn the_full_cycle_of_p4(world: World) {
     let plan = budget(&world).await;
     let id = world.customer("acme").await;
     world.move_to(at("2026-04-13"));
-    let sub = world.try_subscribe(until(id, plan, "2027-04-13", 30)).await.unwrap().value.id;
+    let sub = world
+        .try_subscribe(until(id, plan, "2027-04-13", 30))
+        .await
+        .unwrap()
+        .value
+        .id;
     for day in 14..=30 {
         world.move_to(at(&format!("2026-04-{day}")));
         world.consume(id, "api_call", "5000").await;
@@ -242,19 +319,38 @@ async fn a_year_with_a_contract(world: World) {
     let plan = budget(&world).await;
     let id = world.customer("acme").await;
     world.move_to(at("2026-04-13"));
-    let sub = world.try_subscribe(until(id, plan, "2027-04-13", 30)).await.unwrap().value.id;
+    let sub = world
+        .try_subscribe(until(id, plan, "2027-04-13", 30))
+        .await
+        .unwrap()
+        .value
+        .id;
     world.until("2027-03-13").await;
-    assert!(!world.names(sub).await.contains(&"contract_ending_soon".to_owned()));
+    assert!(
+        !world
+            .names(sub)
+            .await
+            .contains(&"contract_ending_soon".to_owned())
+    );
     world.until("2027-03-14").await;
     let soon = world.said(sub, "contract_ending_soon").await;
-    assert_eq!((&soon["days_remaining"], &soon["contract_end"]), (&json!(30), &json!("2027-04-13T00:00:00Z")));
+    assert_eq!(
+        (&soon["days_remaining"], &soon["contract_end"]),
+        (&json!(30), &json!("2027-04-13T00:00:00Z"))
+    );
     world.until("2027-04-13").await;
     assert_eq!(world.state(sub).await, "CONTRACT_ENDED");
     assert_eq!(world.stands(id).await.0, "0", "the budget ends with the contract");
     world.until("2027-08-01").await;
     let names = world.names(sub).await;
     assert_eq!(names.iter().filter(|name| *name == "renewed").count(), 11);
-    assert_eq!(names.iter().filter(|name| *name == "contract_ending_soon").count(), 1);
+    assert_eq!(
+        names
+            .iter()
+            .filter(|name| *name == "contract_ending_soon")
+            .count(),
+        1
+    );
     assert_eq!(names.last().unwrap(), "cycle_closed", "the final summary");
     assert_eq!(world.cycles(sub).await.len(), 12);
 }
@@ -263,7 +359,12 @@ async fn a_contract_is_extended_in_time_and_after_its_end(world: World) {
     let plan = budget(&world).await;
     let id = world.customer("acme").await;
     world.move_to(at("2026-04-13"));
-    let sub = world.try_subscribe(until(id, plan, "2026-05-28", 30)).await.unwrap().value.id;
+    let sub = world
+        .try_subscribe(until(id, plan, "2026-05-28", 30))
+        .await
+        .unwrap()
+        .value
+        .id;
     let extend = |end: &str| Wish::ExtendContract { end: at(end) };
     assert_eq!(
         refusal(world.wish(sub, extend("2026-05-01")).await),
@@ -274,7 +375,11 @@ async fn a_contract_is_extended_in_time_and_after_its_end(world: World) {
     assert_eq!(cut.period.end, at("2026-05-28"));
     world.wish(sub, extend("2026-06-20")).await.unwrap();
     let cycle = world.subscription(sub).await.cycle.unwrap();
-    assert_eq!(cycle.period.end, at("2026-06-13"), "the cycle that the old end had cut goes on");
+    assert_eq!(
+        cycle.period.end,
+        at("2026-06-13"),
+        "the cycle that the old end had cut goes on"
+    );
     world.until("2026-07-01").await;
     assert_eq!(world.state(sub).await, "CONTRACT_ENDED");
     // The customer comes back in the middle of a month: the billing day stays.
@@ -286,7 +391,10 @@ async fn a_contract_is_extended_in_time_and_after_its_end(world: World) {
     let said = world.said(sub, "contract_extended").await;
     assert_eq!(said["reactivated"], true);
     world.until("2026-07-13").await;
-    assert_eq!(world.subscription(sub).await.cycle.unwrap().period.end, at("2026-08-13"));
+    assert_eq!(
+        world.subscription(sub).await.cycle.unwrap().period.end,
+        at("2026-08-13")
+    );
 }
 
 async fn unpaid_renewals(world: World) {
@@ -318,10 +426,18 @@ async fn unpaid_renewals(world: World) {
         assert_eq!(answer.allowed, lenient);
         assert_eq!(answer.reason, (!lenient).then_some(Reason::SubscriptionOverdue));
         world.wish(sub, Wish::Renew).await.unwrap();
-        assert_eq!((world.state(sub).await, world.stands(id).await.0), ("ACTIVE".to_owned(), "25".to_owned()));
+        assert_eq!(
+            (world.state(sub).await, world.stands(id).await.0),
+            ("ACTIVE".to_owned(), "25".to_owned())
+        );
         assert!(ask(&world, id, "1").await.allowed);
         assert_eq!(
-            refusal(world.wish(sub, Wish::Pause).await.and(world.wish(sub, Wish::Renew).await)),
+            refusal(
+                world
+                    .wish(sub, Wish::Pause)
+                    .await
+                    .and(world.wish(sub, Wish::Renew).await)
+            ),
             (SubscriptionState, String::new())
         );
         world.wish(sub, Wish::Resume).await.unwrap();
@@ -338,7 +454,15 @@ async fn unpaid_renewals(world: World) {
         assert_eq!(world.state(sub).await, "OVERDUE");
         world.until(&later(3)).await;
         assert_eq!(world.state(sub).await, "EXPIRED");
-        assert_eq!(world.names(sub).await.iter().filter(|name| *name == "expired").count(), 1);
+        assert_eq!(
+            world
+                .names(sub)
+                .await
+                .iter()
+                .filter(|name| *name == "expired")
+                .count(),
+            1
+        );
         assert_eq!(world.stands(id).await.0, "5", "bought credits stay");
         assert!(ask(&world, id, "1").await.allowed, "what was bought may be used");
     }
@@ -363,12 +487,23 @@ async fn a_trial_becomes_a_subscription(world: World) {
     let plan = world.sells(plan, vec![template("10"), trial, once]).await;
     let id = world.customer("a").await;
     let sub = world.subscribe(id, plan).await;
-    assert_eq!((world.state(sub).await, world.stands(id).await.0), ("TRIALING".to_owned(), "3".to_owned()));
+    assert_eq!(
+        (world.state(sub).await, world.stands(id).await.0),
+        ("TRIALING".to_owned(), "3".to_owned())
+    );
     world.until("2026-03-24T12:00:00Z").await;
-    assert_eq!((world.state(sub).await, world.stands(id).await.0), ("ACTIVE".to_owned(), "17".to_owned()));
+    assert_eq!(
+        (world.state(sub).await, world.stands(id).await.0),
+        ("ACTIVE".to_owned(), "17".to_owned())
+    );
     world.until("2026-04-24T12:00:00Z").await;
     assert_eq!(world.stands(id).await.0, "17", "included once, granted again");
-    let numbers: Vec<_> = world.cycles(sub).await.iter().map(|it| (it.number, it.trial)).collect();
+    let numbers: Vec<_> = world
+        .cycles(sub)
+        .await
+        .iter()
+        .map(|it| (it.number, it.trial))
+        .collect();
     assert_eq!(numbers, [(0, true), (1, false), (2, false)]);
 }
 
@@ -379,13 +514,19 @@ async fn paused_resumed_and_cancelled(world: World) {
     let sub = world.subscribe(id, plan).await;
     world.wish(sub, Wish::Pause).await.unwrap();
     let answer = ask(&world, id, "1").await;
-    assert_eq!((answer.allowed, answer.reason), (false, Some(Reason::SubscriptionPaused)));
+    assert_eq!(
+        (answer.allowed, answer.reason),
+        (false, Some(Reason::SubscriptionPaused))
+    );
     world.until("2026-06-01").await;
     assert_eq!(world.stands(id).await.0, "0", "no cycle followed");
     assert!(world.subscription(sub).await.cycle.is_none());
     world.wish(sub, Wish::Resume).await.unwrap();
     assert_eq!(world.stands(id).await.0, "10");
-    assert_eq!(world.subscription(sub).await.cycle.unwrap().period.end, at("2026-06-10T12:00:00Z"));
+    assert_eq!(
+        world.subscription(sub).await.cycle.unwrap().period.end,
+        at("2026-06-10T12:00:00Z")
+    );
     assert!(ask(&world, id, "1").await.allowed);
     assert_eq!(refusal(world.wish(sub, Wish::Resume).await).0, SubscriptionState);
     // With the cycle, taken back, with the cycle after all.
@@ -396,11 +537,17 @@ async fn paused_resumed_and_cancelled(world: World) {
     world.wish(sub, Wish::Cancel { at_end: true }).await.unwrap();
     world.until("2026-07-11").await;
     assert_eq!(world.state(sub).await, "CANCELLED");
-    assert_eq!(refusal(world.wish(sub, Wish::Cancel { at_end: false }).await).0, SubscriptionState);
+    assert_eq!(
+        refusal(world.wish(sub, Wish::Cancel { at_end: false }).await).0,
+        SubscriptionState
+    );
     // At once.
     let other = world.subscribe(id, plan).await;
     world.wish(other, Wish::Cancel { at_end: false }).await.unwrap();
-    assert_eq!((world.state(other).await, world.stands(id).await.0), ("CANCELLED".to_owned(), "0".to_owned()));
+    assert_eq!(
+        (world.state(other).await, world.stands(id).await.0),
+        ("CANCELLED".to_owned(), "0".to_owned())
+    );
     world.until("2026-08-01").await;
     let cycle = world.cycles(other).await.pop().unwrap();
     assert!(cycle.summary.is_some(), "its last cycle closes all the same");
@@ -423,13 +570,21 @@ async fn plans_are_changed_now_or_later(world: World) {
     world.wish(sub, to(large, true)).await.unwrap();
     // 20.5 of 31 days are left: 20.5 go back, 41 come.
     assert_eq!(world.stands(id).await.0, "51.5");
-    let kinds: Vec<String> = world.ledger(id).await.iter().map(|it| entity::to_text(it.kind)).collect();
+    let kinds: Vec<String> = world
+        .ledger(id)
+        .await
+        .iter()
+        .map(|it| entity::to_text(it.kind))
+        .collect();
     assert_eq!(kinds, ["GRANT", "PRORATION", "GRANT"]);
     world.wish(sub, to(small, false)).await.unwrap();
     world.until("2026-06-01").await;
     assert_eq!(world.stands(id).await.0, "31");
     let foreign = budget(&world.stranger().await).await;
-    assert_eq!(refusal(world.wish(sub, to(foreign, true)).await), (NotFound, "variantId".to_owned()));
+    assert_eq!(
+        refusal(world.wish(sub, to(foreign, true)).await),
+        (NotFound, "variantId".to_owned())
+    );
 }
 
 async fn grants_roll_over_and_add_up_as_their_templates_say(world: World) {
@@ -458,8 +613,15 @@ async fn grants_roll_over_and_add_up_as_their_templates_say(world: World) {
     // 8 of 13 are left; of the 7 or 8 of the plan half rolls over, never more than the cap leaves beside 12.
     let blocks: Vec<_> = world.blocks(id).await;
     assert!(blocks.contains(&"ROLLOVER 2".to_owned()), "{blocks:?}");
-    assert!(blocks.contains(&"PURCHASE 100".to_owned()), "expiring credits burn first: {blocks:?}");
-    assert_eq!(world.state(other).await, "ACTIVE", "free of charge, it renews by itself");
+    assert!(
+        blocks.contains(&"PURCHASE 100".to_owned()),
+        "expiring credits burn first: {blocks:?}"
+    );
+    assert_eq!(
+        world.state(other).await,
+        "ACTIVE",
+        "free of charge, it renews by itself"
+    );
 }
 
 async fn credits_within_a_cycle(world: World) {
@@ -475,7 +637,10 @@ async fn credits_within_a_cycle(world: World) {
         assert_eq!(world.stands(id).await.0, "2", "day {day}");
     }
     assert_eq!(world.ledger(id).await.len(), 1 + 2 * 21);
-    assert_eq!(world.subscription(sub).await.cycle.unwrap().granted, credits("44"));
+    assert_eq!(
+        world.subscription(sub).await.cycle.unwrap().granted,
+        credits("44")
+    );
 }
 
 async fn usage_at_the_boundary_is_paid_by_the_cycle_it_was_accepted_in(world: World) {
@@ -541,7 +706,11 @@ async fn what_happens_within_the_grace_comes_after_the_turn(world: World) {
     world.give(id, "100").await;
     world.until("2026-04-10T12:02:00Z").await;
     let summary = world.cycles(sub).await[0].summary.clone().unwrap();
-    assert_eq!(summary.net_balance_at_cycle_end, credits("13"), "as it was just before the end");
+    assert_eq!(
+        summary.net_balance_at_cycle_end,
+        credits("13"),
+        "as it was just before the end"
+    );
     assert_eq!(world.stands(id).await.0, "110");
 }
 
@@ -566,7 +735,11 @@ async fn late_usage_counts_until_the_close(world: World) {
     assert_eq!(world.stands(id).await.0, "6", "both are paid by the new credits");
     world.until("2026-05-10T12:05:00Z").await;
     let summary = world.cycles(sub).await[1].summary.clone().unwrap();
-    assert_eq!(summary.total_credits_consumed, credits("2"), "what came late counts in the open cycle");
+    assert_eq!(
+        summary.total_credits_consumed,
+        credits("2"),
+        "what came late counts in the open cycle"
+    );
 }
 
 /// A vendor with several kinds of plans and customers that use them.
@@ -668,7 +841,9 @@ async fn many_workers_do_each_step_once(world: World) {
             }
         });
     }
-    tokio::time::timeout(Duration::from_secs(120), workers.join_all()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(120), workers.join_all())
+        .await
+        .unwrap();
     world.catch_up().await;
     for (id, sub) in subscriptions {
         assert_eq!(world.stands(id).await.0, "10");
@@ -702,7 +877,10 @@ async fn killed_at_any_step(world: World) {
     for id in all {
         let cycles = world.cycles(id).await;
         for (before, after) in cycles.iter().zip(&cycles[1..]) {
-            assert_eq!((before.period.end, before.number + 1), (after.period.start, after.number));
+            assert_eq!(
+                (before.period.end, before.number + 1),
+                (after.period.start, after.number)
+            );
         }
         let behind = cycles.iter().filter(|it| it.summary.is_none());
         assert_eq!(behind.count(), 1, "only the one that runs");
@@ -714,20 +892,38 @@ async fn a_damaged_subscription_stops_nobody_else(world: World) {
     let (well, ill) = (world.customer("well").await, world.customer("ill").await);
     world.subscribe(well, plan).await;
     let damaged = world.subscribe(ill, plan).await;
-    world.sabotage("UPDATE subscription SET zone = 'Nowhere/Land' WHERE external_id = 'x'").await;
+    world
+        .sabotage("UPDATE subscription SET zone = 'Nowhere/Land' WHERE external_id = 'x'")
+        .await;
     let id = damaged.0.simple();
     let literal = match world.app.db().backend() {
         app::db::Backend::Sqlite => format!("x'{id}'"),
         app::db::Backend::Postgres => format!("'{}'::uuid", damaged.0),
     };
-    world.sabotage(&format!("UPDATE subscription SET zone = 'Nowhere/Land' WHERE id = {literal}")).await;
+    world
+        .sabotage(&format!(
+            "UPDATE subscription SET zone = 'Nowhere/Land' WHERE id = {literal}"
+        ))
+        .await;
     world.until("2026-04-10T12:00:00Z").await;
     assert_eq!(world.stands(well).await.0, "10");
-    let parked = job::parked(&world.app, &world.actor, app::page::Page::first(10)).await.unwrap().items;
+    let parked = job::parked(&world.app, &world.actor, app::page::Page::first(10))
+        .await
+        .unwrap()
+        .items;
     assert_eq!(parked.len(), 1);
-    assert_eq!((parked[0].kind.as_str(), parked[0].subject.clone()), ("subscription.customer", ill.to_string()));
-    world.sabotage(&format!("UPDATE subscription SET zone = 'UTC' WHERE id = {literal}")).await;
-    job::retry(&world.app, &world.actor, parked[0].id, "again").await.unwrap();
+    assert_eq!(
+        (parked[0].kind.as_str(), parked[0].subject.clone()),
+        ("subscription.customer", ill.to_string())
+    );
+    world
+        .sabotage(&format!(
+            "UPDATE subscription SET zone = 'UTC' WHERE id = {literal}"
+        ))
+        .await;
+    job::retry(&world.app, &world.actor, parked[0].id, "again")
+        .await
+        .unwrap();
     world.catch_up().await;
     assert_eq!(world.cycles(damaged).await.len(), 2);
 }
@@ -750,7 +946,11 @@ async fn several_subscriptions_of_one_customer(world: World) {
         let summary = world.cycles(sub).await[0].summary.clone().unwrap();
         summary.total_credits_consumed
     };
-    assert_eq!(total(old).await, credits("30"), "usage is counted once, in the oldest");
+    assert_eq!(
+        total(old).await,
+        credits("30"),
+        "usage is counted once, in the oldest"
+    );
     assert_eq!(total(young).await, credits("0"));
 }
 
@@ -773,13 +973,20 @@ async fn templates_added_later_are_noticed(world: World) {
 async fn customers_see_their_own_only(world: World) {
     let plan = monthly(&world, Mode::Postpaid, "10").await;
     let (own, other) = (world.customer("own").await, world.customer("other").await);
-    let (mine, theirs) = (world.subscribe(own, plan).await, world.subscribe(other, plan).await);
+    let (mine, theirs) = (
+        world.subscribe(own, plan).await,
+        world.subscribe(other, plan).await,
+    );
     let mut token = world.actor.clone();
     token.customer = Some(own);
     let read = async |id| subscription::subscription(&world.app, &token, id).await.unwrap();
     assert!(read(mine).await.is_some() && read(theirs).await.is_none());
     let stranger = world.stranger().await;
-    let read = async |id| subscription::subscription(&world.app, &stranger.actor, id).await.unwrap();
+    let read = async |id| {
+        subscription::subscription(&world.app, &stranger.actor, id)
+            .await
+            .unwrap()
+    };
     assert!(read(mine).await.is_none());
     assert_eq!(
         refusal(subscription::change(&world.app, &stranger.actor, mine, Wish::Pause, "k").await),

@@ -63,7 +63,9 @@ async fn customer_on(world: &World, clock: TestClockId, name: &str) -> CustomerI
 
 async fn send(world: &World, clock: TestClockId, to: &str) -> app::Result<TestClock> {
     let input = AdvanceTestClock { clock, to: at(to) };
-    Ok(test_clock::send(&world.app, &world.actor, input, &world.key()).await?.value)
+    Ok(test_clock::send(&world.app, &world.actor, input, &world.key())
+        .await?
+        .value)
 }
 
 async fn read(world: &World, id: TestClockId) -> TestClock {
@@ -94,8 +96,22 @@ async fn a_year_with_a_contract_lapse_and_return(world: World) {
         ..agreement(id, plan)
     };
     let sub = world.try_subscribe(agreed).await.unwrap().value.id;
-    let days = ["2026-04-20", "2026-05-20", "2026-06-20", "2026-07-20", "2026-08-20", "2026-09-20"];
-    let more = ["2026-10-20", "2026-11-20", "2026-12-20", "2027-01-20", "2027-02-20", "2027-03-20"];
+    let days = [
+        "2026-04-20",
+        "2026-05-20",
+        "2026-06-20",
+        "2026-07-20",
+        "2026-08-20",
+        "2026-09-20",
+    ];
+    let more = [
+        "2026-10-20",
+        "2026-11-20",
+        "2026-12-20",
+        "2027-01-20",
+        "2027-02-20",
+        "2027-03-20",
+    ];
     for day in days.into_iter().chain(more) {
         advance(&world, clock.id, day).await;
         // Busy: many events of every month, at the clock's time.
@@ -108,21 +124,38 @@ async fn a_year_with_a_contract_lapse_and_return(world: World) {
     assert_eq!(cycles.len(), 12);
     for cycle in &cycles {
         let summary = cycle.summary.clone().unwrap();
-        assert_eq!(summary.total_credits_consumed, credits("47500"), "cycle {}", cycle.number);
-        assert_eq!(summary.net_balance_at_cycle_end, credits("52500"), "cycle {}", cycle.number);
+        assert_eq!(
+            summary.total_credits_consumed,
+            credits("47500"),
+            "cycle {}",
+            cycle.number
+        );
+        assert_eq!(
+            summary.net_balance_at_cycle_end,
+            credits("52500"),
+            "cycle {}",
+            cycle.number
+        );
     }
     let told = world.told(sub).await;
     let when = |kind: &str| {
-        let event = told.iter().find(|event| event.kind == format!("subscription.{kind}"));
+        let event = told
+            .iter()
+            .find(|event| event.kind == format!("subscription.{kind}"));
         event.unwrap().occurred_at
     };
     assert_eq!(when("contract_ending_soon"), at("2027-03-14"));
     assert_eq!(when("contract_ended"), at("2027-04-13"));
     // Nothing is granted after the end; the customer comes back, and the billing day stays.
     assert_eq!(world.stands(id).await.0, "0");
-    let extend = app::subscription::Wish::ExtendContract { end: at("2028-04-13") };
+    let extend = app::subscription::Wish::ExtendContract {
+        end: at("2028-04-13"),
+    };
     let back = world.wish(sub, extend).await.unwrap().cycle.unwrap();
-    assert_eq!((back.period.start, back.period.end), (at("2027-06-01"), at("2027-06-13")));
+    assert_eq!(
+        (back.period.start, back.period.end),
+        (at("2027-06-01"), at("2027-06-13"))
+    );
     advance(&world, clock.id, "2027-07-01").await;
     assert_eq!(world.stands(id).await.0, "100000");
 }
@@ -177,7 +210,9 @@ async fn a_clock_does_what_time_does(world: World) {
 
 async fn whatever_dies_another_goes_on(world: World) {
     world.priced("call", per_unit("1")).await;
-    let plan = world.sells(variant(Billing::Postpaid), vec![template("10")]).await;
+    let plan = world
+        .sells(variant(Billing::Postpaid), vec![template("10")])
+        .await;
     let clock = clock(&world, "2026-03-10").await;
     let id = customer_on(&world, clock.id, "a").await;
     let sub = world.subscribe(id, plan).await;
@@ -193,11 +228,26 @@ async fn whatever_dies_another_goes_on(world: World) {
     world.catch_up().await;
     assert!(read(&world, clock.id).await.is_ready());
     assert_eq!(world.cycles(sub).await.len(), 13);
-    assert_eq!(world.ledger(id).await.len(), 25, "13 grants, 12 expiries, each once");
+    // The clock began earlier than the plan was written: what is offered is offered at the clock's time as well.
+    assert_eq!(
+        world.ledger(id).await.len(),
+        25,
+        "13 grants, 12 expiries, each once"
+    );
 }
 
 async fn everything_of_a_customer_happens_at_its_time(world: World) {
     world.priced("call", per_unit("1")).await;
+    let past = clock(&world, "2020-01-01").await;
+    let then = customer_on(&world, past.id, "then").await;
+    world.give(then, "10").await;
+    world.consume(then, "call", "4").await;
+    world.catch_up().await;
+    assert_eq!(
+        world.stands(then).await.0,
+        "6",
+        "prices that are known now are known to a clock in the past"
+    );
     let clock = clock(&world, "2030-01-01").await;
     let id = customer_on(&world, clock.id, "a").await;
     let block = world.give(id, "10").await;
@@ -216,8 +266,14 @@ async fn everything_of_a_customer_happens_at_its_time(world: World) {
     assert!(matches!(outcomes[0], Outcome::Accepted(_)), "{outcomes:?}");
     assert_eq!(outcomes[1], Outcome::Rejected(Refusal::OccurredTooLongAgo));
     assert_eq!(outcomes[2], Outcome::Rejected(Refusal::OccurredInFuture));
-    let seen = app::usage::event(&world.app, &world.actor, &key).await.unwrap().unwrap();
-    assert_eq!((seen.occurred_at, seen.received_at), (at("2030-01-01"), at("2030-01-01")));
+    let seen = app::usage::event(&world.app, &world.actor, &key)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (seen.occurred_at, seen.received_at),
+        (at("2030-01-01"), at("2030-01-01"))
+    );
     world.catch_up().await;
     assert_eq!(world.stands(id).await.0, "9");
     // The gate knows the clock: what has ended by it does not pay.
@@ -233,7 +289,10 @@ async fn everything_of_a_customer_happens_at_its_time(world: World) {
             units: units("50"),
             properties: Properties::new(),
         };
-        gate::check(&world.app, &world.actor, &question).await.unwrap().allowed
+        gate::check(&world.app, &world.actor, &question)
+            .await
+            .unwrap()
+            .allowed
     };
     assert!(ask().await);
     advance(&world, clock.id, "2030-01-02").await;
@@ -246,8 +305,13 @@ async fn everything_of_a_customer_happens_at_its_time(world: World) {
 }
 
 async fn a_clock_moves_its_own_customers_only(world: World) {
-    let plan = world.sells(variant(Billing::Postpaid), vec![template("10")]).await;
-    let (one, other) = (clock(&world, "2026-03-10").await, clock(&world, "2026-03-10").await);
+    let plan = world
+        .sells(variant(Billing::Postpaid), vec![template("10")])
+        .await;
+    let (one, other) = (
+        clock(&world, "2026-03-10").await,
+        clock(&world, "2026-03-10").await,
+    );
     let by_one = customer_on(&world, one.id, "one").await;
     let by_other = customer_on(&world, other.id, "other").await;
     let by_the_wall = world.customer("wall").await;
@@ -267,24 +331,34 @@ async fn a_clock_moves_its_own_customers_only(world: World) {
     // Time on the wall moves nobody who lives by a clock.
     world.until("2026-05-11").await;
     assert_eq!(counts().await, [4, 1, 3]);
-    let members = test_clock::customers(&world.app, &world.actor, one.id).await.unwrap();
+    let members = test_clock::customers(&world.app, &world.actor, one.id)
+        .await
+        .unwrap();
     assert_eq!(members, [by_one]);
 }
 
 async fn what_a_clock_refuses(world: World) {
     let mine = clock(&world, "2026-03-10").await;
-    for (to, field) in [
-        ("2026-03-10", "to"),
-        ("2026-03-09", "to"),
-        ("2037-01-01", "to"),
-    ] {
-        assert_eq!(refusal(send(&world, mine.id, to).await), (InvalidInput, field.to_owned()), "{to}");
+    for (to, field) in [("2026-03-10", "to"), ("2026-03-09", "to"), ("2037-01-01", "to")] {
+        assert_eq!(
+            refusal(send(&world, mine.id, to).await),
+            (InvalidInput, field.to_owned()),
+            "{to}"
+        );
     }
     let nowhere = TestClockId(Uuid::from_u128(1));
-    assert_eq!(refusal(send(&world, nowhere, "2027-01-01").await), (NotFound, "testClockId".to_owned()));
+    assert_eq!(
+        refusal(send(&world, nowhere, "2027-01-01").await),
+        (NotFound, "testClockId".to_owned())
+    );
     let stranger = world.stranger().await;
     assert_eq!(refusal(send(&stranger, mine.id, "2027-01-01").await).0, NotFound);
-    assert!(test_clock::clock(&stranger.app, &stranger.actor, mine.id).await.unwrap().is_none());
+    assert!(
+        test_clock::clock(&stranger.app, &stranger.actor, mine.id)
+            .await
+            .unwrap()
+            .is_none()
+    );
     let theirs = CreateCustomer {
         external_id: "x".to_owned(),
         clock: Some(mine.id),
@@ -300,14 +374,21 @@ async fn what_a_clock_refuses(world: World) {
     send(&world, mine.id, "2026-05-01").await.unwrap();
     world.catch_up().await;
     assert_eq!(read(&world, mine.id).await.now, at("2026-05-01"));
-    let page = test_clock::clocks(&world.app, &world.actor, Page::first(10)).await.unwrap();
+    let page = test_clock::clocks(&world.app, &world.actor, Page::first(10))
+        .await
+        .unwrap();
     assert_eq!(page.items.len(), 1);
     // Real customers have real time.
-    let (live, _) = access::ensure_tenant(&world.app, "live", Some(Mode::Live)).await.unwrap();
+    let (live, _) = access::ensure_tenant(&world.app, "live", Some(Mode::Live))
+        .await
+        .unwrap();
     let actor = app::Actor::operator(live.id);
     let input = CreateTestClock {
         name: "clock".to_owned(),
         now: None,
     };
-    assert_eq!(refusal(test_clock::create(&world.app, &actor, input, "k").await).0, InvalidInput);
+    assert_eq!(
+        refusal(test_clock::create(&world.app, &actor, input, "k").await).0,
+        InvalidInput
+    );
 }

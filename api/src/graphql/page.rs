@@ -14,9 +14,9 @@ use super::{
     customer::Customer,
     error::top_level,
     job::ParkedWork,
+    plan::{GrantTemplate, Plan, PlanVariant},
     subscription::{BillingCycle, BillingEvent, PlanSubscription},
     test_clock::TestClock,
-    plan::{GrantTemplate, Plan, PlanVariant},
     usage::UsageEvent,
 };
 

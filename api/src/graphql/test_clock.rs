@@ -66,7 +66,11 @@ impl TestClock {
     async fn customer_ids(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<ID>> {
         let (app, actor) = caller(ctx)?;
         let ids = test_clock::customers(app, actor, self.clock).await;
-        Ok(ids.map_err(top_level)?.iter().map(|id| id.to_string().into()).collect())
+        Ok(ids
+            .map_err(top_level)?
+            .iter()
+            .map(|id| id.to_string().into())
+            .collect())
     }
 }
 

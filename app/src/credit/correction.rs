@@ -14,8 +14,8 @@ use domain::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    Adjusted, Balance, BlockChange, BlockView, LedgerLine, Locked, Posting, adjustment_block, check_description,
-    lock, post_in, store,
+    Adjusted, Balance, BlockChange, BlockView, LedgerLine, Locked, Posting, adjustment_block,
+    check_description, lock, post_in, store,
 };
 use crate::{
     App,

@@ -87,7 +87,9 @@ pub async fn grant(app: &App, actor: &Actor, input: Grant, key: &str) -> Result<
         op.abandon().await?;
         subscription::catch_up(app, id).await?;
     }
-    Err(Error::Unavailable("the customer's subscriptions are moving on".to_owned()))
+    Err(Error::Unavailable(
+        "the customer's subscriptions are moving on".to_owned(),
+    ))
 }
 
 /// Makes the block, under the lock on the account.

@@ -36,8 +36,8 @@ pub use self::{
 pub(crate) use self::{
     expiry::{expire, expire_of, expiry_is_due, next_expiry},
     store::{
-        NewBlockRow, Origin, Present, blocks_in, insert_blocks, move_expiry, plan_blocks, post_in, present_in,
-        revisions,
+        NewBlockRow, Origin, Present, blocks_in, insert_blocks, move_expiry, plan_blocks, post_in,
+        present_in, revisions,
     },
 };
 use crate::{

@@ -1,6 +1,11 @@
 //! What is read of customers.
 
-use domain::{customer::Terms, id::{CustomerId, TestClockId}, rejection::Rejection, time::Timestamp};
+use domain::{
+    customer::Terms,
+    id::{CustomerId, TestClockId},
+    rejection::Rejection,
+    time::Timestamp,
+};
 use entity::{Corrupt, customer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

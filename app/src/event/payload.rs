@@ -24,7 +24,9 @@ pub(crate) struct Told {
 /// The metrics that facts speak of, whose keys are needed to tell them.
 pub(crate) fn metrics_of(told: &[Told]) -> BTreeSet<MetricId> {
     let summaries = told.iter().filter_map(|told| summary(&told.fact.what));
-    summaries.flat_map(|summary| summary.by_metric.keys().copied()).collect()
+    summaries
+        .flat_map(|summary| summary.by_metric.keys().copied())
+        .collect()
 }
 
 fn summary(what: &What) -> Option<&Summary> {
@@ -62,17 +64,30 @@ fn period(period: Period) -> Value {
 /// What only this kind of fact says, beside the usage summary.
 fn words(what: &What) -> Vec<(&'static str, Value)> {
     match what {
-        What::Created { period: first, credits_granted } => vec![
+        What::Created {
+            period: first,
+            credits_granted,
+        } => vec![
             ("period", period(*first)),
             ("credits_granted", json!(credits_granted)),
         ],
-        What::Renewed { prior_period, number, new_period, credits_granted, .. } => vec![
+        What::Renewed {
+            prior_period,
+            number,
+            new_period,
+            credits_granted,
+            ..
+        } => vec![
             ("prior_period", prior_period.map_or(Value::Null, period)),
             ("new_period", period(*new_period)),
             ("cycle_number", json!(number)),
             ("credits_granted", json!(credits_granted)),
         ],
-        What::CycleClosed { number, period: closed, .. } => {
+        What::CycleClosed {
+            number,
+            period: closed,
+            ..
+        } => {
             vec![("period", period(*closed)), ("cycle_number", json!(number))]
         }
         What::RenewalDue { number, period_end } => vec![
@@ -86,12 +101,19 @@ fn words(what: &What) -> Vec<(&'static str, Value)> {
             ("from_plan_variant_id", json!(from)),
             ("to_plan_variant_id", json!(to)),
         ],
-        What::ContractEndingSoon { contract_end, days_remaining } => vec![
+        What::ContractEndingSoon {
+            contract_end,
+            days_remaining,
+        } => vec![
             ("contract_end", json!(contract_end.to_string())),
             ("days_remaining", json!(days_remaining)),
         ],
         What::ContractEnded { contract_end } => vec![("contract_end", json!(contract_end.to_string()))],
-        What::ContractExtended { from, to, reactivated } => vec![
+        What::ContractExtended {
+            from,
+            to,
+            reactivated,
+        } => vec![
             ("previous_contract_end", json!(from.to_string())),
             ("contract_end", json!(to.to_string())),
             ("reactivated", json!(reactivated)),

@@ -45,10 +45,7 @@ pub(crate) async fn write_in(op: &Op, all: &[Told], keys: &BTreeMap<MetricId, St
 }
 
 fn within(reach: Reach) -> sea_orm::Select<billing_event::Entity> {
-    let condition = reach.condition(
-        billing_event::Column::TenantId,
-        billing_event::Column::CustomerId,
-    );
+    let condition = reach.condition(billing_event::Column::TenantId, billing_event::Column::CustomerId);
     billing_event::Entity::find().filter(condition)
 }
 

@@ -163,7 +163,15 @@ impl Loaded {
         let (revision, clock) = (self.present.revision, self.present.clock);
         let barrier = self.present.barrier;
         let stood = match agreements {
-            Some(agreements) => self.foresee(prices, agreements, offers, clock.unwrap_or(as_of)),
+            Some(agreements) => match clock {
+                None => self.foresee(prices, agreements, offers, as_of),
+                Some(now) => {
+                    let own = offers
+                        .iter()
+                        .map(|(id, offer)| (*id, offer.clone().by_clock(now)));
+                    self.foresee(prices, agreements, &own.collect(), now)
+                }
+            },
             None => self.stand(prices).map(|standing| (standing, barrier)),
         };
         let (standing, next) = match stood {
@@ -224,7 +232,9 @@ impl Loaded {
         let (standing, waiting) = self.begin()?;
         let foreseen = standing.foresee(agreements, offers, &prices.list.rules, &waiting, now);
         foreseen
-            .inspect_err(|problem| tracing::error!(%customer, %problem, "the gate cannot foresee a subscription"))
+            .inspect_err(
+                |problem| tracing::error!(%customer, %problem, "the gate cannot foresee a subscription"),
+            )
             .ok()
     }
 }

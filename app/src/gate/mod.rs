@@ -201,14 +201,16 @@ impl Session<'_> {
     /// The question as it is put; `None`: there is no such metric.
     fn asked<'b>(&'b self, check: &'b Check) -> Option<Asked<'b>> {
         let metric = self.prices.list.metrics.get(&check.metric_key)?.id;
+        let now = self.app.now();
         Some(Asked {
             question: Question {
                 metric,
                 units: check.units,
                 properties: &check.properties,
+                known_at: now,
             },
             rules: &self.prices.list.rules,
-            now: self.app.now(),
+            now,
             since: self.since,
             unrest: self.app.gate().unrest(),
         })

@@ -123,7 +123,12 @@ async fn step(app: &App, waiting: &[Waiting], until: Timestamp) -> Result<BTreeS
     let mut op = Op::begin(app).await?;
     let accounts = op.lock_accounts(&customers).await?;
     reach("cycles.locked")?;
-    let held = Held::read(&op, accounts).await?;
+    // Customers of clocks are moved by these, to what they show.
+    let clock = accounts
+        .iter()
+        .all(|account| account.clock_id.is_some())
+        .then_some(until);
+    let held = Held::read(&op, accounts, clock).await?;
     let settled = settled(&op, &due).await?;
     reach("cycles.read")?;
     let mut outcomes = Vec::with_capacity(held.customers.len());

@@ -129,7 +129,11 @@ async fn other_offer(op: &Op, actor: &Actor, wish: &Wish) -> Result<Option<Offer
     };
     let unknown = || Rejection::not_found("variantId", "plan variant");
     let offer = catalog::offer_of_tenant(op.tx(), actor.tenant, *to).await?;
-    Ok(Some(offer.ok_or_else(unknown)?))
+    let offer = offer.ok_or_else(unknown)?;
+    Ok(Some(match op.own_time() {
+        Some(now) => offer.by_clock(now),
+        None => offer,
+    }))
 }
 
 async fn last_closed(op: &Op, id: SubscriptionId) -> Result<Option<ClosedCycle>> {
@@ -165,7 +169,11 @@ impl Asked<'_> {
             (Wish::Pause, _) => it.pause(now, offer),
             (Wish::Resume, _) => it.resume(now, offer, next, books),
             (Wish::Cancel { at_end }, _) => {
-                let when = if *at_end { pause::When::AtEnd } else { pause::When::Now };
+                let when = if *at_end {
+                    pause::When::AtEnd
+                } else {
+                    pause::When::Now
+                };
                 it.cancel(when, now, offer, books)
             }
             (Wish::ChangePlan { now: true, .. }, Some(to)) => it.change_now(now, offer, to, books),

@@ -67,7 +67,15 @@ pub async fn create(
     check(&input)?;
     let zone = zone(input.zone.as_deref())?;
     let customer = customer::resolve(app.db().reader(), actor.reach(), &input.customer).await?;
-    let begun = begin_settled(app, actor, customer, "createSubscription", key, &(customer, &input)).await?;
+    let begun = begin_settled(
+        app,
+        actor,
+        customer,
+        "createSubscription",
+        key,
+        &(customer, &input),
+    )
+    .await?;
     let (mut op, fresh, account) = match begun {
         Begun::Replay(known) => return Ok(known),
         Begun::Settled(settled) => settled.into_parts(),
@@ -77,6 +85,10 @@ pub async fn create(
     let offer = catalog::offer_of_tenant(op.tx(), actor.tenant, input.variant)
         .await?
         .ok_or_else(unknown)?;
+    let offer = match op.own_time() {
+        Some(now) => offer.by_clock(now),
+        None => offer,
+    };
     if store::living_count(&op, customer).await? >= MAX_PER_CUSTOMER {
         let message = format!("a customer has at most {MAX_PER_CUSTOMER} subscriptions at a time");
         return Err(Rejection::new(RejectionCode::InvalidInput, "customerId", message).into());
@@ -96,7 +108,7 @@ pub async fn create(
         contract: contract(&input, now)?,
     };
     let clock = account.clock_id;
-    let (mut offers, one) = Held::read(&op, vec![account]).await?.only()?;
+    let (mut offers, one) = Held::read(&op, vec![account], op.own_time()).await?.only()?;
     offers.insert(input.variant, offer.clone());
     let mut session = one.session(&offers);
     session.sweep(now)?;

@@ -46,10 +46,16 @@ pub(super) struct Customer {
 impl Held {
     /// Reads customers whose accounts are locked, with their subscriptions that are not over or have something due: seven
     /// statements for any number, two more when cycles close.
-    pub(super) async fn read(op: &Op, accounts: Vec<account::Model>) -> Result<Self> {
+    ///
+    /// `clock` is what the test clock shows that they live by, if they do.
+    pub(super) async fn read(
+        op: &Op,
+        accounts: Vec<account::Model>,
+        clock: Option<Timestamp>,
+    ) -> Result<Self> {
         let ids: Vec<CustomerId> = accounts.iter().map(|row| CustomerId(row.customer_id)).collect();
         let rows = store::living(op.tx(), &ids).await?;
-        Self::of(op, accounts, ids, rows).await
+        Self::of(op, accounts, ids, rows, clock).await
     }
 
     /// Reads one customer, with one of its subscriptions whatever that is in. One statement more when it is over.
@@ -59,7 +65,7 @@ impl Held {
         if !rows.iter().any(|row| row.id == id.0) {
             rows.extend(store::find_of(op.tx(), customer, id).await?);
         }
-        Self::of(op, vec![account], vec![customer], rows).await
+        Self::of(op, vec![account], vec![customer], rows, op.own_time()).await
     }
 
     async fn of(
@@ -67,18 +73,21 @@ impl Held {
         accounts: Vec<account::Model>,
         ids: Vec<CustomerId>,
         rows: Vec<subscription::Model>,
+        clock: Option<Timestamp>,
     ) -> Result<Self> {
         let open = store::open_cycles(op.tx(), &rows).await?;
         let Agreed {
             offers,
             mut agreements,
-        } = agreed(op.tx(), &rows, &open).await?;
+        } = agreed(op.tx(), &rows, &open).await?.by_clock(clock);
         let mut states = states(op, &accounts, &ids, &closing(&agreements)).await?;
         let mut customers = Vec::with_capacity(accounts.len());
         for account in accounts {
             let id = CustomerId(account.customer_id);
             let own = rows.iter().filter(|row| row.customer_id == account.customer_id);
-            let cycles = open.iter().filter(|cycle| cycle.customer_id == account.customer_id);
+            let cycles = open
+                .iter()
+                .filter(|cycle| cycle.customer_id == account.customer_id);
             customers.push(Customer {
                 tenant: TenantId(account.tenant_id),
                 agreements: agreements.remove(&id).unwrap_or_default(),
@@ -106,6 +115,17 @@ impl Held {
 pub(crate) struct Agreed {
     pub(crate) offers: Offers,
     pub(crate) agreements: HashMap<CustomerId, Vec<Agreement>>,
+}
+
+impl Agreed {
+    /// As customers see it that live by a test clock.
+    pub(crate) fn by_clock(mut self, clock: Option<Timestamp>) -> Self {
+        if let Some(now) = clock {
+            let offers = self.offers.into_iter();
+            self.offers = offers.map(|(id, offer)| (id, offer.by_clock(now))).collect();
+        }
+        self
+    }
 }
 
 /// What customers have agreed to and is not over, or has something due. Five statements for any number.
@@ -146,7 +166,10 @@ async fn agreed(
 /// The variants that a subscription has, is to have, and whose cycles have not closed.
 fn variants(it: &Subscription) -> impl Iterator<Item = VariantId> {
     let open = it.closing.iter().chain(&it.cycle).map(|cycle| cycle.variant);
-    [Some(it.variant), it.next_variant].into_iter().flatten().chain(open)
+    [Some(it.variant), it.next_variant]
+        .into_iter()
+        .flatten()
+        .chain(open)
 }
 
 /// Customers some of whose cycles are about to close, and since when these ran: their counts are needed.
@@ -250,7 +273,9 @@ impl Session<'_> {
             let row = self.rows.get(&subscription.id).cloned();
             let before = row.ok_or(Stuck::NoOffer(subscription.id))?;
             let due = subscription.due(offer).map(|due| due.at);
-            let after = before.clone().after(subscription, due, subscription.barrier(offer));
+            let after = before
+                .clone()
+                .after(subscription, due, subscription.barrier(offer));
             if before != after {
                 rows.push(after);
             }
@@ -280,9 +305,7 @@ impl From<Stuck> for Error {
         match stuck {
             Stuck::Books(error) => error.into(),
             // Whoever asks for something is told why not; a step that is due is never refused.
-            Stuck::Refused(Refused::OtherBooks) | Stuck::NoOffer(_) => {
-                Self::Internal(stuck.to_string())
-            }
+            Stuck::Refused(Refused::OtherBooks) | Stuck::NoOffer(_) => Self::Internal(stuck.to_string()),
             Stuck::Refused(no) => Self::Rejected(no.into()),
         }
     }

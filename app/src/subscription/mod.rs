@@ -62,10 +62,7 @@ pub async fn subscription_by_external_id(
     one(app, row).await
 }
 
-async fn one(
-    app: &App,
-    row: Option<entity::subscription::Model>,
-) -> Result<Option<SubscriptionView>> {
+async fn one(app: &App, row: Option<entity::subscription::Model>) -> Result<Option<SubscriptionView>> {
     let Some(row) = row else { return Ok(None) };
     Ok(views(app, vec![row]).await?.pop())
 }

@@ -100,14 +100,16 @@ impl Outcome {
         let (tenant, customer) = (self.tenant, self.customer());
         self.moved.iter().flat_map(move |moved| {
             let it = &moved.decision.subscription;
-            (0_i64..).zip(&moved.decision.money).map(move |(position, line)| Charge {
-                tenant,
-                customer,
-                subscription: it.id,
-                revision: it.revision,
-                position,
-                line: line.clone(),
-            })
+            (0_i64..)
+                .zip(&moved.decision.money)
+                .map(move |(position, line)| Charge {
+                    tenant,
+                    customer,
+                    subscription: it.id,
+                    revision: it.revision,
+                    position,
+                    line: line.clone(),
+                })
         })
     }
 }
@@ -119,7 +121,10 @@ pub(super) async fn write(op: &mut Op, outcomes: &mut [Outcome]) -> Result<()> {
     let made: Vec<NewBlockRow> = outcomes.iter().flat_map(Outcome::made).collect();
     credit::insert_blocks(op, &made).await?;
     reach("cycles.granted")?;
-    let posted = outcomes.iter().flat_map(|it| &it.moved).flat_map(|it| &it.posted.moved);
+    let posted = outcomes
+        .iter()
+        .flat_map(|it| &it.moved)
+        .flat_map(|it| &it.posted.moved);
     credit::move_expiry(op, &posted.copied().collect::<Vec<_>>()).await?;
     let postings: Vec<Posting> = outcomes.iter().filter_map(Outcome::posting).collect();
     credit::post_in(op, &postings.iter().collect::<Vec<_>>()).await?;

@@ -247,11 +247,7 @@ async fn write(app: &App, events: &[&Prepared]) -> Result<Vec<Outcome>> {
 }
 
 /// The same for events that are accepted at the time of a test clock.
-pub(super) async fn write_at(
-    app: &App,
-    events: &[&Prepared],
-    at: Option<Timestamp>,
-) -> Result<Vec<Outcome>> {
+pub(super) async fn write_at(app: &App, events: &[&Prepared], at: Option<Timestamp>) -> Result<Vec<Outcome>> {
     let begun = Instant::now();
     reach("record.gathered")?;
     let Written { ids, refused } = insert(app, events, at).await?;

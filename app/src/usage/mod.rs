@@ -21,8 +21,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use domain::{
     amount::Quantity,
-    cycle::late::{Timeline, Timing},
     customer::Settlement,
+    cycle::late::{Timeline, Timing},
     id::{CustomerId, EventId, MeteringRuleId, MetricId, TenantId, TestClockId},
     ledger::UsageCause,
     metering::{
@@ -60,8 +60,7 @@ use crate::{
     failpoint::reach,
     measure,
     page::{Page, Slice},
-    subscription,
-    test_clock,
+    subscription, test_clock,
 };
 
 /// Seconds in a day.
@@ -192,7 +191,10 @@ async fn accept_by_clocks(
 ) -> Result<Vec<(usize, Outcome)>> {
     let mut by_time: BTreeMap<Timestamp, Vec<(usize, Prepared)>> = BTreeMap::new();
     for (index, event) in events {
-        by_time.entry(times.now(event.clock)).or_default().push((index, event));
+        by_time
+            .entry(times.now(event.clock))
+            .or_default()
+            .push((index, event));
     }
     let mut outcomes = Vec::new();
     for (at, events) in by_time {

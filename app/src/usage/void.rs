@@ -232,7 +232,15 @@ async fn take_back(
             effect_key: format!("void:{}:repaid", event.id),
             usage: None,
         };
-        credit::rehouse_in(op, &mut posting, state.settlement, voided.homeless, op.present(), cause).await?;
+        credit::rehouse_in(
+            op,
+            &mut posting,
+            state.settlement,
+            voided.homeless,
+            op.present(),
+            cause,
+        )
+        .await?;
     }
     if let Some(counter) = state.counters.get(&rating.counter) {
         store::put_counters(op, &[(actor.tenant, event.customer, rating.counter, counter)]).await?;

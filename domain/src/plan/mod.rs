@@ -73,6 +73,17 @@ impl Offer {
         template.validate(&self.variant)
     }
 
+    /// The offer as a customer sees it whose test clock shows `now`: what was written or archived before now, by the clock on the wall,
+    /// is so at the clock's present, however early that is.
+    #[must_use]
+    pub fn by_clock(mut self, now: Timestamp) -> Self {
+        for template in &mut self.templates {
+            template.created_at = template.created_at.min(now);
+            template.archived_at = template.archived_at.map(|at| at.min(now));
+        }
+        self
+    }
+
     /// A template, in force or not.
     #[must_use]
     pub fn template(&self, id: TemplateId) -> Option<&GrantTemplate> {

@@ -189,7 +189,12 @@ impl Portfolio<'_> {
     pub fn refresh(&mut self) {
         for agreement in &mut self.agreements {
             for block in &mut agreement.blocks {
-                let here = self.state.funds.blocks().iter().find(|known| known.id == block.id);
+                let here = self
+                    .state
+                    .funds
+                    .blocks()
+                    .iter()
+                    .find(|known| known.id == block.id);
                 block.remaining = here.map_or(Credits::ZERO, |known| known.remaining);
             }
         }

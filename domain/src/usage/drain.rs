@@ -132,7 +132,7 @@ impl Fold {
                 &metric.rules,
                 &event.properties,
                 event.occurred_at,
-                event.received_at,
+                event.known_at(),
             )
         });
         let counter = CounterKey {

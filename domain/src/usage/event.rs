@@ -31,6 +31,16 @@ pub struct PendingEvent {
     pub properties: Properties,
 }
 
+impl PendingEvent {
+    /// The instant as of which prices are known to it: that of its acceptance. A customer with a test clock may accept at an earlier
+    /// time than it is; what had been written by then is known all the same.
+    #[must_use]
+    pub fn known_at(&self) -> Timestamp {
+        let made = self.id.made_at().unwrap_or(self.received_at);
+        self.received_at.max(made)
+    }
+}
+
 /// What has become of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]

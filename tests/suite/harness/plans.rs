@@ -161,7 +161,9 @@ impl World {
     /// What the last event of a kind said.
     pub async fn said(&self, id: SubscriptionId, kind: &str) -> Value {
         let told = self.told(id).await;
-        let last = told.into_iter().rfind(|event| event.kind == format!("subscription.{kind}"));
+        let last = told
+            .into_iter()
+            .rfind(|event| event.kind == format!("subscription.{kind}"));
         Value::Object(last.unwrap().data)
     }
 

@@ -296,7 +296,8 @@ fn price(
         let properties = properties.as_ref()?;
         Some(select(rules, properties, occurred, seen).map(|rule| rule.id) == rating.rule)
     };
-    let fits = [received, received.plus_seconds(-UNSEEN_SECONDS)]
+    let known_at = id.made_at().unwrap_or(received).max(received);
+    let fits = [known_at, known_at.plus_seconds(-UNSEEN_SECONDS)]
         .map(valid)
         .contains(&Some(true));
     let line = chosen.map(|rule| rule.line);

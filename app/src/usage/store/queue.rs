@@ -178,7 +178,11 @@ impl Chosen {
                     ("true", padded(backend, shards), None)
                 } else {
                     let condition = "p.customer_id NOT IN (SELECT v.id FROM {rows} AS v)";
-                    (condition, padded(backend, shards), Some(Rows::default().id("id", aside)))
+                    (
+                        condition,
+                        padded(backend, shards),
+                        Some(Rows::default().id("id", aside)),
+                    )
                 }
             }
             Self::Customers(all) => ("true", Vec::new(), Some(limits(all))),
