@@ -14,6 +14,7 @@
 //! | [`catalog`] | metrics, versions of prices, previews |
 //! | [`customer`] | customers and their terms |
 //! | [`credit`] | grants, burn order, expiry, revocation, adjustments, the ledger |
+//! | [`cycles`] | billing cycles: what counts together, what comes late, what has to wait |
 //! | [`gate`] | may this customer go on, from memory |
 //! | [`usage`] | recording, exact debits, voids, summaries |
 //! | [`jobs`] | lost, doubled, reordered and poisonous work |
@@ -62,6 +63,7 @@ mod authorisation;
 mod catalog;
 mod credit;
 mod customer;
+mod cycles;
 mod door;
 mod e2e;
 mod gate;

@@ -86,7 +86,7 @@ impl From<row::Model> for ParkedWork {
     }
 }
 
-/// How the work of all tenants is doing. Six statements. Without an actor: it is shown to those who run the process, never
+/// How the work of all tenants is doing. Seven statements. Without an actor: it is shown to those who run the process, never
 /// through the API.
 ///
 /// # Errors

@@ -14,8 +14,8 @@ use domain::{
     metering::Price,
 };
 use entity::{
-    account, billing_cycle, block, customer, ledger_entry, metering_rule, usage_counter, usage_event, usage_pending,
-    usage_rating,
+    account, billing_cycle, block, customer, ledger_entry, metering_rule, usage_counter, usage_event,
+    usage_pending, usage_rating,
 };
 use sea_orm::{EntityTrait, QueryOrder};
 use uuid::Uuid;
