@@ -222,7 +222,7 @@ async fn late_usage_counts_in_the_open_cycle_and_names_its_dates(world: World) {
             .unwrap()
             .unwrap();
         let keys: Vec<_> = told.events.iter().map(|event| event.key.clone()).collect();
-        assert_eq!(keys, [key.clone()]);
+        assert_eq!(keys, std::slice::from_ref(key));
     }
     world.void(&late).await.unwrap();
     assert_eq!(world.stands(id).await.0, "-8");
