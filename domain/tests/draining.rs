@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use common::{
     Shape, World, at, block, block_id, book, cases, check_counters, check_ledger, credits, cycle_cost, event,
-    graduated, micro, per_unit, remaining, rule, state, units, volume, worlds,
+    graduated, instant, micro, per_unit, remaining, rule, state, units, volume, worlds,
 };
 use domain::{
     amount::Credits,
@@ -19,15 +19,22 @@ use domain::{
         grant,
     },
     customer::Settlement,
-    id::{BlockId, MeteringRuleId, MetricId},
+    cycle::{
+        CycleRef,
+        late::{CountingCycle, LatePolicy, Timeline, Timing, stretch},
+    },
+    id::{BlockId, MeteringRuleId, MetricId, SubscriptionId},
     ledger::{Cause, Entry, EntryKind},
-    time::Timestamp,
+    metering::Position,
+    time::{Period, Timestamp},
     usage::{
-        CustomerState,
+        CounterKey, CustomerState,
         drain::{Drained, changed_blocks, drain},
+        event::PendingEvent,
     },
 };
 use proptest::prelude::*;
+use uuid::Uuid;
 
 const ANY: Shape = Shape {
     rising: false,
@@ -142,6 +149,63 @@ proptest! {
         single.account.sequence = whole.account.sequence;
         prop_assert_eq!(whole.account, single.account);
         prop_assert_eq!(sums(&batch.entries), sums(&pieces.entries));
+    }
+
+    /// Without cycles, and with cycles of other times, usage counts by months and nothing is late.
+    #[test]
+    fn months_count_where_no_cycle_is(world in worlds(ANY), mut cycles in common::cycles()) {
+        for cycle in &mut cycles {
+            let years = |at: Timestamp| at.plus_seconds(-3 * 365 * 86_400);
+            cycle.period = Period { start: years(cycle.period.start), end: years(cycle.period.end) };
+            cycle.closes_at = years(cycle.closes_at);
+        }
+        let (mut without, mut with) = (world.state(), world.state());
+        with.timeline = Timeline::new(cycles);
+        let done = drain(&mut without, &world.rules, &world.events).unwrap();
+        for (rated, event) in done.events.iter().zip(&world.events) {
+            prop_assert_eq!(rated.counter.period_start, event.occurred_at.month().start);
+            prop_assert_eq!(rated.timing, Timing::OnTime);
+        }
+        prop_assert!(done.entries.iter().all(|entry| !entry.description.contains("late")));
+        prop_assert_eq!(&drain(&mut with, &world.rules, &world.events).unwrap(), &done);
+        prop_assert_eq!(with.account, without.account);
+        prop_assert_eq!(with.counters, without.counters);
+    }
+
+    #[test]
+    fn with_cycles_a_batch_is_worth_its_events_one_by_one(world in worlds(ANY), cycles in common::cycles()) {
+        let world = World { timeline: Timeline::new(cycles), ..world };
+        let (mut whole, mut single) = (world.state(), world.state());
+        let batch = drain(&mut whole, &world.rules, &world.events).unwrap();
+        let pieces = one_by_one(&world, &mut single);
+        check_ledger(&world.state(), &whole, &batch.entries);
+        prop_assert_eq!(&batch.events, &pieces.events, "same places, costs and draws");
+        prop_assert_eq!(&whole.funds, &single.funds);
+        prop_assert_eq!(&whole.counters, &single.counters);
+        prop_assert_eq!(sums(&batch.entries), sums(&pieces.entries));
+    }
+
+    /// What was accepted is debited, in a stretch of its own time or of the time of its acceptance, and every stretch costs `C(total)`.
+    #[test]
+    fn with_cycles_every_stretch_costs_its_total(world in worlds(ONE_VERSION), cycles in common::cycles()) {
+        let world = World { timeline: Timeline::new(cycles.clone()), ..world };
+        let mut after = world.state();
+        let done = drain(&mut after, &world.rules, &world.events).unwrap();
+        let mut totals: BTreeMap<CounterKey, Position> = BTreeMap::new();
+        for (rated, event) in done.events.iter().zip(&world.events) {
+            let of = match rated.timing {
+                Timing::OnTime | Timing::LateAdjustment => event.occurred_at,
+                Timing::LateCurrentCycle => event.received_at,
+                Timing::LateRejected => panic!("it was accepted"),
+            };
+            prop_assert_eq!(rated.counter.period_start, stretch(&cycles, of).period.start);
+            let total = totals.entry(rated.counter).or_default();
+            *total = total.after(event.units).unwrap();
+        }
+        for (key, total) in totals {
+            let count = &after.counters[&key];
+            prop_assert_eq!((count.position, count.credits), (total, cycle_cost(&world, &key, total)));
+        }
     }
 
     #[test]
@@ -419,6 +483,56 @@ fn a_drop_never_returns_more_than_the_cycle_cost() {
     let done = drain(&mut state, &book(versions), &events).unwrap();
     assert_eq!(done.events[1].credits, credits("-1"));
     assert_eq!(state.account.balance(), credits("9"));
+}
+
+/// Late usage has entries of its own, one for each cycle in which it occurred.
+#[test]
+fn late_usage_has_entries_that_name_its_dates() {
+    let cycle = |number, from: &str, to: &str| CountingCycle {
+        cycle: CycleRef {
+            subscription: SubscriptionId(Uuid::nil()),
+            number,
+        },
+        since: Timestamp::MIN,
+        period: Period {
+            start: instant(from),
+            end: instant(to),
+        },
+        closes_at: instant(to),
+        late: LatePolicy::CurrentCycle,
+    };
+    let mut state = state(vec![block(1, 100_000_000)], micro(0), Settlement::Manual);
+    state.timeline = Timeline::new(vec![
+        cycle(1, "2026-09-15", "2026-10-15"),
+        cycle(2, "2026-10-15", "2026-11-15T12:00:00Z"),
+        cycle(3, "2026-11-15T12:00:00Z", "2026-12-15"),
+    ]);
+    let of = |number: u128, occurred: &str| PendingEvent {
+        occurred_at: instant(occurred),
+        ..event(number, 1, units("1"), 1)
+    };
+    let events = [
+        of(1, "2026-10-14"),
+        of(2, "2026-11-19"),
+        of(3, "2026-10-15"),
+        of(4, "2026-10-13"),
+    ];
+    let rules = book(vec![rule(1, 1, 1, per_unit("1"))]);
+    let done = drain(&mut state, &rules, &events).unwrap();
+    let texts: Vec<&str> = done
+        .entries
+        .iter()
+        .map(|entry| entry.description.as_str())
+        .collect();
+    assert_eq!(
+        texts,
+        [
+            "Call: 2 call in 2 events, late, of 2026-09-15 to 2026-10-15",
+            "Call: 1 call in 1 event",
+            "Call: 1 call in 1 event, late, of 2026-10-15 to 2026-11-15T12:00:00Z",
+        ]
+    );
+    assert_eq!(state.counters.len(), 1, "all of them count in the open cycle");
 }
 
 #[test]

@@ -193,6 +193,35 @@ fn policies_at_zero() {
     }
 }
 
+/// What subscriptions say comes before the credits, which are told all the same.
+#[test]
+fn subscriptions_refuse_whatever_the_credits() {
+    for at_zero in [AtZero::Block, AtZero::Allow] {
+        for (admission, reason) in [
+            (Admission::Admitted, None),
+            (Admission::Overdue, Some(Reason::SubscriptionOverdue)),
+            (Admission::Paused, Some(Reason::SubscriptionPaused)),
+        ] {
+            let terms = Terms::new(at_zero, None, Settlement::Manual).unwrap();
+            let view = View {
+                terms: &terms,
+                admission,
+                blocks: &[block(1, 5_000_000)],
+                overdraft: micro(0),
+                price: Some(&per_unit("1")),
+                position: Position::default(),
+            };
+            let answer = decide(&view, metric(1), units("5"), at(1));
+            assert_eq!((answer.allowed, answer.reason), (reason.is_none(), reason));
+            assert_eq!(
+                (answer.cost, answer.remaining),
+                (Some(credits("5")), credits("5"))
+            );
+            assert_eq!(answer.missing, Some(credits("0")), "credits do not help");
+        }
+    }
+}
+
 #[test]
 fn what_cannot_be_counted_is_refused_unless_all_is_allowed() {
     for (at_zero, allowed) in [(AtZero::Block, false), (AtZero::Allow, true)] {

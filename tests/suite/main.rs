@@ -15,6 +15,7 @@
 //! | [`plan`] | plans, variants, grant templates, previews in money |
 //! | [`customer`] | customers and their terms |
 //! | [`credit`] | grants, burn order, expiry, revocation, adjustments, the ledger |
+//! | [`cycles`] | billing cycles: what counts together, what comes late, what has to wait |
 //! | [`gate`] | may this customer go on, from memory |
 //! | [`usage`] | recording, exact debits, voids, summaries |
 //! | [`subscription`] | subscriptions, moved on by time alone, once and in order |
@@ -65,6 +66,7 @@ mod authorisation;
 mod catalog;
 mod credit;
 mod customer;
+mod cycles;
 mod door;
 mod e2e;
 mod gate;

@@ -68,6 +68,8 @@ pub(crate) fn together(backend: Backend) -> usize {
 
 /// Attempts at a shard after which a run goes customer by customer.
 const CAREFUL_AFTER: i32 = 2;
+/// Transactions of one settlement that may find that another worker was first.
+const MAX_IDLE_ROUNDS: usize = 20;
 /// Attempts at one customer that may fail or die without a word before it is parked.
 const MAX_SILENT_DEATHS: i32 = 5;
 
@@ -150,9 +152,13 @@ pub(crate) struct Unsettled {
 }
 
 /// Debits all usage that customers' instants come after. Few transactions for many customers; one look when nothing waits.
+///
+/// # Errors
+/// Others are debiting the usage all the time, or cannot.
 pub(crate) async fn settle(app: &App, all: &[(CustomerId, Timestamp)]) -> Result<Unsettled> {
     let mut left = all.to_vec();
     let (mut parked, mut held) = (Vec::new(), Vec::new());
+    let mut idle = 0;
     while !left.is_empty() && store::any_pending(app.db().reader(), &Chosen::Customers(left.clone())).await? {
         // Asked first: what is parked may be what kills whoever touches it.
         let ids: Vec<CustomerId> = left.iter().map(|(customer, _)| *customer).collect();
@@ -167,12 +173,14 @@ pub(crate) async fn settle(app: &App, all: &[(CustomerId, Timestamp)]) -> Result
             done => done?,
         };
         left.retain(|(customer, _)| !progress.held.contains(customer));
-        let idle = progress.events == 0 && progress.held.is_empty();
-        held.extend(progress.held);
-        if idle {
-            // Another worker was first.
-            break;
+        if progress.events == 0 && progress.held.is_empty() {
+            // Another worker was first; it may have left some.
+            idle += 1;
         }
+        if idle > MAX_IDLE_ROUNDS {
+            return Err(Error::Unavailable("usage is still on its way".to_owned()));
+        }
+        held.extend(progress.held);
     }
     Ok(Unsettled {
         parked: still_waiting(app, all, parked).await?,
@@ -185,11 +193,11 @@ async fn one_by_one(app: &App, all: &[(CustomerId, Timestamp)], problem: String)
     let mut sum = Progress::default();
     for one in all {
         let chosen = Chosen::Customers(vec![*one]);
-        let failed = match all {
+        let done = match all {
             [_] => Err(Error::Internal(problem.clone())),
             _ => round(app, &chosen).await,
         };
-        match failed {
+        match done {
             Ok(progress) => {
                 sum.events += progress.events;
                 sum.held.extend(progress.held);

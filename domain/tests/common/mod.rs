@@ -13,14 +13,17 @@ use domain::{
         burn::Funds,
     },
     customer::Settlement,
-    cycle::late::Timeline,
-    id::{BlockId, CustomerId, EventId, MeteringRuleId, MetricId},
+    cycle::{
+        CycleRef,
+        late::{CountingCycle, LatePolicy, Timeline},
+    },
+    id::{BlockId, CustomerId, EventId, MeteringRuleId, MetricId, SubscriptionId},
     ledger::{Account, Entry, chain::EntryHash},
     metering::{
         Flat, Graduated, Package, PerUnit, Position, Price, Tier, Volume,
         rule::{MeteringRule, MetricRules, Properties, RuleBook},
     },
-    time::Timestamp,
+    time::{Period, Timestamp},
     usage::{CounterKey, CustomerState, drain::RatedEvent, event::PendingEvent, void::RatedUsage},
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -182,11 +185,15 @@ pub struct World {
     pub settlement: Settlement,
     pub rules: RuleBook,
     pub events: Vec<PendingEvent>,
+    pub timeline: Timeline,
 }
 
 impl World {
     pub fn state(&self) -> CustomerState {
-        state(self.blocks.clone(), self.overdraft, self.settlement)
+        CustomerState {
+            timeline: self.timeline.clone(),
+            ..state(self.blocks.clone(), self.overdraft, self.settlement)
+        }
     }
 
     pub fn rule_of(&self, rated: &RatedEvent) -> Option<&MeteringRule> {
@@ -381,9 +388,53 @@ pub fn worlds(shape: Shape) -> BoxedStrategy<World> {
                 settlement,
                 rules: rule_book(prices, shape.versions),
                 events,
+                timeline: Timeline::default(),
             }
         })
         .boxed()
+}
+
+/// Cycles of up to two subscriptions, with gaps, and boundaries among the instants at which the events of [`worlds`] occur and are
+/// accepted.
+pub fn cycles() -> BoxedStrategy<Vec<CountingCycle>> {
+    let bound = (select(vec![-60_i64, -25, -25, 0, 0, 60]), 0_i64..100);
+    let late = select(vec![
+        LatePolicy::CurrentCycle,
+        LatePolicy::Adjustment,
+        LatePolicy::Reject,
+    ]);
+    let kind = (prop_oneof![3 => Just(true), 1 => Just(false)], 0_i64..60, late);
+    let one = |subscription: u128| {
+        (vec(bound.clone(), 2..6), vec(kind.clone(), 6)).prop_map(move |(mut bounds, kinds)| {
+            bounds.sort_unstable();
+            let ends = bounds.iter().map(|(days, micros)| at(days * DAY + micros));
+            let ends: Vec<Timestamp> = ends.collect();
+            let periods = ends.windows(2).zip(1..).zip(kinds);
+            let cycle = |((ends, number), (there, open, late)): ((&[Timestamp], i64), (bool, i64, _))| {
+                there.then(|| CountingCycle {
+                    cycle: CycleRef {
+                        subscription: SubscriptionId(Uuid::from_u128(subscription)),
+                        number,
+                    },
+                    since: at(i64::try_from(subscription).unwrap()),
+                    period: Period {
+                        start: ends[0],
+                        end: ends[1],
+                    },
+                    closes_at: Timestamp::from_micros(ends[1].micros() + open),
+                    late,
+                })
+            };
+            periods.filter_map(cycle).collect::<Vec<_>>()
+        })
+    };
+    prop_oneof![
+        one(1).boxed(),
+        (one(1), one(2))
+            .prop_map(|(one, two)| [one, two].concat())
+            .boxed()
+    ]
+    .boxed()
 }
 
 fn rule_book(prices: Vec<Price>, versions: bool) -> RuleBook {

@@ -2,10 +2,11 @@
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
-use domain::{credit::block::Billing, customer::Settlement, metering::Price, time::Timestamp};
+use domain::{credit::block::Billing, customer::Settlement, metering::Price};
+use entity::billing_cycle;
 
 use super::METRICS;
-use crate::harness::naive::cumulative;
+use crate::harness::naive::{cumulative, places};
 
 /// How long after its expiry a block is emptied.
 const GRACE: i64 = 5_000_000;
@@ -56,6 +57,8 @@ pub enum Input {
 
 pub struct Model {
     settlement: Settlement,
+    /// Of the customer, if it ever had any.
+    pub cycles: Vec<billing_cycle::Model>,
     pub history: Vec<(i64, Input)>,
 }
 
@@ -87,7 +90,7 @@ struct Count {
     draws: Draws,
 }
 
-/// Metric, whether for large requests only, first instant of the month.
+/// Metric, whether for large requests only, first instant of what is counted together.
 type Cycle = (usize, bool, i64);
 
 struct Rated {
@@ -109,6 +112,7 @@ impl Model {
     pub fn new(settlement: Settlement) -> Self {
         Self {
             settlement,
+            cycles: vec![],
             history: vec![],
         }
     }
@@ -138,7 +142,8 @@ impl Model {
                 large,
             } => {
                 let version = valid(prices, *metric, *occurred, at, *large);
-                books.consume(key, version, *units, *occurred, at);
+                let (_, start) = places(&self.cycles, *occurred, at)[0];
+                books.consume(key, version, *units, start, at);
             }
             Input::Grant {
                 amount,
@@ -237,10 +242,9 @@ impl Books {
         order
     }
 
-    fn consume(&mut self, key: &str, version: &Version, units: i64, occurred: i64, at: i64) {
+    fn consume(&mut self, key: &str, version: &Version, units: i64, start: i64, at: i64) {
         let metric = version.metric;
-        let month = Timestamp::from_micros(occurred).month().start.micros();
-        let cycle = (metric, version.large, month);
+        let cycle = (metric, version.large, start);
         let mut left = cost(&version.price, self.counts.entry(cycle).or_default(), units, 1);
         let total = left;
         let mut drawn: Draws = vec![];

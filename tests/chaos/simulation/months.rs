@@ -1,6 +1,6 @@
 //! Months of everything that vendors and customers do, on one clock that only runs forward, so that a model can follow to the
 //! last micro-credit: usage in time and late, grants of all sources that end never, soon or with the month, corrections,
-//! revocations, voids, and prices that change.
+//! revocations, voids, and prices that change. Some live by billing cycles, the others by calendar months.
 
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -16,11 +16,12 @@ use domain::{
     customer::Settlement,
     id::{BlockId, CustomerId},
     metering::Price,
+    subscription::admission::Admission,
     time::Timestamp,
 };
-use entity::block;
+use entity::{billing_cycle, block};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use sea_orm::EntityTrait;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use serde_json::json;
 
 use super::{
@@ -101,7 +102,31 @@ impl Months {
             seen: vec![],
         };
         months.open_shop().await;
+        months.subscribe(1, "CURRENT_CYCLE", 30).await;
+        months.subscribe(2, "ADJUSTMENT", 11).await;
+        months.subscribe(2, "CURRENT_CYCLE", 25).await;
         months
+    }
+
+    /// Three years of cycles of so many days for a player. Those of an earlier call count first.
+    async fn subscribe(&mut self, who: usize, late: &'static str, days: i64) {
+        let world = &self.worlds[0];
+        let id = self.players[who].id;
+        let begun = world.now().plus_seconds(-20 * 86_400 - days);
+        let earlier = i64::try_from(self.players[who].model.cycles.len()).unwrap();
+        let since = begun.plus_seconds(earlier).to_string();
+        let of = world.subscribe(id, &since, late).await;
+        for number in 1..=1_000 / days {
+            // A day is left out now and then.
+            let at = |day: i64| begun.plus_seconds(day * 86_400);
+            let rest = i64::from(number % 3 == 0);
+            world
+                .cycle(of, number, at((number - 1) * days), at(number * days - rest))
+                .await;
+        }
+        world.barrier(id, Timestamp::MAX, Admission::Admitted).await;
+        let rows = billing_cycle::Entity::find().filter(billing_cycle::Column::CustomerId.eq(id.0));
+        self.players[who].model.cycles = rows.all(world.app.db().writer()).await.unwrap();
     }
 
     /// A first price for everything, and one for large requests.

@@ -2,6 +2,7 @@
 
 pub mod auditor;
 pub mod backend;
+pub mod cycles;
 pub mod door;
 pub mod mortal;
 pub mod naive;

@@ -72,7 +72,7 @@ fn begun(cycles: &[billing_cycle::Model], at: i64) -> i64 {
         .collect();
     bounds.sort_unstable();
     let begins = |bound: &&i64| owner(cycles, **bound - 1) != of;
-    *bounds.iter().rev().find(begins).unwrap()
+    *bounds.iter().rev().find(begins).unwrap_or(&bounds[0])
 }
 
 /// Where a customer's event may count and what may have come of its time. There are two answers only where it says that it occurred
