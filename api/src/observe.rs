@@ -24,6 +24,7 @@ use domain::{
     id::{ApiKeyId, TenantId},
     rejection::RejectionCode,
 };
+use futures::FutureExt;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use sha2::{Digest, Sha256};
 use tracing::{Instrument, Span, field};
@@ -176,35 +177,33 @@ impl Drop for Running {
 }
 
 /// Watches a request being answered. `route` is one of ours: what strangers put into a path is no word of ours.
-pub(crate) async fn observe<A: Future<Output = Response>>(
+pub(crate) fn observe<A: Future<Output = Response>>(
     route: &'static str,
     request: Request,
     answering: impl FnOnce(Request) -> A,
-) -> Response {
+) -> impl Future<Output = Response> {
     let begun = Instant::now();
     let running = Running::begin();
     let method = request.method().clone();
     let span = trace::request(method.as_str(), route, request.headers());
-    let (response, found) = watched(answering(request)).instrument(span.clone()).await;
-    drop(running);
-    tell(
-        method.as_str(),
-        route,
-        &response,
-        &found,
-        begun.elapsed().as_secs_f64(),
-        &span,
-    );
-    response
+    let watched = watched(answering(request)).instrument(span.clone());
+    watched.map(move |(response, found)| {
+        drop(running);
+        tell(
+            method.as_str(),
+            route,
+            &response,
+            &found,
+            begun.elapsed().as_secs_f64(),
+            &span,
+        );
+        response
+    })
 }
 
-async fn watched(answering: impl Future<Output = Response>) -> (Response, Found) {
-    FOUND
-        .scope(RefCell::default(), async {
-            let response = answering.await;
-            (response, FOUND.with(RefCell::take))
-        })
-        .await
+fn watched(answering: impl Future<Output = Response>) -> impl Future<Output = (Response, Found)> {
+    let taken = answering.map(|response| (response, FOUND.with(RefCell::take)));
+    FOUND.scope(RefCell::default(), taken)
 }
 
 fn tell(method: &str, path: &str, response: &Response, found: &Found, seconds: f64, span: &Span) {

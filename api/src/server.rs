@@ -1,6 +1,12 @@
 //! The listener: routes, limits, and stopping in good order.
 
-use std::{convert::Infallible, io, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    panic::{self, AssertUnwindSafe},
+    sync::Arc,
+    time::Duration,
+};
 
 use app::{App, health::Health};
 use async_graphql::http::GraphiQLSource;
@@ -11,7 +17,7 @@ use axum::{
     response::{Html, IntoResponse, Response},
     routing::{any, get, post},
 };
-use futures::FutureExt;
+use futures::{FutureExt, future};
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
@@ -138,18 +144,25 @@ fn route(path: &str) -> &'static str {
 }
 
 /// Answers a request, whatever its handler does. Around the routes by hand and not as layers, each of which would cost every
-/// request an allocation or two.
-pub(crate) async fn answer(mut router: Router, request: Request) -> Response {
-    observe::observe(route(request.uri().path()), request, async move |request| {
-        let answering = AssertUnwindSafe(async { router.call(request).await }).catch_unwind();
-        let mut response = match answering.await {
-            Ok(Ok::<_, Infallible>(response)) => response,
-            Err(_) => http::internal(),
+/// request an allocation or two; and of parts that are put together, because blocks that wait for each other keep what they hand
+/// on once each.
+pub(crate) fn answer(mut router: Router, request: Request) -> impl Future<Output = Response> {
+    observe::observe(route(request.uri().path()), request, move |request| {
+        // Finding the route may panic as well as answering.
+        let answering = panic::catch_unwind(AssertUnwindSafe(|| router.call(request)));
+        let answering = match answering {
+            Ok(answering) => AssertUnwindSafe(answering).catch_unwind().left_future(),
+            Err(panic) => future::ready(Err(panic)).right_future(),
         };
-        guard(response.headers_mut());
-        response
+        answering.map(|answered| {
+            let mut response = match answered {
+                Ok(Ok::<_, Infallible>(response)) => response,
+                Err(_) => http::internal(),
+            };
+            guard(response.headers_mut());
+            response
+        })
     })
-    .await
 }
 
 /// Says to browsers and proxies: keep nothing, guess nothing, frame nothing.

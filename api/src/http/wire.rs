@@ -93,7 +93,7 @@ async fn read_body(headers: &HeaderMap, body: Body, patience: Duration) -> Resul
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > MAX_BODY as u64) {
-        discard(body).await;
+        Box::pin(discard(body)).await;
         return Err(too_large());
     }
     let mut stream = body.into_data_stream();
@@ -124,7 +124,7 @@ async fn read_body(headers: &HeaderMap, body: Body, patience: Duration) -> Resul
     };
     match tokio::time::timeout(patience, reading).await {
         Ok(Err(refusal)) => {
-            discard(Body::from_stream(stream)).await;
+            Box::pin(discard(Body::from_stream(stream))).await;
             Err(refusal)
         }
         Ok(read) => read,

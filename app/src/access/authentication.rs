@@ -149,9 +149,10 @@ pub async fn authenticate(app: &App, token: &str) -> Result<Option<Actor>> {
         }
         stale => match stale.and_then(|known| known.in_outage()) {
             Some(actor) if app.limits().gate.outage == Unsure::Allow => {
-                or_in_outage(app.keys(), actor, look_up(app, credential)).await?
+                Box::pin(or_in_outage(app.keys(), actor, look_up(app, credential))).await?
             }
-            _ => look_up(app, credential).await?,
+            // Seldom needed, so that a request takes room for it then.
+            _ => Box::pin(look_up(app, credential)).await?,
         },
     };
     let now = app.now();

@@ -46,12 +46,13 @@ impl Shelf {
         if let Some(known) = self.fresh(app, tenant) {
             return Ok(known);
         }
-        refresh(app, tenant).await
+        self.anew(app, tenant).await
     }
 
     /// The same, read now: for a caller that knows of something that is not on the list.
     pub(crate) async fn anew(&self, app: &App, tenant: TenantId) -> Result<Arc<Known>> {
-        refresh(app, tenant).await
+        // Seldom needed, so that what asks takes room for it then.
+        Box::pin(refresh(app, tenant)).await
     }
 
     /// The same, if it takes no wait.

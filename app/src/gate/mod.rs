@@ -236,8 +236,7 @@ impl Session<'_> {
         let gate = self.app.gate();
         let answer = match begun.answer {
             Answer::Wait => {
-                gate.answer(self.actor.tenant, begun.customer, &begun.entry, asked)
-                    .await
+                Box::pin(gate.answer(self.actor.tenant, begun.customer, &begun.entry, asked)).await
             }
             answer => answer,
         };

@@ -1,8 +1,8 @@
 //! Group commit: the events of requests that wait at the same time are written by one transaction.
 //!
 //! While a commit is under way further requests gather, and the next transaction takes all of them; nothing lingers, so a lone
-//! request is written at once and a busy process pays for one commit per gathering. Large requests have nothing to gain from
-//! waiting for each other: two of them may be written side by side. Each caller gets its own outcomes after the commit.
+//! request is written at once and a busy process pays for one commit per gathering. What has gathered well has nothing to gain
+//! from waiting longer: two gatherings may be written side by side. Each caller gets its own outcomes after the commit.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -40,8 +40,8 @@ const MAX_GATHERED: usize = 5_000;
 /// Transactions that may be under way at the same time on PostgreSQL, so that one is prepared while the other is written. SQLite
 /// has one writer.
 const FLIGHTS: u32 = 2;
-/// A request of at least as many events takes off beside another; smaller ones gather.
-const LARGE: usize = 250;
+/// Events that take off beside another transaction; fewer go on gathering until it has ended.
+const BESIDE: usize = 32;
 /// How long a write that failed makes the process unready, unless another goes well before. Then it is given a chance: without
 /// events nobody would find out that the database takes them again.
 const FAILING: Duration = Duration::from_secs(5);
@@ -175,32 +175,69 @@ pub(crate) async fn run(app: Weak<Inner>, mut requests: mpsc::UnboundedReceiver<
     let flights = Arc::new(Semaphore::new(FLIGHTS as usize));
     while let Some(first) = requests.recv().await {
         let Some(app) = app.upgrade().map(App) else { return };
-        // Before gathering: whatever comes in meanwhile flies with it.
-        let alone = first.events.len() < LARGE || app.db().backend() == Backend::Sqlite;
-        let seats = if alone { FLIGHTS } else { 1 };
-        let Ok(seats) = Arc::clone(&flights).acquire_many_owned(seats).await else {
+        let mut gathered = vec![first];
+        let Some(seat) = seat(&flights, app.db().backend(), &mut gathered, &mut requests).await else {
             return;
         };
-        let gathered = gather(first, &mut requests);
         // In a task of its own: should it panic, its callers are told and the next gathering is written all the same.
         tokio::spawn(async move {
             write_all(&app, gathered).await;
-            drop(seats);
+            drop(seat);
         });
     }
 }
 
-/// A request and what waits behind it.
-fn gather(first: Request, requests: &mut mpsc::UnboundedReceiver<Request>) -> Vec<Request> {
-    let mut events = first.events.len();
-    let mut gathered = vec![first];
+/// Waits until what has gathered may be written; whatever comes in meanwhile is written with it. `None`: never.
+async fn seat(
+    flights: &Arc<Semaphore>,
+    backend: Backend,
+    gathered: &mut Vec<Request>,
+    requests: &mut mpsc::UnboundedReceiver<Request>,
+) -> Option<OwnedSemaphorePermit> {
+    loop {
+        gather(gathered, requests);
+        let free = free_seats(backend, events_of(gathered));
+        tokio::select! {
+            biased;
+            seats = Arc::clone(flights).acquire_many_owned(free) => {
+                gather(gathered, requests);
+                let mut seats = seats.ok()?;
+                return seats.split(seats_taken(backend));
+            }
+            Some(next) = requests.recv(), if free > 1 => gathered.push(next),
+        }
+    }
+}
+
+/// How many seats must be free for so many events to take off: one beside another transaction, or all.
+fn free_seats(backend: Backend, events: usize) -> u32 {
+    match backend {
+        Backend::Postgres if events >= BESIDE => 1,
+        Backend::Postgres | Backend::Sqlite => FLIGHTS,
+    }
+}
+
+/// How many seats a transaction takes. On SQLite there is none beside it.
+fn seats_taken(backend: Backend) -> usize {
+    match backend {
+        Backend::Postgres => 1,
+        Backend::Sqlite => FLIGHTS as usize,
+    }
+}
+
+fn events_of(requests: &[Request]) -> usize {
+    requests.iter().map(|request| request.events.len()).sum()
+}
+
+/// Adds what waits, up to the most events of a transaction.
+fn gather(gathered: &mut Vec<Request>, requests: &mut mpsc::UnboundedReceiver<Request>) {
+    let mut events = events_of(gathered);
     while events < MAX_GATHERED
         && let Ok(next) = requests.try_recv()
     {
         events += next.events.len();
         gathered.push(next);
     }
-    gathered
 }
 
 async fn write_all(app: &App, mut requests: Vec<Request>) {
@@ -356,11 +393,53 @@ mod tests {
         assert!(waiting.as_mut().now_or_never().is_none());
         let refused = collector.store(events(1)).now_or_never();
         assert!(matches!(refused, Some(Err(Error::Unavailable(_)))), "{refused:?}");
-        let first = requests.recv().await.unwrap();
-        assert_eq!(gather(first, &mut requests).len(), MAX_GATHERED / 1_000);
+        let mut gathered = vec![requests.recv().await.unwrap()];
+        gather(&mut gathered, &mut requests);
+        assert_eq!(gathered.len(), MAX_GATHERED / 1_000);
+        drop(gathered);
         assert!(
             collector.store(events(5_000)).now_or_never().is_none(),
             "there is room again"
         );
+    }
+
+    /// A lone request goes at once; few wait for the transaction under way, and fly with what comes meanwhile; many fly beside it.
+    #[tokio::test]
+    async fn few_gather_and_many_take_off() {
+        let (collector, mut requests) = Collector::new();
+        let flights = Arc::new(Semaphore::new(FLIGHTS as usize));
+        let send = |count| {
+            let mut storing = Box::pin(collector.store(events(count)));
+            assert!(storing.as_mut().now_or_never().is_none());
+            storing
+        };
+        let mut waiting = vec![send(1)];
+        let mut gathered = vec![requests.recv().await.unwrap()];
+        let take_off = seat(&flights, Backend::Postgres, &mut gathered, &mut requests);
+        let first = take_off.now_or_never().flatten().unwrap();
+        waiting.push(send(1));
+        let mut gathered = vec![requests.recv().await.unwrap()];
+        {
+            let mut few = Box::pin(seat(&flights, Backend::Postgres, &mut gathered, &mut requests));
+            assert!(few.as_mut().now_or_never().is_none(), "it gathers");
+            waiting.push(send(BESIDE - 2));
+            assert!(few.as_mut().now_or_never().is_none(), "still too few");
+            waiting.push(send(1));
+            assert!(
+                few.now_or_never().flatten().is_some(),
+                "enough to fly beside the first"
+            );
+        }
+        assert_eq!(events_of(&gathered), BESIDE);
+        drop(first);
+        // On SQLite nothing flies beside another.
+        let mut alone = vec![];
+        let seat_taken = seat(&flights, Backend::Sqlite, &mut alone, &mut requests);
+        let held = seat_taken.now_or_never().flatten().unwrap();
+        waiting.push(send(MAX_GATHERED));
+        let mut many = vec![requests.recv().await.unwrap()];
+        let second = seat(&flights, Backend::Sqlite, &mut many, &mut requests);
+        assert!(second.now_or_never().is_none());
+        drop(held);
     }
 }

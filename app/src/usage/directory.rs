@@ -95,7 +95,7 @@ impl Directory {
         ids.sort_unstable();
         ids.dedup();
         if !external.is_empty() || !ids.is_empty() {
-            for (external, place) in self.read(app, tenant, &external, &ids).await? {
+            for (external, place) in Box::pin(self.read(app, tenant, &external, &ids)).await? {
                 known.by_id.insert(place.customer, place);
                 known.by_external_id.insert(external, place);
             }
@@ -121,7 +121,7 @@ impl Directory {
                 CustomerRef::External(id) => external.push(id.as_str()),
             }
         }
-        for (external, place) in self.read(app, tenant, &external, &ids).await? {
+        for (external, place) in Box::pin(self.read(app, tenant, &external, &ids)).await? {
             let named = |who: &&CustomerRef| match who {
                 CustomerRef::Id(id) => *id == place.customer,
                 CustomerRef::External(id) => *id == external,
@@ -133,7 +133,7 @@ impl Directory {
         Ok(places)
     }
 
-    /// Reads where customers are, and remembers it. One statement.
+    /// Reads where customers are, and remembers it. One statement. Seldom needed, so those who may need it take room for it then.
     async fn read(
         &self,
         app: &App,

@@ -108,11 +108,12 @@ async fn figures_tell_what_happened(stage: &Stage) {
         client.reply("{ nonsense }").await.code(),
         "GRAPHQL_VALIDATION_FAILED"
     );
-    // Figures from the database are at most five seconds old, and lanes come to rest a moment after the last debit.
+    // Figures from the database are at most five seconds old, and lanes and their jobs come to rest a moment after the last debit.
     let seen = until("the figures are at rest", async || {
         let seen = scrape(&admin).await;
-        (sum(&seen, telemetry::LANE_BACKLOG, &[]) == 0.0 && sum(&seen, telemetry::READY, &[]) == 1.0)
-            .then_some(seen)
+        let runs = sum(&seen, telemetry::JOB_RUNS, &[("kind", "usage.drain")]);
+        let rest = sum(&seen, telemetry::LANE_BACKLOG, &[]) == 0.0 && runs >= 1.0;
+        (rest && sum(&seen, telemetry::READY, &[]) == 1.0).then_some(seen)
     })
     .await;
 
