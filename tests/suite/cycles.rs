@@ -99,7 +99,7 @@ async fn usage_counts_by_cycles_and_by_months_where_there_is_none(world: World) 
     let subscribed = world.customer("subscribed").await;
     let plain = world.customer("plain").await;
     world
-        .cycles(subscribed, "CURRENT_CYCLE", &["2026-02-13", "2026-03-13"])
+        .written_cycles(subscribed, "CURRENT_CYCLE", &["2026-02-13", "2026-03-13"])
         .await;
     for id in [subscribed, plain] {
         for occurred in ["2026-02-20", "2026-03-10", "2026-02-12"] {
@@ -142,17 +142,18 @@ async fn usage_counts_by_cycles_and_by_months_where_there_is_none(world: World) 
             customer: Some(CustomerRef::Id(id)),
             properties: Properties::new(),
             at: Some(at(when)),
+            variant: None,
         };
         let preview = catalog::price_preview(&world.app, &world.actor, preview).await;
-        assert_eq!(preview.unwrap().credits, credits(cost), "{when}");
+        assert_eq!(preview.unwrap().credits.total, credits(cost), "{when}");
     }
 }
 
 async fn the_oldest_of_overlapping_subscriptions_counts(world: World) {
     tiers(&world).await;
     let id = world.customer("a").await;
-    let old = world.subscribe(id, "2026-01-01", "CURRENT_CYCLE").await;
-    let young = world.subscribe(id, "2026-01-02", "CURRENT_CYCLE").await;
+    let old = world.written_subscription(id, "2026-01-01", "CURRENT_CYCLE").await;
+    let young = world.written_subscription(id, "2026-01-02", "CURRENT_CYCLE").await;
     world.cycle(old, 1, at("2026-02-13"), at("2026-03-05")).await;
     world.cycle(young, 1, at("2026-02-08"), at("2026-03-20")).await;
     world.barrier(id, at("2026-03-20"), Admission::Admitted).await;
@@ -180,8 +181,8 @@ async fn the_oldest_of_overlapping_subscriptions_counts(world: World) {
     }
     // An elder that ended long ago has cut the beginning off a cycle that goes on.
     let id = world.customer("b").await;
-    let old = world.subscribe(id, "2025-01-01", "CURRENT_CYCLE").await;
-    let young = world.subscribe(id, "2025-01-02", "CURRENT_CYCLE").await;
+    let old = world.written_subscription(id, "2025-01-01", "CURRENT_CYCLE").await;
+    let young = world.written_subscription(id, "2025-01-02", "CURRENT_CYCLE").await;
     world.cycle(old, 1, at("2025-06-01"), at("2025-09-01")).await;
     world.cycle(young, 1, at("2025-05-01"), at("2026-05-01")).await;
     world.barrier(id, at("2026-05-01"), Admission::Admitted).await;
@@ -196,7 +197,7 @@ const TWO: &[&str] = &["2026-02-10", "2026-03-10", "2026-04-10"];
 async fn late_usage_counts_in_the_open_cycle_and_names_its_dates(world: World) {
     tiers(&world).await;
     let id = world.customer("a").await;
-    world.cycles(id, "CURRENT_CYCLE", TWO).await;
+    world.written_cycles(id, "CURRENT_CYCLE", TWO).await;
     let late = used(&world, id, "8", "2026-03-01").await;
     let prompt = used(&world, id, "8", "2026-03-10T11:00:00Z").await;
     world.run_to_rest().await;
@@ -237,7 +238,7 @@ async fn late_usage_is_adjusted_by_the_tiers_of_its_cycle(world: World) {
     world.move_to(at("2026-03-09T12:00:00Z"));
     tiers(&world).await;
     let id = world.customer("a").await;
-    let of = world.cycles(id, "ADJUSTMENT", &TWO[..2]).await;
+    let of = world.written_cycles(id, "ADJUSTMENT", &TWO[..2]).await;
     used(&world, id, "8", "2026-03-09").await;
     world.run_to_rest().await;
     world.move_to(at("2026-03-10T12:00:00Z"));
@@ -259,7 +260,7 @@ async fn late_usage_that_is_refused_was_never_accepted(world: World) {
     tiers(&world).await;
     let id = world.customer("a").await;
     let plain = world.customer("plain").await;
-    world.cycles(id, "REJECT", TWO).await;
+    world.written_cycles(id, "REJECT", TWO).await;
     let strict = world.another().await;
     // Accepted within the minute in which the cycle is still open.
     strict.move_to(at("2026-03-10T00:00:30Z"));
@@ -298,7 +299,7 @@ async fn what_was_accepted_is_debited_whatever_the_plan_says_later(world: World)
     tiers(&world).await;
     let id = world.customer("a").await;
     let key = used(&world, id, "8", "2026-03-01").await;
-    world.cycles(id, "REJECT", TWO).await;
+    world.written_cycles(id, "REJECT", TWO).await;
     world.run_to_rest().await;
     assert_eq!(
         counted(&world, &key).await,
@@ -311,7 +312,7 @@ async fn a_barrier_holds_usage_until_the_step_is_taken(world: World) {
     tiers(&world).await;
     let id = world.customer("a").await;
     let of = world
-        .cycles(id, "CURRENT_CYCLE", &["2026-02-13", "2026-03-13"])
+        .written_cycles(id, "CURRENT_CYCLE", &["2026-02-13", "2026-03-13"])
         .await;
     world.move_to(at("2026-03-12T23:59:59.999999Z"));
     let before = world.consume(id, "call", "8").await;
@@ -341,7 +342,7 @@ async fn what_comes_after_held_usage_waits_for_it(world: World) {
     let id = world.customer("a").await;
     world.give(id, "100").await;
     let of = world
-        .cycles(id, "CURRENT_CYCLE", &["2026-02-13", "2026-03-13"])
+        .written_cycles(id, "CURRENT_CYCLE", &["2026-02-13", "2026-03-13"])
         .await;
     world.move_to(at("2026-03-12"));
     let before = world.consume(id, "call", "8").await;
@@ -380,7 +381,7 @@ async fn clocks_that_differ_do_not_make_a_shard_spin(world: World) {
     tiers(&world).await;
     let id = world.customer("a").await;
     let of = world
-        .cycles(id, "CURRENT_CYCLE", &["2026-02-13", "2026-03-13"])
+        .written_cycles(id, "CURRENT_CYCLE", &["2026-02-13", "2026-03-13"])
         .await;
     world.move_to(at("2026-03-12T23:59:58Z"));
     let ahead = world.elsewhere().await;
@@ -416,7 +417,7 @@ async fn held_usage_stops_nobody_else(world: World) {
         ahead_of = world.customer(&format!("ahead {number}")).await;
     }
     world
-        .cycles(held, "CURRENT_CYCLE", &["2026-02-13", "2026-03-13"])
+        .written_cycles(held, "CURRENT_CYCLE", &["2026-02-13", "2026-03-13"])
         .await;
     world.move_to(at("2026-03-12T23:59:58Z"));
     let ahead = world.elsewhere().await;
@@ -442,7 +443,7 @@ async fn customers_with_a_clock_wait_for_it(world: World) {
     tiers(&world).await;
     let id = world.customer("a").await;
     world
-        .cycles(id, "CURRENT_CYCLE", &["2026-02-13", "2026-03-13"])
+        .written_cycles(id, "CURRENT_CYCLE", &["2026-02-13", "2026-03-13"])
         .await;
     world.live_by_clock(id, "2026-03-13").await;
     world.move_to(at("2026-03-13"));
@@ -474,7 +475,7 @@ async fn the_gate_and_the_drain_agree_across_a_boundary(world: World) {
     let id = world.customer("a").await;
     world.give(id, "100").await;
     world
-        .cycles(id, "CURRENT_CYCLE", &["2026-02-13", "2026-03-13", "2026-04-13"])
+        .written_cycles(id, "CURRENT_CYCLE", &["2026-02-13", "2026-03-13", "2026-04-13"])
         .await;
     world.move_to(at("2026-03-12T23:59:59Z"));
     used(&world, id, "10", "2026-03-01").await;
@@ -519,7 +520,7 @@ async fn the_gate_counts_from_the_beginning_of_a_long_cycle(world: World) {
     tiers(&world).await;
     let id = world.customer("a").await;
     world
-        .cycles(id, "CURRENT_CYCLE", &["2025-12-01", "2026-12-01"])
+        .written_cycles(id, "CURRENT_CYCLE", &["2025-12-01", "2026-12-01"])
         .await;
     let event = of(&world, id, "10", "2025-12-24");
     usage::record(&world.app, &world.actor, vec![event], usage::Age::Any)
@@ -534,7 +535,7 @@ async fn the_gate_reads_anew_once_a_step_is_due(world: World) {
     let id = world.customer("a").await;
     world.give(id, "100").await;
     world
-        .cycles(id, "CURRENT_CYCLE", &["2026-02-13", "2026-03-13"])
+        .written_cycles(id, "CURRENT_CYCLE", &["2026-02-13", "2026-03-13"])
         .await;
     world.move_to(at("2026-03-12T23:59:59Z"));
     assert!(ask(&world, id, "1").await.allowed);

@@ -115,7 +115,7 @@ impl Months {
         let begun = world.now().plus_seconds(-20 * 86_400 - days);
         let earlier = i64::try_from(self.players[who].model.cycles.len()).unwrap();
         let since = begun.plus_seconds(earlier).to_string();
-        let of = world.subscribe(id, &since, late).await;
+        let of = world.written_subscription(id, &since, late).await;
         for number in 1..=1_000 / days {
             // A day is left out now and then.
             let at = |day: i64| begun.plus_seconds(day * 86_400);

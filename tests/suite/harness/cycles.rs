@@ -22,7 +22,7 @@ pub struct Written {
 
 impl World {
     /// A plan with one variant, and a subscription of a customer to it that was made at an instant. The customer has no barrier yet.
-    pub async fn subscribe(&self, customer: CustomerId, since: &str, late: &'static str) -> Written {
+    pub async fn written_subscription(&self, customer: CustomerId, since: &str, late: &'static str) -> Written {
         let db = self.app.db().writer();
         let (plan, variant, id) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
         let tenant = self.tenant().0;
@@ -164,8 +164,8 @@ impl World {
     }
 
     /// A customer's cycles in a row, all of one subscription whose next step is due at the end of the last.
-    pub async fn cycles(&self, customer: CustomerId, late: &'static str, bounds: &[&str]) -> Written {
-        let of = self.subscribe(customer, bounds[0], late).await;
+    pub async fn written_cycles(&self, customer: CustomerId, late: &'static str, bounds: &[&str]) -> Written {
+        let of = self.written_subscription(customer, bounds[0], late).await;
         for (number, ends) in (1..).zip(bounds.windows(2)) {
             self.cycle(of, number, at(ends[0]), at(ends[1])).await;
         }
