@@ -39,7 +39,6 @@ on_both!(
     customers_with_a_clock_wait_for_it,
     the_gate_and_the_drain_agree_across_a_boundary,
     the_gate_counts_from_the_beginning_of_a_long_cycle,
-    the_gate_reads_anew_once_a_step_is_due,
     subscriptions_close_the_gate,
     blocks_of_plans_and_clocks_are_left_to_them,
 );
@@ -528,38 +527,6 @@ async fn the_gate_counts_from_the_beginning_of_a_long_cycle(world: World) {
         .unwrap();
     world.run_to_rest().await;
     assert_eq!(ask(&world, id, "1").await.cost, Some(credits("0.5")));
-}
-
-async fn the_gate_reads_anew_once_a_step_is_due(world: World) {
-    tiers(&world).await;
-    let id = world.customer("a").await;
-    world.give(id, "100").await;
-    world
-        .written_cycles(id, "CURRENT_CYCLE", &["2026-02-13", "2026-03-13"])
-        .await;
-    world.move_to(at("2026-03-12T23:59:59Z"));
-    assert!(ask(&world, id, "1").await.allowed);
-    // Behind everybody's back: no revision tells of it, so nobody reads it before there is a reason.
-    let paused = "UPDATE account SET admission = 'PAUSED'";
-    world
-        .app
-        .db()
-        .writer()
-        .execute_raw(statement(&world, paused))
-        .await
-        .unwrap();
-    assert!(ask(&world, id, "1").await.allowed);
-    world.move_to(at("2026-03-13"));
-    let answer = ask(&world, id, "1").await;
-    assert_eq!(answer.reason, Some(Reason::SubscriptionPaused));
-}
-
-fn statement(world: &World, sql: &str) -> Statement {
-    let backend = match world.app.db().backend() {
-        app::db::Backend::Postgres => DbBackend::Postgres,
-        app::db::Backend::Sqlite => DbBackend::Sqlite,
-    };
-    Statement::from_string(backend, sql)
 }
 
 async fn subscriptions_close_the_gate(world: World) {
