@@ -48,12 +48,12 @@ pub(crate) struct Ready {
     pub(crate) spent: Option<Spent>,
 }
 
-/// What shall be told by a stream of events.
+/// What shall be told over a live connection, paid for.
 pub(crate) enum Asked {
-    /// A subscription of the typed lane, paid for.
+    /// A subscription of the typed lane.
     Lane(lane::Watch),
     /// Whatever it is.
-    General(Ready),
+    General(Box<Ready>),
 }
 
 /// A request that was read, and who sent it.
@@ -95,7 +95,7 @@ pub(crate) async fn read(service: &Service, request: extract::Request) -> Result
             charge(service, &received.actor, cost)?;
             Asked::Lane(watch)
         }
-        None => Asked::General(prepare(service, &received, &wire)?),
+        None => Asked::General(Box::new(prepare(service, &received, &wire)?)),
     };
     Ok((asked, received.actor))
 }

@@ -16,8 +16,8 @@ use futures::{
 
 use crate::{
     graphql,
-    http::{self, Ready, Refusal},
-    lane::{Updates, Watch, Word},
+    http::{self, Asked, Refusal},
+    lane::{Updates, Word},
     limit::Charge,
     live,
     observe::Live,
@@ -64,12 +64,6 @@ pub(super) enum News {
     Failed(Answer),
     /// It is over.
     Over,
-}
-
-/// What may be begun.
-enum Asked {
-    Lane(Watch),
-    General(Ready),
 }
 
 impl Operations {
@@ -190,5 +184,5 @@ fn asked(service: &Service, actor: &Actor, payload: &Payload) -> Result<Asked, R
         return Err(Refusal::input(message));
     }
     live::check_subscription(&ready)?;
-    Ok(Asked::General(ready))
+    Ok(Asked::General(Box::new(ready)))
 }
