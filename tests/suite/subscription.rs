@@ -226,6 +226,22 @@ async fn what_cannot_be_agreed_to(world: World) {
         refusal(world.try_subscribe(taken()).await),
         (AlreadyExists, "externalId".to_owned())
     );
+    // Of two at the same moment one is told, whatever the customer.
+    let (one, other) = (world.customer("one").await, world.customer("two").await);
+    let named = |customer| CreateSubscription {
+        external_id: Some("race".to_owned()),
+        ..agreement(customer, plan)
+    };
+    let elsewhere = world.another().await;
+    let (first, second) = tokio::join!(
+        world.try_subscribe(named(one)),
+        elsewhere.try_subscribe(named(other))
+    );
+    let refused: Vec<_> = [first, second].into_iter().filter(|it| it.is_err()).collect();
+    assert_eq!(refused.len(), 1);
+    for no in refused {
+        assert_eq!(refusal(no), (AlreadyExists, "externalId".to_owned()));
+    }
     // What belongs to another vendor does not exist.
     let stranger = world.stranger().await;
     let theirs = budget(&stranger).await;

@@ -96,8 +96,7 @@ pub async fn create(
     if let Some(id) = &input.external_id
         && store::find_external(op.tx(), actor.reach(), id).await?.is_some()
     {
-        let message = format!("a subscription with the external id `{id}` exists");
-        return Err(Rejection::new(RejectionCode::AlreadyExists, "externalId", message).into());
+        return Err(store::taken().into());
     }
     let now = op.present();
     let new = NewSubscription {

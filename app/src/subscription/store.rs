@@ -4,12 +4,13 @@ use std::collections::HashMap;
 
 use domain::{
     id::{CustomerId, SubscriptionId, TenantId, VariantId},
+    rejection::{Rejection, RejectionCode},
     subscription::admission::Admission,
     time::Timestamp,
 };
 use entity::{billing_cycle, subscription, to_text};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, sea_query::Expr,
+    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, SqlErr, sea_query::Expr,
 };
 use uuid::Uuid;
 
@@ -132,11 +133,14 @@ pub(super) async fn open_cycles(
 }
 
 /// Writes subscriptions, new ones as well. One statement for any number.
+///
+/// # Errors
+/// The vendor's own name of a new one is taken, perhaps by one that was made at this very moment.
 pub(super) async fn put(op: &Op, all: &[&subscription::Model]) -> Result<()> {
     if all.is_empty() {
         return Ok(());
     }
-    Rows::default()
+    let written = Rows::default()
         .id("id", all.iter().map(|it| it.id))
         .id("tenant_id", all.iter().map(|it| it.tenant_id))
         .id("customer_id", all.iter().map(|it| it.customer_id))
@@ -196,8 +200,19 @@ pub(super) async fn put(op: &Op, all: &[&subscription::Model]) -> Result<()> {
                 updated_at = excluded.updated_at",
             vec![op.now().micros().into()],
         )
-        .await?;
-    Ok(())
+        .await;
+    match written {
+        Ok(_) => Ok(()),
+        // Subscriptions have no other name that could be taken.
+        Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => Err(taken().into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The refusal of a name that another subscription has.
+pub(super) fn taken() -> Rejection {
+    let message = "a subscription with this external id exists";
+    Rejection::new(RejectionCode::AlreadyExists, "externalId", message)
 }
 
 /// Writes cycles, in the order given: a cycle ends before the next one begins. One statement for any number.
