@@ -22,7 +22,12 @@ pub struct Written {
 
 impl World {
     /// A plan with one variant, and a subscription of a customer to it that was made at an instant. The customer has no barrier yet.
-    pub async fn written_subscription(&self, customer: CustomerId, since: &str, late: &'static str) -> Written {
+    pub async fn written_subscription(
+        &self,
+        customer: CustomerId,
+        since: &str,
+        late: &'static str,
+    ) -> Written {
         let db = self.app.db().writer();
         let (plan, variant, id) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
         let tenant = self.tenant().0;
