@@ -25,7 +25,7 @@ pub use armed::{ALL, CYCLES, reached};
 #[cfg(feature = "failpoints")]
 mod armed {
     use std::{
-        collections::BTreeSet,
+        collections::BTreeMap,
         sync::{Mutex, MutexGuard, Once, PoisonError},
     };
 
@@ -94,11 +94,11 @@ mod armed {
         "job.again",
     ];
 
-    static REACHED: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    static REACHED: Mutex<BTreeMap<&'static str, usize>> = Mutex::new(BTreeMap::new());
     static ARMED: Once = Once::new();
 
-    /// The places that were reached since this was asked last.
-    pub fn reached() -> BTreeSet<&'static str> {
+    /// The places that were reached since this was asked last, and how often.
+    pub fn reached() -> BTreeMap<&'static str, usize> {
         std::mem::take(&mut *lock())
     }
 
@@ -108,7 +108,7 @@ mod armed {
             ALL.contains(&name) || CYCLES.contains(&name),
             "{name} is not listed"
         );
-        lock().insert(name);
+        *lock().entry(name).or_default() += 1;
         fail::fail_point!(name, |what| strike(name, what.as_deref()));
         Ok(())
     }
@@ -131,7 +131,7 @@ mod armed {
         }
     }
 
-    fn lock() -> MutexGuard<'static, BTreeSet<&'static str>> {
+    fn lock() -> MutexGuard<'static, BTreeMap<&'static str, usize>> {
         REACHED.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,15 +3,18 @@
 use std::time::{Duration, Instant};
 
 use app::db::Backend;
+use domain::plan::interval::Interval;
 use rand::RngExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    agreed::{Backlog, beside, disbelieve_runs, outcome, same},
+    alone::alone,
     load::Load,
     seed::{Seed, length},
     wire::{
         client::Client,
-        process::Process,
+        process::{LIMIT, Process},
         stage::{KEY, Stage, base},
     },
 };
@@ -21,6 +24,13 @@ const SHORT: Duration = Duration::from_secs(5);
 /// Longest time between two blows, and longest time until a process is back.
 const LULL: u64 = 900;
 const GONE: u64 = 400;
+
+/// How much is due when workers are killed that turn cycles.
+const DAYS: i64 = 210;
+const GROUPS: usize = 4;
+const CLOCKS: usize = 3;
+/// Longest time between two blows to workers.
+const RESPITE: u64 = 600;
 
 /// A place where a process runs.
 struct Post {
@@ -94,4 +104,59 @@ async fn kill_for(time: Duration, stage: &Stage, seed: &Seed, load: &Load, posts
 
 fn aim(load: &Load, posts: &[Post]) {
     load.aim(posts.iter().filter_map(|post| post.client.clone()).collect());
+}
+
+/// Workers that turn many cycles of many customers. Whoever finishes, each is turned once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_cycle_is_turned_once_when_workers_are_killed() {
+    let seed = Seed::of("kill::each_cycle_is_turned_once_when_workers_are_killed");
+    let begun = Instant::now();
+    loop {
+        let backlog = Backlog::of(DAYS, Interval::WEEKLY, GROUPS, CLOCKS);
+        let wanted = {
+            let _turn = alone().await;
+            backlog.wanted().await
+        };
+        tokio::join!(
+            turned(Backend::Sqlite, &seed, &backlog, &wanted),
+            turned(Backend::Postgres, &seed, &backlog, &wanted),
+        );
+        if begun.elapsed() > length(Duration::ZERO) {
+            break;
+        }
+    }
+}
+
+async fn turned(backend: Backend, seed: &Seed, backlog: &Backlog, wanted: &[String]) {
+    Stage::on(backend, async |stage| {
+        stage.migrate().await;
+        let (world, all) = {
+            let _turn = alone().await;
+            let world = beside(&stage.url).await;
+            let all = backlog.amass(&world).await;
+            (world, all)
+        };
+        let (mut rng, begun, mut blows) = (seed.rng(98), Instant::now(), 0);
+        let mut workers = [stage.worker(), stage.worker()];
+        while !backlog.is_done(&world).await {
+            tokio::time::sleep(Duration::from_millis(rng.random_range(0..RESPITE))).await;
+            if begun.elapsed() < SHORT {
+                let struck = rng.random_range(0..workers.len());
+                workers[struck].kill();
+                // Also of those that live, which others then run into.
+                disbelieve_runs(&world).await;
+                workers[struck] = stage.worker();
+                blows += 1;
+            }
+            assert!(begun.elapsed() < LIMIT, "the work does not come to an end");
+        }
+        for worker in &mut workers {
+            worker.kill();
+        }
+        println!("{blows} blows to workers that turn cycles");
+        let _turn = alone().await;
+        same(&outcome(&world, &all).await, wanted);
+        world.app.db().close().await;
+    })
+    .await;
 }

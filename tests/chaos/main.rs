@@ -22,6 +22,7 @@
     missing_docs
 )]
 
+mod agreed;
 mod alone;
 mod failpoints;
 #[path = "../suite/harness/mod.rs"]

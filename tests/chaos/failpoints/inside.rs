@@ -94,7 +94,7 @@ impl Strike {
         };
         fail::remove(self.point);
         assert!(
-            failpoint::reached().contains(self.point),
+            failpoint::reached().contains_key(self.point),
             "{name} is never reached"
         );
         self.again(world, events, told).await;

@@ -1,6 +1,7 @@
 //! Something goes wrong between two steps of recording or debiting: at every place, in every way.
 
 mod abort;
+mod cycles;
 mod inside;
 
 /// Places that only one database has: SQLite writes an event and its place in the queue with two statements.

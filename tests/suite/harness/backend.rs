@@ -38,6 +38,15 @@ impl Place {
         Self { url, name }
     }
 
+    /// A database that somebody else made, and removes.
+    #[allow(dead_code, reason = "for chaos")]
+    pub fn of(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            name: String::new(),
+        }
+    }
+
     /// Another handle on it, as another process would have.
     pub async fn connect(&self) -> Db {
         Db::connect(&self.url, CONNECTIONS, Duration::ZERO, |_| {})
