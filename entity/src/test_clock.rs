@@ -17,6 +17,8 @@ pub struct Model {
     pub now_at: i64,
     /// Where it is on its way to, in microseconds; the same when it stands.
     pub target_at: i64,
+    /// Whether it is there and everything that was due has been done (1) or not (0).
+    pub ready: i32,
     /// When it was made, in microseconds since 1970.
     pub created_at: i64,
     /// When it last changed, in microseconds.

@@ -45,7 +45,7 @@ pub struct TestClock {
 impl From<test_clock::TestClock> for TestClock {
     fn from(clock: test_clock::TestClock) -> Self {
         Self {
-            state: if clock.is_ready() {
+            state: if clock.ready {
                 TestClockState::Ready
             } else {
                 TestClockState::Advancing

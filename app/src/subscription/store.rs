@@ -204,7 +204,9 @@ pub(super) async fn put(op: &Op, all: &[&subscription::Model]) -> Result<()> {
     match written {
         Ok(_) => Ok(()),
         // Subscriptions have no other name that could be taken.
-        Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => Err(taken().into()),
+        Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => {
+            Err(taken().into())
+        }
         Err(error) => Err(error.into()),
     }
 }

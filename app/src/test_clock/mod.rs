@@ -49,16 +49,10 @@ pub struct TestClock {
     pub now: Timestamp,
     /// Where it is on its way to; the same when it stands.
     pub target: Timestamp,
+    /// Whether it stands, and everything that was due has been done.
+    pub ready: bool,
     /// When it was made, by the clock on the wall.
     pub created_at: Timestamp,
-}
-
-impl TestClock {
-    /// Whether it stands, and everything that was due has been done.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        self.now == self.target
-    }
 }
 
 impl From<test_clock::Model> for TestClock {
@@ -68,6 +62,7 @@ impl From<test_clock::Model> for TestClock {
             name: row.name,
             now: Timestamp::from_micros(row.now_at),
             target: Timestamp::from_micros(row.target_at),
+            ready: row.ready != 0,
             created_at: Timestamp::from_micros(row.created_at),
         }
     }
@@ -104,6 +99,7 @@ pub async fn create(app: &App, actor: &Actor, input: CreateTestClock, key: &str)
         name: input.name,
         now,
         target: now,
+        ready: true,
         created_at: op.now(),
     };
     store::insert(&op, actor.tenant, &clock).await?;
@@ -142,7 +138,7 @@ pub async fn send(app: &App, actor: &Actor, input: AdvanceTestClock, key: &str) 
     if input.to > clock.now.plus_seconds(MAX_ADVANCE) {
         return Err(Rejection::invalid("to", "a clock is advanced by ten years at most").into());
     }
-    clock.target = input.to;
+    (clock.target, clock.ready) = (input.to, false);
     store::set(&op, &clock).await?;
     op.wake(clocks::wakeup(clock.id));
     let done = fresh.settle(&op, clock).await?;
@@ -193,7 +189,7 @@ pub(crate) async fn now_of(app: &App, customer: CustomerId) -> Result<Timestamp>
 pub(crate) async fn check_room_in(op: &Op, tenant: TenantId, id: TestClockId) -> Result<()> {
     let row = store::lock(op, tenant, id).await?;
     let row = row.ok_or_else(|| Rejection::not_found("testClockId", "test clock"))?;
-    if row.now_at < row.target_at {
+    if row.ready == 0 {
         let message = "the clock is on its way; wait until it stands";
         return Err(Rejection::invalid("testClockId", message).into());
     }

@@ -28,6 +28,7 @@ pub(super) async fn insert(op: &Op, tenant: TenantId, clock: &TestClock) -> Resu
         name: Set(clock.name.clone()),
         now_at: Set(clock.now.micros()),
         target_at: Set(clock.target.micros()),
+        ready: Set(i32::from(clock.ready)),
         created_at: Set(clock.created_at.micros()),
         updated_at: Set(clock.created_at.micros()),
     };
@@ -42,6 +43,7 @@ pub(super) async fn set(op: &Op, clock: &TestClock) -> Result<()> {
         id: Set(clock.id.0),
         now_at: Set(clock.now.micros()),
         target_at: Set(clock.target.max(clock.now).micros()),
+        ready: Set(i32::from(clock.ready)),
         updated_at: Set(op.now().micros()),
         ..Default::default()
     };
@@ -91,7 +93,7 @@ pub(super) async fn advancing(db: &impl ConnectionTrait) -> Result<Vec<TestClock
     let ids: Vec<Uuid> = test_clock::Entity::find()
         .select_only()
         .column(test_clock::Column::Id)
-        .filter(Expr::col(test_clock::Column::NowAt).lt(Expr::col(test_clock::Column::TargetAt)))
+        .filter(test_clock::Column::Ready.eq(0))
         .into_tuple()
         .all(db)
         .await?;

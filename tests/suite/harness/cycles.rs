@@ -189,6 +189,7 @@ impl World {
             name: "clock".to_owned(),
             now_at: now,
             target_at: now,
+            ready: 1,
             created_at: now,
             updated_at: now,
         };
