@@ -21,7 +21,7 @@ use domain::{
     usage::event::{EventState, Refusal},
 };
 use entity::work;
-use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, Statement};
+use sea_orm::EntityTrait;
 
 use crate::harness::{World, at, credits, graduated, per_unit, units};
 
@@ -151,8 +151,12 @@ async fn usage_counts_by_cycles_and_by_months_where_there_is_none(world: World) 
 async fn the_oldest_of_overlapping_subscriptions_counts(world: World) {
     tiers(&world).await;
     let id = world.customer("a").await;
-    let old = world.written_subscription(id, "2026-01-01", "CURRENT_CYCLE").await;
-    let young = world.written_subscription(id, "2026-01-02", "CURRENT_CYCLE").await;
+    let old = world
+        .written_subscription(id, "2026-01-01", "CURRENT_CYCLE")
+        .await;
+    let young = world
+        .written_subscription(id, "2026-01-02", "CURRENT_CYCLE")
+        .await;
     world.cycle(old, 1, at("2026-02-13"), at("2026-03-05")).await;
     world.cycle(young, 1, at("2026-02-08"), at("2026-03-20")).await;
     world.barrier(id, at("2026-03-20"), Admission::Admitted).await;
@@ -180,8 +184,12 @@ async fn the_oldest_of_overlapping_subscriptions_counts(world: World) {
     }
     // An elder that ended long ago has cut the beginning off a cycle that goes on.
     let id = world.customer("b").await;
-    let old = world.written_subscription(id, "2025-01-01", "CURRENT_CYCLE").await;
-    let young = world.written_subscription(id, "2025-01-02", "CURRENT_CYCLE").await;
+    let old = world
+        .written_subscription(id, "2025-01-01", "CURRENT_CYCLE")
+        .await;
+    let young = world
+        .written_subscription(id, "2025-01-02", "CURRENT_CYCLE")
+        .await;
     world.cycle(old, 1, at("2025-06-01"), at("2025-09-01")).await;
     world.cycle(young, 1, at("2025-05-01"), at("2026-05-01")).await;
     world.barrier(id, at("2026-05-01"), Admission::Admitted).await;
