@@ -11,6 +11,7 @@
 //! | [`lane`] | the typed lane of live balances tells what the general way tells |
 //! | [`socket`] | how sockets are opened, bounded and closed |
 //! | [`plans`] | a plan, entered and read |
+//! | [`subscriptions`] | source P4 with a contract and a test clock |
 //! | [`import`] | a usage trace to the last micro-credit, while workers are killed |
 //! | [`manners`] | how HTTP requests are refused |
 //! | [`hostile`] | requests that mean harm |
@@ -41,4 +42,5 @@ mod seeing;
 mod socket;
 mod stage;
 mod strangers;
+mod subscriptions;
 mod trace;

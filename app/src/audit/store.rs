@@ -3,12 +3,12 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use domain::{
-    id::{CustomerId, TenantId},
+    id::{CustomerId, SubscriptionId, TenantId},
     time::Timestamp,
 };
 use entity::{
-    account, audit_mark, audit_run, audit_violation, block, customer, ledger_entry, usage_counter,
-    usage_event, usage_pending, usage_rating,
+    account, audit_mark, audit_run, audit_violation, billing_cycle, block, customer, ledger_entry,
+    plan_variant, subscription, usage_counter, usage_event, usage_pending, usage_rating,
 };
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Value,
@@ -319,6 +319,72 @@ pub(super) async fn days_of(db: &impl ConnectionTrait, customer: Uuid) -> Result
     Ok(first.zip(last))
 }
 
+/// The subscriptions of customers.
+pub(super) async fn subscriptions(
+    db: &impl ConnectionTrait,
+    all: &[Uuid],
+) -> Result<Vec<subscription::Model>> {
+    Ok(ids(all)
+        .select::<subscription::Entity>(
+            db,
+            "SELECT s.* FROM {rows} AS v JOIN subscription s ON s.customer_id = v.id ORDER BY s.id",
+        )
+        .await?)
+}
+
+/// The cycles of customers, and those of their subscriptions, in the order of their numbers.
+pub(super) async fn cycles(db: &impl ConnectionTrait, all: &[Uuid]) -> Result<Vec<billing_cycle::Model>> {
+    Ok(ids(all)
+        .select::<billing_cycle::Entity>(
+            db,
+            "SELECT c.* FROM {rows} AS v JOIN billing_cycle c ON c.customer_id = v.id
+             ORDER BY c.subscription_id, c.number",
+        )
+        .await?)
+}
+
+/// The variants of the customers' subscriptions that are overdue.
+pub(super) async fn variants_overdue(
+    db: &impl ConnectionTrait,
+    all: &[Uuid],
+) -> Result<Vec<plan_variant::Model>> {
+    Ok(ids(all)
+        .select::<plan_variant::Entity>(
+            db,
+            "SELECT p.* FROM plan_variant p WHERE p.id IN (SELECT s.variant_id FROM {rows} AS v
+                JOIN subscription s ON s.customer_id = v.id WHERE s.state = 'OVERDUE')",
+        )
+        .await?)
+}
+
+/// Events and charges about customers' subscriptions that belong to somebody else: customer and subject.
+pub(super) async fn misplaced(db: &impl ConnectionTrait, all: &[Uuid]) -> Result<Vec<(Uuid, String)>> {
+    let mut found = Vec::new();
+    for (table, sql) in [
+        (
+            "billing_event",
+            "SELECT v.id AS customer_id, e.subscription_id FROM {rows} AS v
+             JOIN customer c ON c.id = v.id JOIN billing_event e ON e.customer_id = v.id
+             LEFT JOIN subscription s ON s.id = e.subscription_id
+             WHERE e.tenant_id <> c.tenant_id
+                OR (e.subscription_id IS NOT NULL AND (s.customer_id IS NULL OR s.customer_id <> v.id))",
+        ),
+        (
+            "subscription_charge",
+            "SELECT v.id AS customer_id, x.subscription_id FROM {rows} AS v
+             JOIN subscription s ON s.customer_id = v.id JOIN subscription_charge x ON x.subscription_id = s.id
+             WHERE x.tenant_id <> s.tenant_id OR x.customer_id <> s.customer_id",
+        ),
+    ] {
+        for row in ids(all).query(db, sql, Vec::new()).await? {
+            let of: Option<Uuid> = row.try_get("", "subscription_id")?;
+            let of = of.map_or_else(String::new, |id| SubscriptionId(id).to_string());
+            found.push((row.try_get("", "customer_id")?, format!("{table}:{of}")));
+        }
+    }
+    Ok(found)
+}
+
 // What was found.
 
 pub(super) async fn begin_run(op: &Op, mode: Mode, tenant: Option<TenantId>) -> Result<Uuid> {
@@ -448,7 +514,7 @@ pub(super) async fn resolve_customers(op: &Op, all: &[Uuid], mode: Mode, seen: T
             op.tx(),
             "UPDATE audit_violation SET state = 'RESOLVED', resolved_at = $1 FROM {rows} AS v
              WHERE audit_violation.customer_id = v.id AND state <> 'RESOLVED' AND last_seen_at < $2 AND deep <= $3
-                AND check_id NOT IN ('block.swept', 'usage.waiting', 'access.scopes')",
+                AND check_id NOT IN ('block.swept', 'subscription.due', 'usage.waiting', 'access.scopes')",
             vec![op.now().micros().into(), seen.micros().into(), depth.into()],
         )
         .await?;
@@ -462,7 +528,7 @@ pub(super) async fn resolve_house(op: &Op, seen: Timestamp) -> Result<()> {
             op.tx(),
             "UPDATE audit_violation SET state = 'RESOLVED', resolved_at = $1
              WHERE state <> 'RESOLVED' AND last_seen_at < $2
-                AND (customer_id IS NULL OR check_id IN ('block.swept', 'usage.waiting', 'access.scopes'))",
+                AND (customer_id IS NULL OR check_id IN ('block.swept', 'subscription.due', 'usage.waiting', 'access.scopes'))",
             vec![op.now().micros().into(), seen.micros().into()],
         ))
         .await?;

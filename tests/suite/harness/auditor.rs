@@ -14,8 +14,8 @@ use domain::{
     metering::Price,
 };
 use entity::{
-    account, billing_cycle, block, customer, ledger_entry, metering_rule, usage_counter, usage_event,
-    usage_pending, usage_rating,
+    account, billing_cycle, billing_event, block, customer, ledger_entry, metering_rule, subscription,
+    usage_counter, usage_event, usage_pending, usage_rating,
 };
 use sea_orm::{EntityTrait, QueryOrder};
 use uuid::Uuid;
@@ -43,6 +43,8 @@ struct Books {
     counters: Vec<usage_counter::Model>,
     rules: HashMap<Uuid, metering_rule::Model>,
     cycles: HashMap<Uuid, Vec<billing_cycle::Model>>,
+    subscriptions: Vec<subscription::Model>,
+    told: Vec<billing_event::Model>,
 }
 
 /// Checks everything in the database.
@@ -92,6 +94,10 @@ pub async fn problems(db: &Db) -> Vec<String> {
         books.ledger(customer.id, &mut found);
         books.blocks(customer.id, &mut found);
         books.counters(customer.id, &mut found);
+        books.cycles(customer.id, &mut found);
+        books.plan_blocks(customer.id, &mut found);
+        books.summaries(customer.id, &mut found);
+        books.barrier(customer.id, &mut found);
     }
     books.ratings(&mut found);
     books.events(&mut found);
@@ -113,11 +119,14 @@ impl Books {
             }
         }
         let mut cycles: HashMap<Uuid, Vec<billing_cycle::Model>> = HashMap::new();
-        for cycle in billing_cycle::Entity::find().all(db).await.unwrap() {
+        let all = billing_cycle::Entity::find().order_by_asc(billing_cycle::Column::Number);
+        for cycle in all.all(db).await.unwrap() {
             cycles.entry(cycle.customer_id).or_default().push(cycle);
         }
         Self {
             cycles,
+            subscriptions: subscription::Entity::find().all(db).await.unwrap(),
+            told: billing_event::Entity::find().all(db).await.unwrap(),
             customers: customer::Entity::find().all(db).await.unwrap(),
             accounts: account::Entity::find().all(db).await.unwrap(),
             blocks: block::Entity::find().all(db).await.unwrap(),
@@ -292,6 +301,137 @@ impl Books {
         }
     }
 
+    /// Cycles are numbered without gaps, do not overlap, and only the last may run.
+    fn cycles(&self, customer: Uuid, found: &mut Vec<String>) {
+        for subscription in self.subscriptions.iter().filter(|it| it.customer_id == customer) {
+            let own: Vec<_> = self
+                .cycles_of(customer)
+                .iter()
+                .filter(|it| it.subscription_id == subscription.id)
+                .collect();
+            let first = own.first().map_or(0, |it| it.number);
+            let numbers: Vec<i64> = own.iter().map(|it| it.number).collect();
+            let due: Vec<i64> = (first..).take(own.len()).collect();
+            if numbers != due || !(0..=1).contains(&first) {
+                found.push(format!("{}: its cycles are {numbers:?}", subscription.id));
+            }
+            let states: Vec<&str> = own.iter().map(|it| it.state.as_str()).collect();
+            if !states
+                .is_sorted_by_key(|state| ["CLOSED", "CLOSING", "RUNNING"].iter().position(|it| it == state))
+                || states.iter().filter(|state| **state == "RUNNING").count() > 1
+            {
+                found.push(format!("{}: its cycles are {states:?}", subscription.id));
+            }
+            for pair in own.windows(2) {
+                if pair[1].period_start < pair[0].period_end {
+                    found.push(format!("{}: cycle {} overlaps", subscription.id, pair[1].number));
+                }
+            }
+        }
+    }
+
+    /// A block of a plan belongs to a cycle, was made by it once, and does not outlive it if it ends with it.
+    fn plan_blocks(&self, customer: Uuid, found: &mut Vec<String>) {
+        let mut effects = HashSet::new();
+        for block in self.blocks_of(customer) {
+            let (Some(of), Some(number)) = (block.subscription_id, block.cycle_number) else {
+                continue;
+            };
+            let cycle = self
+                .cycles_of(customer)
+                .iter()
+                .find(|it| (it.subscription_id, it.number) == (of, number));
+            let Some(cycle) = cycle else {
+                found.push(format!("block {} is of no cycle", block.id));
+                continue;
+            };
+            if block.ends_with_cycle != 0 && block.state == "ACTIVE" && cycle.state != "RUNNING" {
+                found.push(format!("block {} has outlived cycle {number}", block.id));
+            }
+            let first = self.entries_of(customer).find(|it| it.block_id == Some(block.id));
+            let effect = first.map_or("", |it| it.effect_key.as_str());
+            let name = format!(":{}:{number}:", domain::id::SubscriptionId(of));
+            if !effect.starts_with("grant:") || !effect.contains(&name) || !effects.insert(effect) {
+                found.push(format!("block {} was made by `{effect}`", block.id));
+            }
+        }
+    }
+
+    /// What a closed cycle says it came to is what was rated in it in time, give or take what was taken back.
+    fn summaries(&self, customer: Uuid, found: &mut Vec<String>) {
+        type Sum = (i128, i128, i128, bool);
+        let cycles = self.cycles_of(customer);
+        let mut rated: HashMap<(Uuid, i64), BTreeMap<Uuid, Sum>> = HashMap::new();
+        for event in self.events.iter().filter(|it| it.customer_id == customer) {
+            let Some(it) = self.rating_of(event.id) else {
+                continue;
+            };
+            let row = &self.ratings[it.row];
+            let Some(cycle) = naive::cycle_at(cycles, row.period_start) else {
+                continue;
+            };
+            let sum = rated
+                .entry(cycle)
+                .or_default()
+                .entry(event.metric_id)
+                .or_default();
+            if row.timing == "LATE_ADJUSTMENT" {
+                continue;
+            }
+            sum.1 += i128::from(event.units);
+            sum.2 += i128::from(it.credits);
+            if event.voided_at.is_some() {
+                sum.3 = true;
+            } else {
+                sum.0 += i128::from(event.units);
+            }
+        }
+        for cycle in cycles.iter().filter(|it| it.state == "CLOSED") {
+            let name = format!("cycle {} of {}", cycle.number, cycle.subscription_id);
+            let summary: serde_json::Value = serde_json::from_str(cycle.summary.as_deref().unwrap()).unwrap();
+            let mut by_metric: BTreeMap<Uuid, (i128, i128)> = BTreeMap::new();
+            for (metric, usage) in summary["by_metric"].as_object().unwrap() {
+                let metric: domain::id::MetricId = metric.parse().unwrap();
+                by_metric.insert(metric.0, (micros(&usage["units"]), micros(&usage["credits"])));
+            }
+            let total: i128 = by_metric.values().map(|(_, credits)| credits).sum();
+            if total != micros(&summary["total_credits_consumed"]) {
+                found.push(format!("{name} does not sum up its metrics"));
+            }
+            let key = (cycle.subscription_id, cycle.number);
+            let rated = rated.remove(&key).unwrap_or_default();
+            for metric in by_metric.keys().chain(rated.keys()) {
+                let (units, credits) = by_metric.get(metric).copied().unwrap_or_default();
+                let (standing, all, cost, voided) = rated.get(metric).copied().unwrap_or_default();
+                let (low, high) = (standing.min(all), standing.max(all));
+                if !(low..=high).contains(&units) || (!voided && credits != cost) {
+                    found.push(format!(
+                        "{name} says {units} for {credits}, rated were {standing} of {all} for {cost}"
+                    ));
+                }
+            }
+        }
+    }
+
+    /// An account knows when the first of its subscriptions holds usage back.
+    fn barrier(&self, customer: Uuid, found: &mut Vec<String>) {
+        let own: Vec<_> = self
+            .subscriptions
+            .iter()
+            .filter(|it| it.customer_id == customer)
+            .collect();
+        let first = own.iter().filter_map(|it| it.barrier_at).min();
+        let due = if own.is_empty() {
+            None
+        } else {
+            Some(first.unwrap_or(domain::time::Timestamp::MAX.micros()))
+        };
+        let says = self.accounts.iter().find(|it| it.customer_id == customer);
+        if says.is_some_and(|it| it.barrier_at != due) {
+            found.push(format!("{}: the barrier is not {due:?}", CustomerId(customer)));
+        }
+    }
+
     /// A row of ratings speaks of events of its customer, metric, cycle and day, and sums up those not taken back.
     fn ratings(&self, found: &mut Vec<String>) {
         const DAY: i64 = 86_400_000_000;
@@ -428,12 +568,24 @@ impl Books {
             .chain(self.entries.iter().map(|it| (it.customer_id, it.tenant_id)))
             .chain(self.events.iter().map(|it| (it.customer_id, it.tenant_id)))
             .chain(self.ratings.iter().map(|it| (it.customer_id, it.tenant_id)))
-            .chain(self.counters.iter().map(|it| (it.customer_id, it.tenant_id)));
+            .chain(self.counters.iter().map(|it| (it.customer_id, it.tenant_id)))
+            .chain(self.subscriptions.iter().map(|it| (it.customer_id, it.tenant_id)))
+            .chain(
+                self.cycles
+                    .values()
+                    .flatten()
+                    .map(|it| (it.customer_id, it.tenant_id)),
+            )
+            .chain(self.told.iter().map(|it| (it.customer_id, it.tenant_id)));
         for (customer, tenant) in all {
             if tenants.get(&customer) != Some(&tenant) {
                 found.push(format!("a row of {customer} belongs to another tenant"));
             }
         }
+    }
+
+    fn cycles_of(&self, customer: Uuid) -> &[billing_cycle::Model] {
+        self.cycles.get(&customer).map_or(&[][..], Vec::as_slice)
     }
 
     fn rating_of(&self, event: Uuid) -> Option<&Rated> {
@@ -470,6 +622,13 @@ fn read_ratings(row: usize, rating: &usage_rating::Model) -> Vec<(Uuid, Rated)> 
         (it[0].as_str().unwrap().parse().unwrap(), rated)
     };
     detail.as_array().unwrap().iter().map(event).collect()
+}
+
+/// A decimal of credits or units, in millionths.
+fn micros(decimal: &serde_json::Value) -> i128 {
+    let text = decimal.as_str().unwrap();
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    format!("{whole}{part:0<6}").parse().unwrap()
 }
 
 fn draws(text: &str) -> Vec<Draw> {

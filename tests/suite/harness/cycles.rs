@@ -1,6 +1,17 @@
 //! Subscriptions and their cycles, written as rows: for cases about what they mean for usage.
 
-use domain::{id::CustomerId, subscription::admission::Admission, time::Timestamp};
+use std::collections::BTreeMap;
+
+use domain::{
+    cycle::late::LatePolicy,
+    id::{CustomerId, PlanId, VariantId},
+    plan::{
+        interval::Interval,
+        variant::{Mode, ShortCycle, Variant},
+    },
+    subscription::admission::Admission,
+    time::Timestamp,
+};
 use entity::{account, billing_cycle, plan, plan_variant, subscription, tenant, test_clock, to_text};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter, sea_query::Expr,
@@ -41,12 +52,31 @@ impl World {
             created_at: since,
             archived_at: None,
         };
+        let terms = Variant {
+            id: VariantId(variant),
+            plan: PlanId(plan.id),
+            name: "Variant".to_owned(),
+            interval: Interval::MONTHLY,
+            mode: Mode::Postpaid,
+            fee: None,
+            trial_days: 0,
+            renewal_due_days: 0,
+            grace_days: 0,
+            allow_usage_while_overdue: false,
+            purchase: None,
+            credit_price: None,
+            money_prices: BTreeMap::new(),
+            late: LatePolicy::default(),
+            late_seconds: 60,
+            short_cycle: ShortCycle::default(),
+            archived_at: None,
+        };
         let variant = plan_variant::Model {
             id: variant,
             tenant_id: tenant,
             plan_id: plan.id,
             name: "Variant".to_owned(),
-            terms: "{}".to_owned(),
+            terms: serde_json::to_string(&terms).unwrap(),
             late: late.to_owned(),
             created_at: since,
             archived_at: None,
@@ -145,15 +175,44 @@ impl World {
             summary: None,
             closed_at: None,
         };
+        let db = self.app.db().writer();
         billing_cycle::Entity::insert(row.into_active_model())
-            .exec_without_returning(self.app.db().writer())
+            .exec_without_returning(db)
+            .await
+            .unwrap();
+        subscription::Entity::update_many()
+            .col_expr(subscription::Column::LastNumber, Expr::value(number))
+            .filter(subscription::Column::Id.eq(of.id))
+            .exec(db)
             .await
             .unwrap();
     }
 
-    /// The first instant from which usage of a customer has to wait, and what subscriptions say about checks.
+    /// The first instant from which usage of a customer has to wait, and what subscriptions say about checks. One that has none
+    /// gets one that says so.
     pub async fn barrier(&self, customer: CustomerId, barrier: Timestamp, admission: Admission) {
         let db = self.app.db().writer();
+        let own = subscription::Column::CustomerId.eq(customer.0);
+        let known = subscription::Entity::find().filter(own.clone());
+        if known.one(db).await.unwrap().is_none() {
+            let of = self
+                .written_subscription(customer, "2026-01-01", "CURRENT_CYCLE")
+                .await;
+            self.cycle(of, 1, at("2026-01-01"), at("2026-01-02")).await;
+        }
+        let state = match admission {
+            Admission::Admitted => "ACTIVE",
+            Admission::Overdue => "OVERDUE",
+            Admission::Paused => "PAUSED",
+        };
+        let due = (barrier < Timestamp::MAX).then_some(barrier.micros());
+        subscription::Entity::update_many()
+            .col_expr(subscription::Column::State, Expr::value(state))
+            .col_expr(subscription::Column::BarrierAt, Expr::value(due))
+            .filter(own)
+            .exec(db)
+            .await
+            .unwrap();
         let mut row = account::Entity::find_by_id(customer.0)
             .one(db)
             .await

@@ -61,6 +61,11 @@ fn owner(cycles: &[billing_cycle::Model], at: i64) -> Owner {
     }
 }
 
+/// The cycle that owns an instant: subscription and number.
+pub fn cycle_at(cycles: &[billing_cycle::Model], at: i64) -> Option<(Uuid, i64)> {
+    owner(cycles, at).0
+}
+
 /// Since when an instant's owner has owned time without a break.
 fn begun(cycles: &[billing_cycle::Model], at: i64) -> i64 {
     let of = owner(cycles, at);

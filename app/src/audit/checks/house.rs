@@ -28,6 +28,10 @@ const KEYED: &[(&str, i64)] = &[
     ("idempotency", 1),
     ("account", 1),
     ("block", 1),
+    ("subscription", 2),
+    ("billing_cycle", 1),
+    ("subscription_charge", 1),
+    ("billing_event", 2),
 ];
 
 struct Statement {
@@ -64,6 +68,15 @@ const STATEMENTS: &[Statement] = &[
              FROM block b JOIN account a ON a.customer_id = b.customer_id
              WHERE b.state = 'ACTIVE' AND b.expires_at IS NOT NULL AND b.expires_at < $1 - 600000000
                 AND b.ends_with_cycle = 0 AND a.clock_id IS NULL",
+    },
+    Statement {
+        check: Check::SubscriptionDue,
+        prefix: "sub",
+        sql: "SELECT s.tenant_id, s.customer_id, s.id AS subject_id,
+                'time has made something due, and it has not been done' AS message
+             FROM subscription s LEFT JOIN test_clock c ON c.id = s.clock_id
+             WHERE s.due_at IS NOT NULL AND ((s.clock_id IS NULL AND s.due_at < $1 - 600000000)
+                OR (c.now_at = c.target_at AND s.due_at < c.now_at))",
     },
     Statement {
         check: Check::UsageWaiting,

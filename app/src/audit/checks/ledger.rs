@@ -43,6 +43,8 @@ pub(in crate::audit) struct Replay {
     pub(in crate::audit) touched: HashSet<Uuid>,
     /// First deposits seen: block and credits.
     pub(in crate::audit) deposits: BTreeMap<Uuid, i64>,
+    /// Effect keys of the first entries of blocks that were seen.
+    pub(in crate::audit) causes: BTreeMap<Uuid, String>,
     ended: HashSet<Uuid>,
     from_beginning: bool,
 }
@@ -61,6 +63,7 @@ impl Replay {
             debits,
             touched: HashSet::new(),
             deposits: BTreeMap::new(),
+            causes: BTreeMap::new(),
             ended: HashSet::new(),
         }
     }
@@ -118,6 +121,9 @@ impl Replay {
         let first = self.touched.insert(block) && self.from_beginning;
         if first || entry.kind == EntryKind::Grant.as_str() {
             self.deposits.entry(block).or_insert(entry.credits);
+            self.causes
+                .entry(block)
+                .or_insert_with(|| entry.effect_key.clone());
         }
         found.expect(!self.ended.contains(&block), Check::BlockEnded, id, || {
             format!("{} had ended before", BlockId(block))

@@ -5,9 +5,11 @@
 //! | [`ledger`] | the entries of one customer, one after the other |
 //! | [`account`] | totals, blocks, and to whom rows belong |
 //! | [`usage`] | what events came to, counts, and the debits for them |
+//! | [`cycle`] | subscriptions: the order of cycles, what they granted and came to, what accounts know of them |
 //! | [`house`] | what belongs to no single customer: prices, guards, credentials, what is late |
 
 pub(super) mod account;
+pub(super) mod cycle;
 pub(super) mod house;
 pub(super) mod ledger;
 pub(super) mod usage;
@@ -94,10 +96,15 @@ checks! {
     UsagePaid "usage.paid" S1 "What an event cost was drawn in full, from blocks of its customer that were open to it.";
     UsageCounts "usage.counts" S1 "A count is the sum of its rated events, and costs what its price says and what was drawn for it.";
     UsageDebits "usage.debits" S1 "Debit entries move exactly what the events of their batch drew from each block and the overdraft.";
+    CycleOrder "cycle.order" S1 "Cycles of a subscription are numbered without gaps, follow each other, and close in order; only the last may run.";
+    CycleGrants "cycle.grants" S1 "A block of a plan was granted by a cycle of its customer's subscription, and has ended where it ends with that cycle.";
+    CycleSummary "cycle.summary" S1 "What a closed cycle says it came to is the sum of its metrics, and of what was rated and counted in time.";
+    AccountBarrier "account.barrier" S1 "What an account knows of its subscriptions is what they say: when usage has to wait, and whether checks pass.";
     RuleVersions "rule.versions" S1 "Price versions of one match follow each other without overlap and without gap.";
     AccessScopes "access.scopes" S1 "A customer's token can do nothing that the key which made it cannot.";
     Guards "guards" S1 "The database's own guards are in place: final entries, one effect per key, rows that stay with their owner.";
     BlockSwept "block.swept" S2 "A block is ended within ten minutes after its expiry, unless a billing cycle ends it or a test clock.";
+    SubscriptionDue "subscription.due" S2 "What time makes due of a subscription is done within ten minutes; by a test clock, before it stands.";
     UsageWaiting "usage.waiting" S2 "An accepted event is debited within five minutes, unless it waits for a test clock.";
     WorkParked "work.parked" S2 "No work waits for a person, and none is overdue by ten minutes.";
 }

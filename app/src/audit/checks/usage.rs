@@ -16,7 +16,7 @@ use domain::{
 use entity::{usage_counter, usage_event, usage_pending, usage_rating};
 use uuid::Uuid;
 
-use super::{Check, Findings, ledger::Debits};
+use super::{Check, Findings, cycle::Span, ledger::Debits};
 use crate::usage::{Rating, day_of, unpack};
 
 /// How long a price may take from its instant to its commit, in seconds. A debit in between could not see it.
@@ -59,6 +59,8 @@ struct Count {
     credits: i128,
     versions: BTreeSet<Option<Uuid>>,
     voided: bool,
+    /// What was rated in time.
+    in_time: Span,
     /// Sum of `mark(to) − mark(from)` over all events. Where each begins at the end of another, only both ends of the chain are left.
     chain: u64,
 }
@@ -81,6 +83,14 @@ impl Tally {
 }
 
 impl Tally {
+    /// What was rated in time in the stretches with these first instants, by metric. Only where all ratings were read.
+    pub(in crate::audit) fn spans(&self, starts: &[i64]) -> impl Iterator<Item = (Uuid, Span)> {
+        self.counts
+            .iter()
+            .filter(|((.., start), _)| starts.contains(start))
+            .map(|((metric, ..), count)| (*metric, count.in_time))
+    }
+
     /// Forgets the counts, where only some of the ratings were read.
     pub(in crate::audit) fn forget_counts(&mut self) {
         self.counts.clear();
@@ -209,6 +219,7 @@ fn one_row(
             *tally.drawn.entry((row.settled_at, purse)).or_default() += sign * i128::from(draw.credits.raw());
         }
         count.chain = count.chain.wrapping_add(mark(to).wrapping_sub(mark(rating.from)));
+        count.in_time.note(rating.timing, event);
         if event.voided_at.is_some() {
             count.voided = true;
         } else {
