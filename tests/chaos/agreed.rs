@@ -189,20 +189,25 @@ pub async fn outcome(world: &World, all: &[Agreed], order: Order) -> Vec<String>
             .all(db)
             .await
             .unwrap();
+        // Every life goes on until the cycle before the last is closed, unless that waits for late usage longer than a minute.
+        let lived = cycles.last().map_or(0, |last| last.period_start + 61_000_000);
         for (before, after) in cycles.iter().zip(&cycles[1..]) {
             assert_eq!(
                 (before.period_end, before.number + 1),
                 (after.period_start, after.number)
             );
-            assert!(before.summary.is_some(), "cycle {} was not closed", before.number);
+            let closed = before.summary.is_some() || before.closes_at > lived;
+            assert!(closed, "cycle {} was not closed", before.number);
         }
         let renewed = entity::billing_event::Entity::find()
             .filter(entity::billing_event::Column::SubscriptionId.eq(of.subscription.0))
             .filter(entity::billing_event::Column::Kind.eq("subscription.renewed"));
         let renewed = renewed.count(db).await.unwrap();
+        // Told with the summary of the cycle before.
+        let closed = cycles.iter().rev().skip(1).filter(|it| it.summary.is_some());
         assert_eq!(
-            usize::try_from(renewed).unwrap() + 1,
-            cycles.len(),
+            usize::try_from(renewed).unwrap(),
+            closed.count(),
             "each is told once"
         );
     }

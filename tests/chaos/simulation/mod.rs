@@ -3,6 +3,7 @@
 //! neither jobs nor batches, and the same on SQLite and PostgreSQL.
 
 mod clocks;
+mod instant;
 mod mishap;
 mod model;
 mod months;
