@@ -10,7 +10,7 @@ use domain::{id::TestClockId, plan::interval::Interval};
 use serde_json::{Value, json};
 
 use crate::{
-    agreed::{self, Agreed, CLOSED, boundary, consume, give_until, in_a_world, same},
+    agreed::{self, Agreed, CLOSED, Order, boundary, consume, give_until, in_a_world, same},
     alone::alone,
     harness::World,
 };
@@ -103,7 +103,7 @@ async fn live(backend: Backend, fails: bool) -> (Vec<String>, BTreeSet<&'static 
             reached.extend(work(&world, payload, fails.then_some(&strike)).await);
         }
         let all: Vec<Agreed> = on_wall.into_iter().chain(by_clock).collect();
-        agreed::outcome(&world, &all).await
+        agreed::outcome(&world, &all, Order::Kept).await
     })
     .await;
     (seen, reached)

@@ -2,6 +2,7 @@
 
 mod abort;
 mod cycles;
+mod dying;
 mod inside;
 
 /// Places that only one database has: SQLite writes an event and its place in the queue with two statements.

@@ -32,6 +32,25 @@ pub const DRAINING: &[&str] = &[
     "job.ran",
     "job.finished",
 ];
+/// Where a run that turns cycles may fail.
+pub const TURNING: &[&str] = &[
+    "job.begun",
+    "cycles.chosen",
+    "cycles.settled",
+    "cycles.locked",
+    "cycles.decided",
+    "cycles.granted",
+    "post.blocks",
+    "cycles.posted",
+    "cycles.turned",
+    "cycles.told",
+    "cycles.written",
+    "cycles.committed",
+    "op.notified",
+    "op.committed",
+    "job.ran",
+    "job.finished",
+];
 /// Where anything that moves credits by hand may fail.
 pub const MOVING: &[&str] = &[
     "post.accounts",

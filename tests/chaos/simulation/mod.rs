@@ -3,6 +3,7 @@
 //! neither jobs nor batches, and the same on SQLite and PostgreSQL.
 
 mod clocks;
+mod instant;
 mod mishap;
 mod model;
 mod months;
@@ -15,7 +16,7 @@ use std::{
 use app::{customer::shard_of, db::Backend};
 use domain::{customer::Settlement, id::CustomerId};
 use entity::{account, block, usage_counter, usage_rating};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use crate::{
     alone::alone,
@@ -80,7 +81,6 @@ async fn stands(world: &World, id: CustomerId) -> String {
     let account = account::Entity::find_by_id(id.0).one(db).await.unwrap().unwrap();
     let blocks = block::Entity::find()
         .filter(block::Column::CustomerId.eq(id.0))
-        .order_by_asc(block::Column::GrantedAt)
         .all(db)
         .await
         .unwrap();
@@ -89,11 +89,11 @@ async fn stands(world: &World, id: CustomerId) -> String {
     let ratings = usage_rating::Entity::find().filter(usage_rating::Column::CustomerId.eq(id.0));
     let ratings = ratings.all(db).await.unwrap();
     let mut lines = vec![format!("overdraft {}", account.overdraft)];
-    lines.extend(
-        blocks
-            .iter()
-            .map(|it| format!("block {} {} of {}", it.granted_at, it.remaining, it.credits)),
-    );
+    // What a turn makes, it makes at one instant.
+    let block = |it: &block::Model| format!("block {} {} of {}", it.granted_at, it.remaining, it.credits);
+    let mut held: Vec<String> = blocks.iter().map(block).collect();
+    held.sort();
+    lines.extend(held);
     let mut counts: Vec<String> = vec![];
     for it in &counters {
         let metrics =

@@ -8,8 +8,8 @@ use entity::billing_cycle;
 use super::METRICS;
 use crate::harness::naive::{cumulative, places};
 
-/// How long after its expiry a block is emptied.
-const GRACE: i64 = 5_000_000;
+/// How long after its expiry a block is emptied, and after its end a cycle turned.
+pub const GRACE: i64 = 5_000_000;
 
 /// One version of a price.
 #[derive(Debug, Clone)]
@@ -55,8 +55,20 @@ pub enum Input {
     },
 }
 
+/// Credits that come with every cycle and end with it.
+pub struct Sold {
+    /// First instants of the cycles, oldest first. The last is the end of the contract, or later than the case lives.
+    pub bounds: Vec<i64>,
+    pub amount: i64,
+    pub billing: Billing,
+    /// Whether half of what is left goes on.
+    pub rolls_over: bool,
+}
+
 pub struct Model {
     settlement: Settlement,
+    /// What the customer has agreed to.
+    pub sold: Option<Sold>,
     /// Of the customer, if it ever had any.
     pub cycles: Vec<billing_cycle::Model>,
     pub history: Vec<(i64, Input)>,
@@ -71,6 +83,8 @@ struct Block {
     expires: Option<i64>,
     metric: Option<usize>,
     revoked: bool,
+    /// Whether it came with a cycle.
+    of_cycle: bool,
 }
 
 impl Block {
@@ -112,6 +126,7 @@ impl Model {
     pub fn new(settlement: Settlement) -> Self {
         Self {
             settlement,
+            sold: None,
             cycles: vec![],
             history: vec![],
         }
@@ -120,15 +135,45 @@ impl Model {
     /// How the customer stands at an instant.
     pub fn replay(&self, prices: &Prices, now: i64) -> String {
         let mut books = Books::default();
+        let mut turned = 0;
         for (at, input) in &self.history {
+            self.turn(&mut books, &mut turned, *at);
             self.apply(prices, &mut books, *at, input);
         }
+        self.turn(&mut books, &mut turned, now - GRACE);
         for block in &mut books.blocks {
             if block.expires.is_some_and(|end| end <= now - GRACE) {
                 block.remaining = 0;
             }
         }
         books.told()
+    }
+
+    /// Cycles that end by an instant: what is left of their credits ends, some of it goes on, and the next begins with its own.
+    fn turn(&self, books: &mut Books, turned: &mut usize, until: i64) {
+        let Some(sold) = &self.sold else { return };
+        while *turned + 1 < sold.bounds.len() && sold.bounds[*turned] <= until {
+            let (at, end) = (sold.bounds[*turned], sold.bounds[*turned + 1]);
+            *turned += 1;
+            let mut left = 0;
+            for block in books.blocks.iter_mut().filter(|it| it.of_cycle) {
+                left += std::mem::take(&mut block.remaining);
+            }
+            // Half of it, and of half a micro-credit the even neighbour.
+            let carried = if sold.rolls_over {
+                left / 2 + (left % 2) * (left / 2 % 2)
+            } else {
+                0
+            };
+            for credits in [carried, sold.amount].into_iter().filter(|it| *it > 0) {
+                let block = Block {
+                    expires: Some(end),
+                    of_cycle: true,
+                    ..by_hand(at, credits, sold.billing)
+                };
+                books.deposit(block, self.settlement == Settlement::NextPurchase);
+            }
+        }
     }
 
     fn apply(&self, prices: &Prices, books: &mut Books, at: i64, input: &Input) {
@@ -161,6 +206,7 @@ impl Model {
                     expires: *expires,
                     metric: *metric,
                     revoked: false,
+                    of_cycle: false,
                 };
                 books.deposit(block, purchase);
             }
@@ -198,6 +244,7 @@ fn by_hand(granted: i64, amount: i64, billing: Billing) -> Block {
         expires: None,
         metric: None,
         revoked: false,
+        of_cycle: false,
     }
 }
 
@@ -357,11 +404,10 @@ impl Books {
 
     fn told(&self) -> String {
         let mut lines = vec![format!("overdraft {}", self.overdraft)];
-        lines.extend(
-            self.blocks
-                .iter()
-                .map(|it| format!("block {} {} of {}", it.granted, it.remaining, it.credits)),
-        );
+        let block = |it: &Block| format!("block {} {} of {}", it.granted, it.remaining, it.credits);
+        let mut blocks: Vec<String> = self.blocks.iter().map(block).collect();
+        blocks.sort();
+        lines.extend(blocks);
         let count = |((metric, large, month), it): (&Cycle, &Count)| {
             format!(
                 "count {} {} {month} {} {} {}",

@@ -5,32 +5,42 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use app::{
+    catalog::{CreateTemplate, CreateVariant},
     credit::{self, Adjust, Expiry, Grant},
-    customer::CustomerRef,
+    customer::{CustomerRef, shard_of},
     job,
+    subscription::CreateSubscription,
     usage::{self, Age, NewEvent, Outcome},
 };
 use domain::{
     amount::{Credits, Quantity},
     credit::block::{Billing, Source},
     customer::Settlement,
+    cycle::late::LatePolicy,
     id::{BlockId, CustomerId},
     metering::Price,
+    money::{Currency, Money},
+    plan::{interval::Interval, variant::Mode},
     subscription::admission::Admission,
     time::Timestamp,
 };
 use entity::{billing_cycle, block};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::json;
 
 use super::{
     METRICS,
-    mishap::{DRAINING, MOVING, Mishap, RECORDING},
-    model::{Input, Model, Prices, Version},
+    mishap::{DRAINING, MOVING, Mishap, RECORDING, TURNING},
+    model::{GRACE, Input, Model, Prices, Sold, Version},
     newcomer, on_both, sound, stands,
 };
-use crate::harness::{World, flat, graduated, mortal::Mortal, package, per_unit};
+use crate::harness::{
+    World, at, flat, graduated,
+    mortal::Mortal,
+    package, per_unit,
+    plans::{agreement, template, variant},
+};
 
 const STEPS: usize = 220;
 /// Steps after which the work comes to rest and everything is compared.
@@ -67,6 +77,29 @@ struct Player {
     events: Vec<NewEvent>,
 }
 
+impl Player {
+    /// Insists that cycles were turned when they should, and tells the model of them, who knows where usage counts by them.
+    async fn cycles(&mut self, world: &World, now: i64) {
+        let rows = billing_cycle::Entity::find().filter(billing_cycle::Column::CustomerId.eq(self.id.0));
+        let rows = rows.order_by_asc(billing_cycle::Column::Number);
+        self.model.cycles = rows.all(world.app.db().writer()).await.unwrap();
+        let sold = self.model.sold.as_ref().unwrap();
+        let found: Vec<(i64, i64, i64, bool)> = self
+            .model
+            .cycles
+            .iter()
+            .map(|it| (it.period_start, it.period_end, it.granted, it.summary.is_some()))
+            .collect();
+        let wanted: Vec<(i64, i64, i64, bool)> = sold
+            .bounds
+            .windows(2)
+            .filter(|it| it[0] <= now - GRACE)
+            .map(|it| (it[0], it[1], sold.amount, it[1] + 60_000_000 <= now - GRACE))
+            .collect();
+        assert_eq!(found, wanted, "cycles");
+    }
+}
+
 struct Months {
     worlds: [World; 2],
     rng: StdRng,
@@ -83,6 +116,8 @@ impl Months {
             Settlement::Manual,
             Settlement::NextPurchase,
             Settlement::NextInvoice,
+            Settlement::NextPurchase,
+            Settlement::Manual,
         ] {
             let others: Vec<CustomerId> = players.iter().map(|player| player.id).collect();
             players.push(Player {
@@ -105,7 +140,63 @@ impl Months {
         months.subscribe(1, "CURRENT_CYCLE", 30).await;
         months.subscribe(2, "ADJUSTMENT", 11).await;
         months.subscribe(2, "CURRENT_CYCLE", 25).await;
+        months.agree().await;
         months
+    }
+
+    /// Some have agreed to plans, which workers advance. Where the clock stands at first decides when cycles end.
+    async fn agree(&mut self) {
+        let world = self.worlds[0].clone();
+        let now = world.now();
+        let zone = domain::zone::Zone::UTC;
+        let free = CreateVariant {
+            fee: Some(Money::of(0, Currency::USD)),
+            late: LatePolicy::Adjustment,
+            ..variant(Mode::Prepaid)
+        };
+        let weekly = CreateVariant {
+            interval: Interval::WEEKLY,
+            ..variant(Mode::Postpaid)
+        };
+        let rolling = |amount| CreateTemplate {
+            rollover: "50".parse().unwrap(),
+            ..template(amount)
+        };
+        // The day of the month on which all began is one that every month has.
+        let month = |number: i64| {
+            let (year, month) = (2026 + (2 + number) / 12, (2 + number) % 12 + 1);
+            at(&format!("{year}-{month:02}-10T12:00:00Z")).micros()
+        };
+        assert_eq!(month(0), now.micros(), "the beginning of every world");
+        let months: Vec<i64> = (0..60).map(month).collect();
+        let weeks = |all: i32| (0..=all).map(|it| zone.plus_days(now, 7 * it).micros()).collect();
+        let contract: Vec<i64> = weeks(10);
+        for (who, variant, template, billing, bounds) in [
+            (
+                3,
+                variant(Mode::Postpaid),
+                rolling("33.333333"),
+                Billing::Budget,
+                months.clone(),
+            ),
+            (4, weekly, rolling("12.000001"), Billing::Budget, contract),
+            (5, free, rolling("21"), Billing::Free, months),
+        ] {
+            let (amount, ends) = (template.credits.raw(), bounds.len() == 11);
+            let plan = world.sells(variant, vec![template]).await;
+            let player = &mut self.players[who];
+            let input = CreateSubscription {
+                contract_end: ends.then(|| Timestamp::from_micros(bounds[10])),
+                ..agreement(player.id, plan)
+            };
+            world.try_subscribe(input).await.unwrap();
+            player.model.sold = Some(Sold {
+                bounds,
+                amount,
+                billing,
+                rolls_over: true,
+            });
+        }
     }
 
     /// Three years of cycles of so many days for a player. Those of an earlier call count first.
@@ -158,7 +249,7 @@ impl Months {
             57..61 => self.revoke(&world, who).await,
             61..71 => self.void(&world, who).await,
             71..75 => self.reprice(&world).await,
-            75..80 => job::run(&world.app, World::drain_job(self.players[who].id)).await,
+            75..80 => job::run(&world.app, self.job(who).0).await,
             80..83 => job::run(&world.app, World::expire_job()).await,
             83..87 => world.run_jobs().await,
             87..91 => self.die(&world, who).await,
@@ -185,19 +276,31 @@ impl Months {
         }
     }
 
+    /// A wake-up for what a customer's use or its cycles may need, and where its run may fail.
+    fn job(&mut self, who: usize) -> (serde_json::Value, &'static [&'static str]) {
+        let player = &self.players[who];
+        if player.model.sold.is_some() && self.rng.random_bool(0.6) {
+            let shard = shard_of(player.id).to_string();
+            return (json!({ "kind": "subscription.advance", "args": shard }), TURNING);
+        }
+        (World::drain_job(player.id), DRAINING)
+    }
+
     /// A worker that is gone in the middle of a run.
     async fn die(&mut self, world: &World, who: usize) {
         let polls = self.rng.random_range(1..80);
         self.players[who].unclear = true;
-        let run = job::run(&world.app, World::drain_job(self.players[who].id));
+        let (payload, _) = self.job(who);
+        let run = job::run(&world.app, payload);
         Mortal::new(run, polls).await;
     }
 
     /// A run in which a statement fails, or the code.
     async fn break_down(&mut self, world: &World, who: usize) {
-        let _mishap = Mishap::at(DRAINING, &mut self.rng);
+        let (payload, places) = self.job(who);
+        let _mishap = Mishap::at(places, &mut self.rng);
         self.players[who].unclear = true;
-        let (app, payload) = (world.app.clone(), World::drain_job(self.players[who].id));
+        let app = world.app.clone();
         let _ = tokio::spawn(async move { job::run(&app, payload).await }).await;
     }
 
@@ -462,6 +565,9 @@ impl Months {
         let now = world.now().micros();
         for player in &mut self.players {
             player.unclear = false;
+            if player.model.sold.is_some() {
+                player.cycles(&world, now).await;
+            }
             let found = stands(&world, player.id).await;
             assert_eq!(
                 found,
