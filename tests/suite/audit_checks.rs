@@ -341,8 +341,8 @@ const PLAN_FAULTS: &[Fault] = &[
         at_once: true,
     },
     Fault {
-        damage: "INSERT INTO test_clock (id, tenant_id, name, now_at, target_at, created_at, updated_at)
-                SELECT id, id, 'x', 5000000000000000, 5000000000000000, 0, 0 FROM tenant WHERE name = 'acme';
+        damage: "INSERT INTO test_clock (id, tenant_id, name, now_at, target_at, ready, created_at, updated_at)
+                SELECT id, id, 'x', 5000000000000000, 5000000000000000, 1, 0, 0 FROM tenant WHERE name = 'acme';
             UPDATE subscription SET clock_id = {acme}",
         repair: "UPDATE subscription SET clock_id = NULL; DELETE FROM test_clock",
         found: &["subscription.due"],
