@@ -34,6 +34,7 @@ use crate::harness::{
 };
 
 on_both!(
+    templates_added_later_are_noticed_by_every_clock,
     a_year_with_a_contract_lapse_and_return,
     a_clock_does_what_time_does,
     whatever_dies_another_goes_on,
@@ -392,4 +393,33 @@ async fn what_a_clock_refuses(world: World) {
         refusal(test_clock::create(&world.app, &actor, input, "k").await).0,
         InvalidInput
     );
+}
+
+/// A clock may show a time long before or after that on the wall: what is looked at again is looked at by its own time.
+async fn templates_added_later_are_noticed_by_every_clock(world: World) {
+    for (name, begins, ends) in [
+        ("before", "2025-01-01", "2025-01-02"),
+        ("after", "2027-01-01", "2027-01-02"),
+    ] {
+        let plan = world
+            .sells(
+                crate::harness::plans::variant(domain::plan::variant::Mode::Postpaid),
+                vec![crate::harness::plans::template("10")],
+            )
+            .await;
+        let clock = clock(&world, begins).await.id;
+        let id = customer_on(&world, clock, name).await;
+        world.subscribe(id, plan).await;
+        let daily = app::catalog::CreateTemplate {
+            every: Some(domain::plan::interval::Interval::DAILY),
+            ..crate::harness::plans::template("2")
+        };
+        world.adds(plan, daily).await;
+        let run = app::audit::full(&world.app, app::audit::Reached::All, |_, _| ())
+            .await
+            .unwrap();
+        assert_eq!(run.violations, 0, "{:?}", run.first);
+        advance(&world, clock, ends).await;
+        assert_eq!(world.stands(id).await.0, "12", "{name}");
+    }
 }

@@ -428,18 +428,15 @@ pub(super) async fn last_closed(
         .await?)
 }
 
-/// Has the subscriptions of a variant looked at again: what time makes due of them may have changed. One statement.
+/// Has the subscriptions of a variant looked at again, each by its own time: what time makes due of them may have changed. One
+/// statement.
 pub(super) async fn look_again(op: &Op, variant: VariantId, at: Timestamp) -> Result<()> {
-    subscription::Entity::update_many()
-        .col_expr(subscription::Column::DueAt, Expr::value(at.micros()))
-        .filter(subscription::Column::VariantId.eq(variant.0))
-        .filter(subscription::Column::EndedAt.is_null())
-        .filter(
-            subscription::Column::DueAt
-                .is_null()
-                .or(subscription::Column::DueAt.gt(at.micros())),
-        )
-        .exec(op.tx())
-        .await?;
+    let own = "COALESCE((SELECT c.now_at FROM test_clock c WHERE c.id = subscription.clock_id), $1)";
+    let sql = format!(
+        "UPDATE subscription SET due_at = {own}
+         WHERE variant_id = $2 AND ended_at IS NULL AND (due_at IS NULL OR due_at > {own})"
+    );
+    let values = vec![at.micros().into(), variant.0.into()];
+    op.tx().execute_raw(statement(op.tx(), &sql, values)).await?;
     Ok(())
 }
