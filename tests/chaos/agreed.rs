@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use app::{
     catalog::{CreateTemplate, CreateVariant},
+    clock::{Clock, SystemClock},
     credit::{Expiry, Grant},
     customer::{CreateCustomer, shard_of},
     db::Backend,
@@ -269,7 +270,7 @@ pub struct Backlog {
 impl Backlog {
     /// So many days of cycles, for so many groups of customers by the wall, and so many clocks with a group each.
     pub fn of(days: i64, interval: Interval, groups: usize, clocks: usize) -> Self {
-        let now = Timestamp::from_micros(wall());
+        let now = SystemClock.now();
         // Half a day beside any boundary, so that it does not matter when exactly the workers come.
         let begun = now.plus_seconds(-days * 86_400 - 43_200);
         Self {
@@ -346,10 +347,4 @@ pub async fn beside(url: &str) -> World {
 pub async fn disbelieve_runs(world: &World) {
     let sql = "UPDATE work SET running_since = 0, woken_at = 0, due_at = 0 WHERE state <> 'PARKED'";
     world.app.db().writer().execute_unprepared(sql).await.unwrap();
-}
-
-/// Microseconds since 1970.
-fn wall() -> i64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    i64::try_from(now.unwrap().as_micros()).unwrap()
 }

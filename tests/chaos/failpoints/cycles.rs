@@ -49,12 +49,15 @@ struct Strike {
 fn on_the_wall() -> Vec<Strike> {
     let mut strikes = vec![];
     let steps = failpoint::CYCLES.iter().filter(|it| it.starts_with("cycles."));
-    for (place, point) in steps.chain(SHARED).enumerate() {
+    for (place, point) in steps.enumerate() {
         for (number, way) in WAYS.iter().enumerate() {
             // At the turn, or at the close that follows.
             let turn = (place + number) % 2;
             strikes.push(Strike { point, turn, way });
         }
+    }
+    for (point, way) in SHARED.iter().zip(WAYS) {
+        strikes.push(Strike { point, turn: 1, way });
     }
     for turn in 0..COMMITS {
         for (number, point) in ["op.notified", "op.committed"].into_iter().enumerate() {

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Days that are lived through.
-const DAYS: usize = 4;
+const DAYS: usize = 3;
 /// Orders in which three jobs may come.
 const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
 
