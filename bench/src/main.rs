@@ -11,6 +11,7 @@ mod place;
 mod process;
 mod scale;
 mod stats;
+mod subscribed;
 mod world;
 
 use std::{fs, path::PathBuf, process::ExitCode};

@@ -17,6 +17,8 @@ pub struct Scale {
     pub many: usize,
     /// Events that are drained.
     pub drained: usize,
+    /// Customers whose cycles end at the same moment.
+    pub subscribed: usize,
     /// Live subscriptions.
     pub subscribers: usize,
     /// Jobs.
@@ -32,6 +34,7 @@ impl Scale {
         active: 1_000,
         many: 100_000,
         drained: 1_000_000,
+        subscribed: 10_000,
         subscribers: 5_000,
         jobs: 20_000,
     };
@@ -44,6 +47,7 @@ impl Scale {
         active: 1_000,
         many: 5_000,
         drained: 50_000,
+        subscribed: 1_000,
         subscribers: 500,
         jobs: 1_000,
     };

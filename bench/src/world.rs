@@ -15,6 +15,7 @@ use app::{
 use domain::{
     amount::{Credits, Rate},
     credit::block::Source,
+    id::CustomerId,
     metering::{PerUnit, Price},
 };
 use futures::{StreamExt, TryStreamExt, stream};
@@ -65,49 +66,15 @@ impl World {
     /// # Errors
     /// The database or the product refuses.
     pub async fn make(bench: &Bench, backend: Backend, customers: usize) -> Outcome<Self> {
-        let place = bench.places.empty(backend).await?;
-        bench.programs.migrate(&place.url).await?;
-        let db = connect(&place).await?;
-        let app = App::new(
-            db.clone(),
-            Arc::new(SharedQueue::new(db.clone())),
-            Limits::default(),
-        );
-        let (tenant, _) = access::ensure_tenant(&app, DEFAULT_TENANT, None).await?;
-        let actor = Actor::operator(tenant.id);
-        let metric = CreateMetric {
-            key: METRIC.to_owned(),
-            name: "API call".to_owned(),
-            unit: None,
-        };
-        let metric = catalog::create_metric(&app, &actor, metric, "metric")
-            .await?
-            .value;
-        let price = PerUnit {
-            credits_per_unit: PRICE.parse::<Rate>().map_err(|_| "price")?,
-        };
-        let rule = CreateRule {
-            metric_key: METRIC.to_owned(),
-            matches: Default::default(),
-            price: Price::PerUnit(price),
-            effective_from: None,
-        };
-        let rule = catalog::create_rule(&app, &actor, rule, "rule").await?.value;
-        let made = stream::iter((0..customers).map(|number| make_customer(&app, &actor, number)))
-            .buffered(AT_ONCE)
-            .try_collect::<Vec<Uuid>>()
+        let vendor = Vendor::make(bench, backend, Arc::new(SystemClock)).await?;
+        let made = vendor
+            .each(customers, async |number| {
+                let id = vendor.customer(number).await?;
+                vendor.give(id, number).await?;
+                Ok(id.0)
+            })
             .await?;
-        drop(app);
-        db.close().await;
-        let world = Self {
-            place,
-            tenant: tenant.id.0,
-            metric: metric.id.0,
-            rule: rule.id.0,
-            customers: Arc::new(made),
-        };
-        world.analyze().await?;
-        Ok(world)
+        vendor.with(made).await
     }
 
     /// The same in a database of its own.
@@ -168,23 +135,116 @@ pub async fn connect(place: &Place) -> Outcome<Db> {
     Ok(Db::connect(&place.url, AT_ONCE as u32, Duration::from_secs(10), |_| {}).await?)
 }
 
-async fn make_customer(app: &App, actor: &Actor, number: usize) -> Outcome<Uuid> {
-    let input = CreateCustomer {
-        external_id: external_id(number),
-        ..CreateCustomer::default()
-    };
-    let made = customer::create(app, actor, input, &format!("customer-{number}")).await?;
-    let id = made.value.id;
-    let grant = Grant {
-        customer: CustomerRef::Id(id),
-        credits: Credits::whole(CREDITS).map_err(|_| "credits")?,
-        source: Source::Purchase,
-        billing: None,
-        priority: None,
-        expiry: Expiry::Never,
-        metric_keys: None,
-        description: None,
-    };
-    credit::grant(app, actor, grant, &format!("grant-{number}")).await?;
-    Ok(id.0)
+/// A vendor in the making.
+pub struct Vendor {
+    /// The product, in this process.
+    pub app: App,
+    /// Who may do everything.
+    pub actor: Actor,
+    /// The database, still without customers.
+    pub world: World,
+    db: Db,
+}
+
+impl Vendor {
+    /// A new database with a metric and its price; a clock says when everything happens.
+    ///
+    /// # Errors
+    /// The database or the product refuses.
+    pub async fn make(bench: &Bench, backend: Backend, clock: Arc<dyn Clock>) -> Outcome<Self> {
+        let place = bench.places.empty(backend).await?;
+        bench.programs.migrate(&place.url).await?;
+        let db = connect(&place).await?;
+        let queue = Arc::new(SharedQueue::new(db.clone()));
+        let app = App::with_clock(db.clone(), queue, Limits::default(), clock);
+        let (tenant, _) = access::ensure_tenant(&app, DEFAULT_TENANT, None).await?;
+        let actor = Actor::operator(tenant.id);
+        let metric = CreateMetric {
+            key: METRIC.to_owned(),
+            name: "API call".to_owned(),
+            unit: None,
+        };
+        let metric = catalog::create_metric(&app, &actor, metric, "metric")
+            .await?
+            .value;
+        let price = PerUnit {
+            credits_per_unit: PRICE.parse::<Rate>().map_err(|_| "price")?,
+        };
+        let rule = CreateRule {
+            metric_key: METRIC.to_owned(),
+            matches: Default::default(),
+            price: Price::PerUnit(price),
+            effective_from: None,
+        };
+        let rule = catalog::create_rule(&app, &actor, rule, "rule").await?.value;
+        let world = World {
+            place,
+            tenant: tenant.id.0,
+            metric: metric.id.0,
+            rule: rule.id.0,
+            customers: Arc::default(),
+        };
+        Ok(Self {
+            app,
+            actor,
+            world,
+            db,
+        })
+    }
+
+    /// Does something for each of so many numbers, several at the same time.
+    ///
+    /// # Errors
+    /// The first of them.
+    pub async fn each<T>(&self, many: usize, make: impl AsyncFn(usize) -> Outcome<T>) -> Outcome<Vec<T>> {
+        stream::iter((0..many).map(|number| make(number)))
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    /// A customer without credits.
+    ///
+    /// # Errors
+    /// The product refuses.
+    pub async fn customer(&self, number: usize) -> Outcome<CustomerId> {
+        let input = CreateCustomer {
+            external_id: external_id(number),
+            ..CreateCustomer::default()
+        };
+        let key = format!("customer-{number}");
+        let made = customer::create(&self.app, &self.actor, input, &key).await?;
+        Ok(made.value.id)
+    }
+
+    /// Credits that never end.
+    async fn give(&self, id: CustomerId, number: usize) -> Outcome<()> {
+        let grant = Grant {
+            customer: CustomerRef::Id(id),
+            credits: Credits::whole(CREDITS).map_err(|_| "credits")?,
+            source: Source::Purchase,
+            billing: None,
+            priority: None,
+            expiry: Expiry::Never,
+            metric_keys: None,
+            description: None,
+        };
+        credit::grant(&self.app, &self.actor, grant, &format!("grant-{number}")).await?;
+        Ok(())
+    }
+
+    /// The database with these customers, that nobody is connected to.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub async fn with(self, customers: Vec<Uuid>) -> Outcome<World> {
+        drop(self.app);
+        self.db.close().await;
+        let world = World {
+            customers: Arc::new(customers),
+            ..self.world
+        };
+        world.analyze().await?;
+        Ok(world)
+    }
 }

@@ -1,7 +1,7 @@
 //! What time makes due: turns and closes of cycles, renewals, ends of contracts.
 //!
-//! A transaction takes the next step of each of up to [`BATCH`] customers, one step each: their accounts are locked in id order, the
-//! usage accepted before the step has been debited, the rules decide ([`domain::subscription::portfolio`]), and all of it is
+//! A transaction takes the next step of each of up to [`BATCH`] customers, and what is due at the very same instant: their accounts are
+//! locked in id order, the usage accepted before the step has been debited, the rules decide ([`domain::subscription::portfolio`]), and all of it is
 //! written, with some twenty statements for any number. A step that has been taken is not due any more, so that any number
 //! of workers may come to the same customer, and one that was killed leaves nothing half done. However late they come, each
 //! step is taken as of its own instant, in order.
@@ -13,6 +13,7 @@ use std::{
 
 use domain::{
     id::{CustomerId, TenantId},
+    subscription::due::{Due, Task},
     time::Timestamp,
 };
 
@@ -128,7 +129,7 @@ async fn step(app: &App, waiting: &[Waiting], until: Timestamp) -> Result<BTreeS
         .iter()
         .all(|account| account.clock_id.is_some())
         .then_some(until);
-    let held = Held::read(&op, accounts, clock).await?;
+    let held = Held::read_until(&op, accounts, &due, clock).await?;
     let settled = settled(&op, &due).await?;
     reach("cycles.read")?;
     let mut outcomes = Vec::with_capacity(held.customers.len());
@@ -161,18 +162,31 @@ async fn settled(op: &Op, due: &HashMap<CustomerId, Timestamp>) -> Result<BTreeS
         .collect())
 }
 
-/// Takes the step that is due, if it still is: another worker may have been first, or the catalog has changed.
+/// Takes the step that is due, if it still is: another worker may have been first, or the catalog has changed. What is due at the
+/// same instant follows at once, because the usage before it has been debited as well: a turn, and the close of a cycle that
+/// takes no late usage.
 fn take(op: &Op, session: &mut Session<'_>, until: Timestamp) -> Result<()> {
-    let next = session.portfolio.next_due()?;
-    let Some((due, subscription)) = next.filter(|(due, _)| due.at <= until) else {
-        return Ok(());
-    };
-    if due.task.holds_usage() {
-        session.sweep(due.at)?;
+    let mut first: Option<Due> = None;
+    while let Some((due, subscription)) = session.portfolio.next_due()? {
+        if first.map_or(due.at > until, |first| !follows(first, due)) {
+            break;
+        }
+        if due.task == Task::Close && !session.has_counts(subscription) {
+            break;
+        }
+        if first.is_none() && due.task.holds_usage() {
+            session.sweep(due.at)?;
+        }
+        let moved = session.portfolio.take(subscription, due, block_ids(op))?;
+        session.moved.push(moved);
+        first.get_or_insert(due);
     }
-    let moved = session.portfolio.take(subscription, due, block_ids(op))?;
-    session.moved.push(moved);
     Ok(())
+}
+
+/// Whether a step can be taken in the transaction of another one. Blocks that have run out by themselves are ended before the first only.
+fn follows(first: Due, next: Due) -> bool {
+    next.at == first.at && (first.task.holds_usage() || !next.task.holds_usage())
 }
 
 /// Usage that had to wait for a step may go on.

@@ -41,6 +41,8 @@ pub(super) struct Customer {
     pub(super) open: Vec<billing_cycle::Model>,
     state: CustomerState,
     agreements: Vec<Agreement>,
+    /// Cycles that began then or later can close: their counts were read.
+    counted: Option<Timestamp>,
 }
 
 impl Held {
@@ -53,9 +55,19 @@ impl Held {
         accounts: Vec<account::Model>,
         clock: Option<Timestamp>,
     ) -> Result<Self> {
+        Self::read_until(op, accounts, &HashMap::new(), clock).await
+    }
+
+    /// The same, for steps up to an instant of each: with the counts of cycles that end and close by then.
+    pub(super) async fn read_until(
+        op: &Op,
+        accounts: Vec<account::Model>,
+        due: &HashMap<CustomerId, Timestamp>,
+        clock: Option<Timestamp>,
+    ) -> Result<Self> {
         let ids: Vec<CustomerId> = accounts.iter().map(|row| CustomerId(row.customer_id)).collect();
         let rows = store::living(op.tx(), &ids).await?;
-        Self::of(op, accounts, ids, rows, clock).await
+        Self::of(op, accounts, ids, rows, due, clock).await
     }
 
     /// Reads one customer, with one of its subscriptions whatever that is in. One statement more when it is over.
@@ -65,7 +77,15 @@ impl Held {
         if !rows.iter().any(|row| row.id == id.0) {
             rows.extend(store::find_of(op.tx(), customer, id).await?);
         }
-        Self::of(op, vec![account], vec![customer], rows, op.own_time()).await
+        Self::of(
+            op,
+            vec![account],
+            vec![customer],
+            rows,
+            &HashMap::new(),
+            op.own_time(),
+        )
+        .await
     }
 
     async fn of(
@@ -73,6 +93,7 @@ impl Held {
         accounts: Vec<account::Model>,
         ids: Vec<CustomerId>,
         rows: Vec<subscription::Model>,
+        due: &HashMap<CustomerId, Timestamp>,
         clock: Option<Timestamp>,
     ) -> Result<Self> {
         let open = store::open_cycles(op.tx(), &rows).await?;
@@ -80,19 +101,28 @@ impl Held {
             offers,
             mut agreements,
         } = agreed(op.tx(), &rows, &open).await?.by_clock(clock);
-        let mut states = states(op, &accounts, &ids, &closing(&agreements)).await?;
+        let closing = closing(&agreements, due);
+        let mut states = states(op, &accounts, &ids, &closing).await?;
+        let (mut own, mut cycles) = (HashMap::new(), HashMap::new());
+        for row in rows {
+            let of = own.entry(row.customer_id).or_insert_with(HashMap::new);
+            of.insert(SubscriptionId(row.id), row);
+        }
+        for cycle in open {
+            cycles
+                .entry(cycle.customer_id)
+                .or_insert_with(Vec::new)
+                .push(cycle);
+        }
         let mut customers = Vec::with_capacity(accounts.len());
         for account in accounts {
             let id = CustomerId(account.customer_id);
-            let own = rows.iter().filter(|row| row.customer_id == account.customer_id);
-            let cycles = open
-                .iter()
-                .filter(|cycle| cycle.customer_id == account.customer_id);
             customers.push(Customer {
                 tenant: TenantId(account.tenant_id),
+                counted: closing.get(&id).copied(),
                 agreements: agreements.remove(&id).unwrap_or_default(),
-                rows: own.map(|row| (SubscriptionId(row.id), row.clone())).collect(),
-                open: cycles.cloned().collect(),
+                rows: own.remove(&id.0).unwrap_or_default(),
+                open: cycles.remove(&id.0).unwrap_or_default(),
                 state: states
                     .remove(&id)
                     .ok_or_else(|| Error::Internal(format!("{id} was not read")))?,
@@ -172,10 +202,19 @@ fn variants(it: &Subscription) -> impl Iterator<Item = VariantId> {
         .chain(open)
 }
 
-/// Customers some of whose cycles are about to close, and since when these ran: their counts are needed.
-fn closing(agreements: &HashMap<CustomerId, Vec<Agreement>>) -> HashMap<CustomerId, Timestamp> {
+/// Customers some of whose cycles are about to close, and since when these ran: their counts are needed. A cycle that still runs
+/// closes with its turn if no late usage is waited for.
+fn closing(
+    agreements: &HashMap<CustomerId, Vec<Agreement>>,
+    due: &HashMap<CustomerId, Timestamp>,
+) -> HashMap<CustomerId, Timestamp> {
     let first = |(customer, all): (&CustomerId, &Vec<Agreement>)| {
-        let closing = all.iter().filter_map(|it| it.subscription.closing.first());
+        let until = due.get(customer).copied().unwrap_or(Timestamp::MIN);
+        let closing = all.iter().filter_map(|Agreement { subscription, .. }| {
+            let running = subscription.cycle.as_ref();
+            let at_once = running.filter(|cycle| cycle.closes_at <= until);
+            subscription.closing.first().or(at_once)
+        });
         Some((*customer, closing.map(|cycle| cycle.period.start).min()?))
     };
     agreements.iter().filter_map(first).collect()
@@ -224,6 +263,7 @@ pub(super) struct Session<'a> {
     account: account::Model,
     rows: HashMap<SubscriptionId, subscription::Model>,
     open: Vec<billing_cycle::Model>,
+    counted: Option<Timestamp>,
 }
 
 impl Customer {
@@ -241,6 +281,7 @@ impl Customer {
             account: self.account,
             rows: self.rows,
             open: self.open,
+            counted: self.counted,
         }
     }
 }
@@ -249,6 +290,16 @@ impl Session<'_> {
     /// Who.
     pub(super) fn customer(&self) -> CustomerId {
         CustomerId(self.account.customer_id)
+    }
+
+    /// Whether the counts of the cycle that a subscription closes next were read.
+    pub(super) fn has_counts(&self, id: SubscriptionId) -> bool {
+        let mut all = self.portfolio.agreements.iter();
+        let closing = all.find(|it| it.subscription.id == id);
+        let cycle = closing.and_then(|it| it.subscription.closing.first());
+        cycle
+            .zip(self.counted)
+            .is_some_and(|(cycle, since)| cycle.period.start >= since)
     }
 
     /// Ends the blocks that have run out by themselves before an instant.

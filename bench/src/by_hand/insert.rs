@@ -7,16 +7,13 @@ use app::{
     clock::{Clock, Ids, SystemClock},
     customer::shard_of,
 };
-use domain::id::CustomerId;
+use domain::{id::CustomerId, time::Timestamp};
 use serde_json::json;
 use sqlx::{PgPool, SqlitePool};
 use uuid::Uuid;
 
 use super::Hand;
-use crate::{
-    Outcome,
-    world::{World, now},
-};
+use crate::{Outcome, world::World};
 
 // One round trip.
 const POSTGRES: &str = "WITH v AS (
@@ -53,16 +50,30 @@ pub struct Rows {
     shards: Vec<i64>,
     keys: Vec<String>,
     fingerprints: Vec<Uuid>,
+    at: i64,
 }
 
 impl Rows {
     /// Events with these numbers; `prefix` and number make the idempotency key.
     pub fn of(prefix: &str, numbers: Range<usize>, who: impl Fn(usize) -> Uuid, ids: &Ids) -> Self {
-        let mut rows = Self::default();
-        let now = SystemClock.now();
+        Self::at(SystemClock.now(), prefix, numbers, who, ids)
+    }
+
+    /// The same, of another instant.
+    pub fn at(
+        at: Timestamp,
+        prefix: &str,
+        numbers: Range<usize>,
+        who: impl Fn(usize) -> Uuid,
+        ids: &Ids,
+    ) -> Self {
+        let mut rows = Self {
+            at: at.micros(),
+            ..Self::default()
+        };
         for number in numbers {
             let customer = who(number);
-            rows.ids.push(ids.next(now));
+            rows.ids.push(ids.next(at));
             rows.customers.push(customer);
             rows.shards.push(shard_of(CustomerId(customer)).into());
             rows.keys.push(format!("{prefix}-{number:012}"));
@@ -112,7 +123,7 @@ async fn postgres(pool: &PgPool, world: &World, rows: &Rows) -> Outcome<()> {
     sqlx::query(POSTGRES)
         .bind(world.tenant)
         .bind(world.metric)
-        .bind(now())
+        .bind(rows.at)
         .bind(&rows.ids)
         .bind(&rows.customers)
         .bind(&rows.shards)
@@ -124,7 +135,7 @@ async fn postgres(pool: &PgPool, world: &World, rows: &Rows) -> Outcome<()> {
 }
 
 async fn sqlite(pool: &SqlitePool, world: &World, rows: &Rows) -> Outcome<()> {
-    let (json, now) = (rows.json(), now());
+    let (json, now) = (rows.json(), rows.at);
     let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
     let written = sqlx::query(SQLITE_EVENTS)
         .bind(world.tenant)

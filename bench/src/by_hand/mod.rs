@@ -5,6 +5,7 @@ pub mod drain;
 pub mod insert;
 pub mod queue;
 pub mod server;
+pub mod turn;
 
 use std::{collections::HashMap, str::FromStr};
 

@@ -16,7 +16,7 @@ use super::{Requests, http::BlockingConnection};
 use crate::{Outcome, stats::Delays};
 
 /// What goes before the measured time.
-const WARM_UP: Duration = Duration::from_secs(1);
+pub const WARM_UP: Duration = Duration::from_secs(1);
 
 /// Sends `rate` requests a second over one connection for each of `parties` and answers the delay of each.
 ///

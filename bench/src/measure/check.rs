@@ -16,9 +16,9 @@ use crate::{
 /// Connections for throughput.
 const CONNECTIONS: usize = 64;
 /// The moderate rate: a few percent of the limit, as a gateway should be run.
-const RATE: f64 = 2_000.0;
+pub(super) const RATE: f64 = 2_000.0;
 /// Connections at that rate; each sends every eighth millisecond.
-const PACED: usize = 16;
+pub(super) const PACED: usize = 16;
 
 pub async fn run(bench: &Bench, backend: Backend) -> Outcome<Vec<Figure>> {
     let scale = bench.scale;

@@ -1,6 +1,7 @@
 //! One file per measurement: what is compared, and why that is fair.
 
 mod check;
+mod cycles;
 mod drain;
 mod jobs;
 mod live;
@@ -23,6 +24,8 @@ pub enum Measurement {
     Drain,
     /// Checks.
     Check,
+    /// Cycles that end.
+    Cycles,
     /// From accepted to visible.
     Visible,
     /// The queue.
@@ -33,11 +36,12 @@ pub enum Measurement {
 
 impl Measurement {
     /// Everything, in the order in which it is measured.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Record,
         Self::Single,
         Self::Drain,
         Self::Check,
+        Self::Cycles,
         Self::Visible,
         Self::Jobs,
         Self::Live,
@@ -50,6 +54,7 @@ impl Measurement {
             Self::Single => "recording one event per request",
             Self::Drain => "debiting what was recorded",
             Self::Check => "checks",
+            Self::Cycles => "cycles that end at the same moment",
             Self::Visible => "from accepted to visible",
             Self::Jobs => "jobs through the queue",
             Self::Live => "live subscriptions",
@@ -66,6 +71,7 @@ impl Measurement {
             Self::Single => single::run(bench, backend).await,
             Self::Drain => drain::run(bench, backend).await,
             Self::Check => check::run(bench, backend).await,
+            Self::Cycles => cycles::run(bench, backend).await,
             Self::Visible => visible::run(bench, backend).await,
             Self::Jobs => jobs::run(bench, backend).await,
             Self::Live => live::run(bench, backend).await,
