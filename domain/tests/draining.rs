@@ -500,6 +500,7 @@ fn late_usage_has_entries_that_name_its_dates() {
         },
         closes_at: instant(to),
         late: LatePolicy::CurrentCycle,
+        closed: false,
     };
     let mut state = state(vec![block(1, 100_000_000)], micro(0), Settlement::Manual);
     state.timeline = Timeline::new(vec![

@@ -37,6 +37,7 @@ fn cycle(subscription: u128, number: i64, from: &str, to: &str) -> CountingCycle
         },
         closes_at: end.plus_seconds(60),
         late: LatePolicy::CurrentCycle,
+        closed: false,
     }
 }
 
@@ -136,6 +137,39 @@ fn every_late_event_has_a_named_outcome() {
         (Timing::LateCurrentCycle, None)
     );
     assert_eq!(placed.stretch.period.start, instant("2026-06-01"));
+}
+
+/// What a closed cycle came to has been told: what shows later counts as accepted at the last close, whatever its policy.
+#[test]
+fn a_closed_cycle_takes_nothing_more() {
+    let (before, within) = (instant("2026-05-12"), instant("2026-05-13T00:00:30Z"));
+    let [one, two] = [
+        cycle(1, 1, "2026-04-13", "2026-05-13"),
+        cycle(1, 2, "2026-05-13", "2026-06-13"),
+    ];
+    let shut = |cycle| CountingCycle {
+        closed: true,
+        ..cycle
+    };
+    let (first, second) = (one.closes_at, two.closes_at);
+    for (cycles, occurred, received, accepted) in [
+        ([one, two], before, within, within),
+        ([shut(one), two], before, within, first),
+        // It would have counted here as late usage; it was late for the cycle before in any case.
+        ([shut(one), two], before, first, first),
+        ([shut(one), shut(two)], before, within, second),
+        ([shut(one), shut(two)], before, first.plus_seconds(9), second),
+        // Of the cycle that is open.
+        ([shut(one), two], within, within, within),
+    ] {
+        let mut timeline = Timeline::new(cycles.to_vec());
+        assert_eq!(timeline.accepted(occurred, received), accepted);
+        assert_eq!(
+            timeline.accepted(occurred, accepted),
+            accepted,
+            "once and for all"
+        );
+    }
 }
 
 /// Source P4's tiers; 9,000 calls in the first cycle, and 2,000 that come to light later.

@@ -54,6 +54,8 @@ on_both!(
     the_gate_knows_the_new_cycle_before_a_worker_does,
     what_happens_within_the_grace_comes_after_the_turn,
     late_usage_counts_until_the_close,
+    what_shows_after_the_close_changes_nothing_that_was_told,
+    a_cycle_that_waits_for_nothing_closes_as_it_turns,
     months_without_workers_are_caught_up_in_order,
     many_workers_do_each_step_once,
     killed_at_any_step,
@@ -759,6 +761,77 @@ async fn late_usage_counts_until_the_close(world: World) {
 }
 
 /// A vendor with several kinds of plans and customers that use them.
+/// The database stood still while usage was being recorded, and a cycle closed meanwhile.
+async fn what_shows_after_the_close_changes_nothing_that_was_told(world: World) {
+    world.priced("call", per_unit("1")).await;
+    let plan = monthly(&world, Mode::Postpaid, "10").await;
+    let id = world.customer("a").await;
+    let sub = world.subscribe(id, plan).await;
+    world.until("2026-04-10T12:05:00Z").await;
+    world.move_to(at("2026-04-10T12:00:59Z"));
+    let belated = app::usage::NewEvent {
+        occurred_at: Some(at("2026-04-10T11:00:00Z")),
+        ..world.event(id, "call", "2")
+    };
+    let key = belated.key.clone();
+    world.accept(vec![belated]).await;
+    world.until("2026-04-10T12:10:00Z").await;
+    assert_eq!(world.stands(id).await.0, "8");
+    let event = app::usage::event(&world.app, &world.actor, &key)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        event.received_at,
+        at("2026-04-10T12:01:00Z"),
+        "accepted at the close"
+    );
+    world.until("2026-05-10T12:05:00Z").await;
+    let cycles = world.cycles(sub).await;
+    let told: Vec<_> = cycles
+        .iter()
+        .filter_map(|cycle| cycle.summary.as_ref())
+        .map(|summary| summary.total_credits_consumed)
+        .collect();
+    assert_eq!(told, [credits("0"), credits("2")]);
+}
+
+/// The turn and the close are due at the same instant, and so is the end of the contract.
+async fn a_cycle_that_waits_for_nothing_closes_as_it_turns(world: World) {
+    world.priced("call", per_unit("1")).await;
+    let prompt = app::catalog::CreateVariant {
+        late_seconds: 0,
+        ..variant(Mode::Postpaid)
+    };
+    let plan = world.sells(prompt, vec![template("10")]).await;
+    let id = world.customer("a").await;
+    let sub = world
+        .try_subscribe(until(id, plan, "2026-05-10T12:00:00Z", 5))
+        .await
+        .unwrap()
+        .value
+        .id;
+    world.consume(id, "call", "3").await;
+    world.until("2026-04-10T12:01:00Z").await;
+    world.consume(id, "call", "4").await;
+    world.until("2026-06-01").await;
+    assert_eq!(world.state(sub).await, "CONTRACT_ENDED");
+    let told: Vec<_> = world
+        .cycles(sub)
+        .await
+        .into_iter()
+        .map(|cycle| (cycle.closes_at, cycle.summary.unwrap().total_credits_consumed))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (at("2026-04-10T12:00:00Z"), credits("3")),
+            (at("2026-05-10T12:00:00Z"), credits("4")),
+        ]
+    );
+    assert_eq!(world.stands(id).await, ("0".to_owned(), "0".to_owned()));
+}
+
 async fn varied(world: &World) -> Vec<SubscriptionId> {
     world.priced("call", per_unit("1")).await;
     let percent = |text: &str| text.parse::<Percent>().unwrap();

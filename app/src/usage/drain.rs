@@ -39,7 +39,7 @@ use domain::{
     credit::{block::Block, burn::Funds, draws::Purse},
     customer::Settlement,
     cycle::late::Timeline,
-    id::{BlockId, CustomerId, MetricId, TenantId},
+    id::{BlockId, CustomerId, EventId, MetricId, TenantId},
     ledger::{Cause, EntryKind},
     metering::{Price, rule::RuleBook},
     time::Timestamp,
@@ -409,11 +409,13 @@ struct Debited {
     settlement: Settlement,
 }
 
-async fn read(op: &Op, locked: &[Locked], events: Vec<(CustomerId, Vec<PendingEvent>)>) -> Result<Batch> {
+async fn read(op: &Op, locked: &[Locked], mut events: Vec<(CustomerId, Vec<PendingEvent>)>) -> Result<Batch> {
     let customers: Vec<CustomerId> = events.iter().map(|(customer, _)| *customer).collect();
     let rules = catalog::rule_book_in(op.tx(), &metrics(&events)).await?;
     reach("drain.priced")?;
     let mut timelines = timelines(op, locked, &events).await?;
+    let belated = accept_anew(&mut events, &mut timelines);
+    store::accepted_anew(op, &belated).await?;
     reach("drain.placed")?;
     let mut counters = store::counters(op.tx(), &events, &mut timelines).await?;
     reach("drain.counted")?;
@@ -469,6 +471,28 @@ async fn timelines(
             subscription::timelines_in(op.tx(), &customers, since).await
         }
     }
+}
+
+/// What shows only after its cycle was closed counts as accepted at the close; answers with such events. There are none unless
+/// the database stood still for longer than closing waits, or a test clock was moved at that very moment.
+fn accept_anew(
+    events: &mut [(CustomerId, Vec<PendingEvent>)],
+    timelines: &mut HashMap<CustomerId, Timeline>,
+) -> Vec<(EventId, Timestamp)> {
+    let mut belated = Vec::new();
+    for (customer, events) in events {
+        let Some(timeline) = timelines.get_mut(customer) else {
+            continue;
+        };
+        for event in events {
+            let at = timeline.accepted(event.occurred_at, event.received_at);
+            if at != event.received_at {
+                event.received_at = at;
+                belated.push((event.id, at));
+            }
+        }
+    }
+    belated
 }
 
 /// The metrics that a batch needs the rules of.

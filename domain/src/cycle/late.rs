@@ -56,6 +56,8 @@ pub struct CountingCycle {
     pub closes_at: Timestamp,
     /// What happens to late usage.
     pub late: LatePolicy,
+    /// Whether it has been closed: what it came to has been told.
+    pub closed: bool,
 }
 
 /// Where usage counts.
@@ -181,6 +183,17 @@ impl Timeline {
             stretch: self.stretch(received_at),
             ..placed
         }
+    }
+
+    /// The instant at which usage counts as accepted. Closing waits for what is being recorded, but not forever: what a stalled
+    /// database shows only after the cycle in which it would count was closed, counts as accepted at the last close. What
+    /// a closed cycle came to has been told, and stays.
+    pub fn accepted(&mut self, occurred_at: Timestamp, received_at: Timestamp) -> Timestamp {
+        let counts_in = self.place_accepted(occurred_at, received_at).stretch.cycle;
+        let closed = || self.cycles.iter().filter(|cycle| cycle.closed);
+        let told = closed().any(|cycle| Some(cycle.cycle) == counts_in && received_at < cycle.closes_at);
+        let last = closed().map(|cycle| cycle.closes_at).max();
+        last.filter(|_| told).unwrap_or(received_at)
     }
 
     /// The stretch that contains an instant.

@@ -318,6 +318,7 @@ fn counting(subscription: &Subscription, offers: &Offers) -> Vec<CountingCycle> 
             period: cycle.period,
             closes_at: cycle.closes_at,
             late: offers.get(&cycle.variant)?.variant.late,
+            closed: false,
         })
     })
     .collect()

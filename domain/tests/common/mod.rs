@@ -423,6 +423,7 @@ pub fn cycles() -> BoxedStrategy<Vec<CountingCycle>> {
                     },
                     closes_at: Timestamp::from_micros(ends[1].micros() + open),
                     late,
+                    closed: false,
                 })
             };
             periods.filter_map(cycle).collect::<Vec<_>>()

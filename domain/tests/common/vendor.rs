@@ -365,6 +365,7 @@ impl Vendor {
                 period: cycle.period,
                 closes_at: cycle.closes_at,
                 late,
+                closed: false,
             };
             self.cycles.insert(cycle.number, counting);
         }

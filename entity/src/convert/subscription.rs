@@ -175,6 +175,7 @@ impl billing_cycle::Model {
             period: self.period(),
             closes_at: Timestamp::from_micros(self.closes_at),
             late: from_text("billing_cycle", &self.late)?,
+            closed: self.is_closed(),
         })
     }
 

@@ -18,7 +18,7 @@ use crate::{
     error::Result,
     op::Op,
     page::{Page, Slice, ordered},
-    sql::is_storable,
+    sql::{Rows, is_storable},
     subscription,
     usage::{
         keys,
@@ -177,6 +177,23 @@ fn view(
         rating,
         settled_at: voided_at.or(rated_at),
     })
+}
+
+/// Notes when events count as accepted, where that is not when they were. One statement, none without events.
+pub(in crate::usage) async fn accepted_anew(op: &Op, events: &[(EventId, Timestamp)]) -> Result<()> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    Rows::default()
+        .id("id", events.iter().map(|(id, _)| id.0))
+        .int("received_at", events.iter().map(|(_, at)| at.micros()))
+        .execute(
+            op.tx(),
+            "UPDATE usage_event SET received_at = v.received_at FROM {rows} AS v WHERE usage_event.id = v.id",
+            Vec::new(),
+        )
+        .await?;
+    Ok(())
 }
 
 /// Notes that an event was taken back.

@@ -9,7 +9,7 @@ mod summary;
 
 pub(super) use self::{
     counter::{counter, counters, position, position_in_all, put_counters, settlements},
-    event::{event_by_id, event_by_key, events, events_between, mark_voided},
+    event::{accepted_anew, event_by_id, event_by_key, events, events_between, mark_voided},
     ingest::{New, insert_events, known_keys},
     queue::{
         Chosen, Locked, Most, any_pending, first_waiting, forget_pending, held, lock_waiting, most_shards,
