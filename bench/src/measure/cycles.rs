@@ -18,7 +18,7 @@ use crate::{
     Bench, Outcome,
     by_hand::Hand,
     figure::{Figure, Target},
-    load::{open, request::checks},
+    load::{closed, open, request::checks},
     pair::pair,
     place::Backend,
     subscribed::{self, GRANTED},
@@ -27,6 +27,8 @@ use crate::{
 
 /// How long it may take before something must be wrong.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// How long the API is asked at full speed beforehand.
+const KNOWN_AFTER: Duration = Duration::from_secs(1);
 /// Pause between two looks at whether something is left.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -189,7 +191,7 @@ async fn by_hand(bench: &Bench, start: &World, checked: Option<Duration>) -> Out
 /// Some work, begun when the checks have warmed up.
 async fn beside(
     bench: &Bench,
-    load: Option<(SocketAddr, &str, Duration)>,
+    load: Option<(SocketAddr, &'static str, Duration)>,
     work: impl AsyncFnOnce() -> Outcome<Duration>,
 ) -> Outcome<Turned> {
     let Some((address, path, counted)) = load else {
@@ -200,8 +202,10 @@ async fn beside(
             p99: 0.0,
         });
     };
-    let parties = checks(path, PACED, bench.scale.active.min(bench.scale.subscribed));
-    let checking = tokio::spawn(open::delays(address, parties, RATE, counted));
+    let parties = || checks(path, PACED, bench.scale.active.min(bench.scale.subscribed));
+    // A gateway that has been running for a while knows its customers.
+    closed::rate(address, path, parties(), KNOWN_AFTER).await?;
+    let checking = tokio::spawn(open::delays(address, parties(), RATE, counted));
     tokio::time::sleep(open::WARM_UP).await;
     let lasting = work().await?;
     let mut delays = checking.await??;
