@@ -254,7 +254,7 @@ mod tests {
             let Some(Command::Worker(worker)) = Cli::parse_from(args).command else {
                 panic!("{args:?}");
             };
-            assert_eq!(worker.lanes, Lane::ALL);
+            assert_eq!(worker.lanes, [Lane::Usage, Lane::Upkeep]);
             assert_eq!(worker.concurrency, DEFAULT_CONCURRENCY);
         }
         assert!(Cli::try_parse_from(["tallygate", "worker", "--lane", "mail"]).is_err());
