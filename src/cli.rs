@@ -119,7 +119,7 @@ pub(crate) struct AuditArgs {
 /// Which jobs to run.
 #[derive(Args)]
 pub(crate) struct WorkerArgs {
-    /// Lanes to work on, repeated or separated by commas: usage, upkeep [default: all]
+    /// Lanes to work on, repeated or separated by commas: usage, cycles, upkeep [default: all]
     #[arg(long = "lane", value_name = "LANE", value_delimiter = ',', value_parser = lane)]
     pub(crate) lanes: Vec<Lane>,
     /// Jobs at once per lane
@@ -248,13 +248,13 @@ mod tests {
     #[test]
     fn lanes_are_repeated_or_listed() {
         for args in [
-            &["tallygate", "worker", "--lane", "usage,upkeep"][..],
-            &["tallygate", "worker", "--lane", "usage", "--lane", "upkeep"],
+            &["tallygate", "worker", "--lane", "usage,cycles"][..],
+            &["tallygate", "worker", "--lane", "usage", "--lane", "cycles"],
         ] {
             let Some(Command::Worker(worker)) = Cli::parse_from(args).command else {
                 panic!("{args:?}");
             };
-            assert_eq!(worker.lanes, [Lane::Usage, Lane::Upkeep]);
+            assert_eq!(worker.lanes, [Lane::Usage, Lane::Cycles]);
             assert_eq!(worker.concurrency, DEFAULT_CONCURRENCY);
         }
         assert!(Cli::try_parse_from(["tallygate", "worker", "--lane", "mail"]).is_err());

@@ -523,6 +523,26 @@ fn an_unpaid_prepaid_subscription_is_overdue_and_expires() {
     assert_eq!(prompt.told(), ["created", "renewal_due", "overdue", "renewed"]);
 }
 
+/// What was paid for stays, and what ends has no next plan.
+#[test]
+fn a_plan_changes_only_where_a_cycle_is_to_be_had() {
+    let offers = || [1, 2].map(|number| offer(variant(number, Mode::Prepaid), vec![template(number, "10")]));
+    let build = || Vendor::new(offers().to_vec(), plain(), instant("2026-01-01"));
+    let mut paid = build();
+    paid.renew().unwrap();
+    for now in [true, false] {
+        assert_eq!(paid.change(1, now), Err(Refused::PaidAhead));
+    }
+    paid.until("2026-02-01");
+    paid.change(1, true).unwrap();
+
+    let mut cancelled = build();
+    cancelled.cancel(When::AtEnd).unwrap();
+    assert_eq!(cancelled.change(1, false), Err(Refused::NothingFollows));
+    cancelled.resume().unwrap();
+    cancelled.change(1, false).unwrap();
+}
+
 #[test]
 fn grace_may_outlast_a_cycle() {
     let daily = Variant {

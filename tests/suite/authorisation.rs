@@ -26,7 +26,7 @@ const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/authorisation.
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Objects whose fields ask for scopes of their own.
-const OBJECTS: [&str; 2] = ["Customer", "Jobs"];
+const OBJECTS: [&str; 3] = ["Customer", "Jobs", "PlanSubscription"];
 
 #[test]
 fn every_field_has_a_line() {
@@ -156,8 +156,13 @@ fn said(line: &Line, text: &str) -> Said {
     let answer = &body["data"][line.root_field()];
     if let Some(error) = body["errors"].get(0) {
         let extensions = &error["extensions"];
+        let nothing = |answer: &Value| {
+            answer
+                .as_object()
+                .is_some_and(|it| it.values().all(Value::is_null))
+        };
         return match (extensions["code"].as_str(), extensions["reason"].as_str()) {
-            _ if !answer.is_null() => Said::Other(format!("an error and data: {text}")),
+            _ if !answer.is_null() && !nothing(answer) => Said::Other(format!("an error and data: {text}")),
             (Some("FORBIDDEN"), _) => Said::Forbidden,
             (_, Some("NOT_FOUND")) => Said::Nothing,
             _ => Said::Other(text.to_owned()),

@@ -78,7 +78,7 @@ pub struct UsageEvent {
     pub units: Decimal,
     /// When it happened.
     pub occurred_at: DateTime,
-    /// When it was accepted.
+    /// When it was accepted, or counts as accepted.
     pub received_at: DateTime,
     /// Facts that a rule may match on, as an object of texts.
     pub properties: Json,

@@ -34,7 +34,7 @@ use crate::{App, db::Backend, error::Result, failpoint::reach, telemetry};
 pub enum Lane {
     /// Draining accepted usage into debits.
     Usage,
-    /// What time makes due of subscriptions: turns and closes of cycles, renewals, contracts.
+    /// What time makes due of subscriptions: turns and closes of cycles, renewals, contracts. Test clocks.
     Cycles,
     /// Work that time makes due besides: expiry.
     Upkeep,

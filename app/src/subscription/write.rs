@@ -1,4 +1,5 @@
-//! Writing what was decided: for any number of customers ten statements at most, each left out when it has nothing to write.
+//! Writing what was decided: for any number of customers ten statements at most, each left out when it has nothing to write, and one
+//! per tenant whose cycles close.
 
 use std::collections::BTreeMap;
 

@@ -27,7 +27,7 @@ pub struct UsageEvent {
     pub units: Quantity,
     /// When it happened.
     pub occurred_at: Timestamp,
-    /// When it was accepted.
+    /// When it was accepted, or counts as accepted.
     pub received_at: Timestamp,
     /// Facts that a rule may match on.
     pub properties: Properties,

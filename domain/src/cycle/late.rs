@@ -2,7 +2,7 @@
 //!
 //! The answer depends on when usage *occurred* and when it was *accepted*, and on the cycles; never on when a worker came round. An
 //! event is late when it was accepted at or after the instant at which its cycle closes, whether or not the closing has been
-//! done by then. Every late event has a named outcome: nothing is lost silently.
+//! done by then. What shows only after the closing has been done counts as accepted at the close ([`Timeline::accepted`]). Every late event has a named outcome: nothing is lost silently.
 //!
 //! Usage is counted once. Where the cycles of several subscriptions overlap, those of the oldest subscription count, and time that
 //! no cycle covers is counted by UTC calendar months. So time falls into disjoint *stretches*, and the first instant of a

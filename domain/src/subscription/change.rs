@@ -21,7 +21,7 @@ impl Subscription {
     /// Changes the plan with the next cycle. Changing to the present one takes a change back.
     ///
     /// # Errors
-    /// The variant is archived, or the state does not allow it.
+    /// The variant is archived, the next cycle is paid already or will not come, or the state does not allow it.
     pub fn change_at_next_cycle(
         &self,
         now: Timestamp,
@@ -32,6 +32,10 @@ impl Subscription {
         let mut decision = Decision::new(self.clone());
         let after = &mut decision.subscription;
         after.step(Step::ChangePlan)?;
+        self.check_unpaid()?;
+        if self.cancel_at_end {
+            return Err(Refused::NothingFollows);
+        }
         if to.variant.id == self.variant {
             if self.next_variant.is_none() {
                 return Err(Refused::SameVariant);
@@ -56,7 +60,7 @@ impl Subscription {
     /// begins; the billing day moves to today. A trial only changes what comes after it.
     ///
     /// # Errors
-    /// The variant is archived or the same, or the state does not allow it.
+    /// The variant is archived or the same, the next cycle is paid already, or the state does not allow it.
     pub fn change_now(
         &self,
         now: Timestamp,
@@ -71,6 +75,7 @@ impl Subscription {
         check_offered(to)?;
         let mut after = self.clone();
         after.step(Step::ChangePlan)?;
+        self.check_unpaid()?;
         (after.variant, after.next_variant) = (to.variant.id, None);
         let same = offer.variant.interval == to.variant.interval;
         let mut decision = match &self.cycle {
@@ -95,6 +100,17 @@ impl Subscription {
         let (from, to) = (self.variant, to.variant.id);
         decision.tell(now, What::PlanChanged { from, to });
         Ok(decision)
+    }
+}
+
+impl Subscription {
+    /// A cycle that is paid ahead was paid at the price of what it was to have, and stays so.
+    fn check_unpaid(&self) -> Result<(), Refused> {
+        if self.paid_through > self.last_number {
+            Err(Refused::PaidAhead)
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -162,6 +162,9 @@ pub enum Refused {
     /// The next cycle is paid already.
     #[error("the next cycle is paid already")]
     AlreadyPaid,
+    /// The plan cannot change before the cycle that is paid ahead has begun.
+    #[error("the next cycle is paid already; change the plan when it has begun")]
+    PaidAhead,
     /// It ends with its cycle, so there is no next one.
     #[error("it ends with its cycle")]
     NothingFollows,
@@ -198,6 +201,7 @@ impl From<Refused> for Rejection {
             Refused::NotInState { .. }
             | Refused::Behind { .. }
             | Refused::RenewsByItself
+            | Refused::PaidAhead
             | Refused::NothingFollows
             | Refused::NoContract
             | Refused::OtherBooks => (RejectionCode::SubscriptionState, ""),

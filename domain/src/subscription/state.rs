@@ -14,7 +14,7 @@ pub enum State {
     Active,
     /// Prepaid: the cycle began and is not paid.
     Overdue,
-    /// Paused: the billing day stays, cycles that pass are neither granted nor charged.
+    /// Paused: the billing day stays, the running cycle goes on to its end without further grants, and none follows.
     Paused,
     /// Ended by somebody's wish.
     Cancelled,

@@ -8,20 +8,29 @@ use app::{
     catalog, credit,
     customer::{CustomerRef, UpdateCustomer},
     page::Page,
+    subscription::{CreateSubscription, Wish},
+    test_clock::{self, CreateTestClock},
     usage,
 };
-use domain::id::{CustomerId, EntryId, WorkId};
+use domain::{
+    id::{CustomerId, EntryId, WorkId},
+    plan::variant::Mode,
+};
 use entity::work;
 use sea_orm::{ActiveValue::Set, EntityTrait};
 use uuid::Uuid;
 
-use crate::harness::{World, every_cycle, monthly, per_unit};
+use crate::harness::{
+    World, at, every_cycle, monthly, per_unit,
+    plans::{agreement, variant},
+};
 
 /// One customer and what the words in a request stand for.
 pub struct Target {
     /// `CUSTOMER` and `EXTERNAL` (the customer), `BLOCK`, `ENTRY` (a debit), `EVENT` and `PRODUCED` (an event's id and key),
     /// `METRIC` and `METER` (a metric's key and id), `RULE`, `PLAN` and `OFFER` (a plan's id and key), `STALE` (a plan to archive),
-    /// `VARIANT`, `TEMPLATE`, `KEY` and `TURNED` (API keys), `WORK` (parked). `FRESH` is new every time.
+    /// `VARIANT`, `TEMPLATE`, `SOLD` and `OTHER` (variants that nobody archives), `AGREED` and `NAMED` (a subscription's id and the
+    /// vendor's name for it), `LIVED` (another one, prepaid), `TOLD` (what has happened to it), `CLOCK` (a test clock), `KEY` and `TURNED` (API keys), `WORK` (parked). `FRESH` is new every time.
     pub words: Vec<(&'static str, String)>,
     /// A text in everything it has that has a name: whoever may not see it must not be sent it.
     pub mark: String,
@@ -86,6 +95,7 @@ pub async fn target(world: &World, name: &str) -> Target {
         ("WORK", parked(world, name, &mark).await),
     ];
     words.extend(offered(world, name).await);
+    words.extend(agreed(world, customer, &mark).await);
     Target {
         words,
         mark,
@@ -125,6 +135,42 @@ async fn offered(world: &World, name: &str) -> Vec<(&'static str, String)> {
         ("STALE", stale.id.to_string()),
         ("VARIANT", variant.to_string()),
         ("TEMPLATE", template.to_string()),
+    ]
+}
+
+/// Two subscriptions with contracts, one of which is to have another plan, and a test clock.
+async fn agreed(world: &World, customer: CustomerId, mark: &str) -> Vec<(&'static str, String)> {
+    let [sold, other] = [
+        world.sells(variant(Mode::Prepaid), Vec::new()).await,
+        world.sells(variant(Mode::Prepaid), Vec::new()).await,
+    ];
+    let agree = async |name: Option<String>| {
+        let input = CreateSubscription {
+            external_id: name,
+            contract_end: Some(at("2030-01-01")),
+            ..agreement(customer, sold)
+        };
+        world.try_subscribe(input).await.unwrap().value.id
+    };
+    let (kept, lived) = (agree(Some(mark.to_owned())).await, agree(None).await);
+    let change = Wish::ChangePlan {
+        to: other,
+        now: false,
+    };
+    world.wish(kept, change).await.unwrap();
+    let clock = CreateTestClock {
+        name: mark.to_owned(),
+        now: None,
+    };
+    let clock = test_clock::create(&world.app, &world.actor, clock, &world.key()).await;
+    vec![
+        ("SOLD", sold.to_string()),
+        ("OTHER", other.to_string()),
+        ("AGREED", kept.to_string()),
+        ("NAMED", mark.to_owned()),
+        ("LIVED", lived.to_string()),
+        ("TOLD", world.told(kept).await[0].id.to_string()),
+        ("CLOCK", clock.unwrap().value.id.to_string()),
     ]
 }
 

@@ -106,7 +106,7 @@ pub enum TakesEffect {
 pub struct CancelSubscriptionInput {
     /// Global id of the subscription.
     pub subscription_id: ID,
-    /// When it ends; with the running cycle by default. What ends with the cycle ends with the subscription.
+    /// When it ends; with the running cycle by default, at once if that has ended. While overdue it can only end now. What ends with the cycle ends with the subscription.
     pub takes_effect: Option<TakesEffect>,
     /// Repeat the same key to retry safely: 1 to 255 visible ASCII characters.
     pub idempotency_key: String,

@@ -111,7 +111,7 @@ impl SubscriptionMutation {
     }
 
     /// Changes the plan: with the next cycle, or now with proration by the second. Changing to the present one takes a change with the
-    /// next cycle back. Needs `subscription:write`.
+    /// next cycle back. Refused while the next cycle is paid already. Needs `subscription:write`.
     async fn change_subscription_plan(
         &self,
         ctx: &Context<'_>,
@@ -131,7 +131,7 @@ impl SubscriptionMutation {
     }
 
     /// Goes on after a pause, or takes back a cancellation with the running cycle. If the cycle has ended meanwhile, a new one begins now;
-    /// what was missed is not granted. Needs `subscription:write`.
+    /// what was missed is not granted, and a prepaid one is overdue until it is renewed. Needs `subscription:write`.
     async fn resume_subscription(
         &self,
         ctx: &Context<'_>,

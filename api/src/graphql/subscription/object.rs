@@ -31,7 +31,7 @@ pub enum SubscriptionState {
     Active,
     /// Prepaid: the cycle began and is not paid.
     Overdue,
-    /// Paused: cycles that pass are neither granted nor charged.
+    /// Paused: the running cycle goes on to its end without further grants, and none follows.
     Paused,
     /// Ended by somebody's wish.
     Cancelled,

@@ -76,7 +76,7 @@ const STATEMENTS: &[Statement] = &[
                 'time has made something due, and it has not been done' AS message
              FROM subscription s LEFT JOIN test_clock c ON c.id = s.clock_id
              WHERE s.due_at IS NOT NULL AND ((s.clock_id IS NULL AND s.due_at < $1 - 600000000)
-                OR (c.ready = 1 AND s.due_at <= c.now_at))",
+                OR (c.ready = 1 AND s.due_at < c.now_at))",
     },
     Statement {
         check: Check::UsageWaiting,

@@ -254,7 +254,8 @@ fn mark(place: Position) -> u64 {
 /// Whether an event is counted where it belongs.
 ///
 /// Cycles that begin, or end early, between its acceptance and the later instant at which it says that it occurred (clocks run ahead)
-/// were not known when it was debited: then it counts in the stretch in which it was accepted.
+/// were not known when it was debited: then it counts in the stretch in which it was accepted. No more was one that was agreed to at
+/// the very instant of acceptance: a test clock stands still.
 fn place(
     row: &usage_rating::Model,
     event: &usage_event::Model,
@@ -271,9 +272,12 @@ fn place(
         (event.customer_id, event.metric_id, day_of(occurred)) == (row.customer_id, row.metric_id, row.day);
     let placed = timeline.place_accepted(occurred, received);
     let says = (rating.timing, row.period_start);
+    let mut unaware =
+        |at| received <= occurred && says == (Timing::OnTime, timeline.stretch(at).period.start.micros());
     let belongs = says == (placed.timing, placed.stretch.period.start.micros())
-        || (received < occurred
-            && says == (Timing::OnTime, timeline.stretch(received).period.start.micros()));
+        || unaware(received)
+        || (placed.stretch.period.start == received
+            && unaware(Timestamp::from_micros(received.micros() - 1)));
     found.expect(
         here && belongs,
         Check::UsageRows,
