@@ -93,8 +93,12 @@ pub fn places(cycles: &[billing_cycle::Model], occurred: i64, received: i64) -> 
         // Also what was accepted before its plan could refuse it.
         Some(_) => ("LATE_CURRENT_CYCLE", begun(cycles, received)),
     }];
-    if received < occurred {
+    if received <= occurred {
         places.push(("ON_TIME", begun(cycles, received)));
+    }
+    // Accepted and debited at the very instant at which a subscription was agreed to, but before it was.
+    if received <= occurred && begun(cycles, received) == received {
+        places.push(("ON_TIME", begun(cycles, received - 1)));
     }
     places
 }
