@@ -32,7 +32,9 @@ impl Subscription {
         let mut decision = Decision::new(self.clone());
         let after = &mut decision.subscription;
         after.step(Step::ChangePlan)?;
-        self.check_unpaid()?;
+        if self.is_paid_ahead() {
+            return Err(Refused::PaidAhead);
+        }
         if self.cancel_at_end {
             return Err(Refused::NothingFollows);
         }
@@ -75,7 +77,9 @@ impl Subscription {
         check_offered(to)?;
         let mut after = self.clone();
         after.step(Step::ChangePlan)?;
-        self.check_unpaid()?;
+        if self.is_paid_ahead() {
+            return Err(Refused::PaidAhead);
+        }
         (after.variant, after.next_variant) = (to.variant.id, None);
         let same = offer.variant.interval == to.variant.interval;
         let mut decision = match &self.cycle {
@@ -100,17 +104,6 @@ impl Subscription {
         let (from, to) = (self.variant, to.variant.id);
         decision.tell(now, What::PlanChanged { from, to });
         Ok(decision)
-    }
-}
-
-impl Subscription {
-    /// A cycle that is paid ahead was paid at the price of what it was to have, and stays so.
-    fn check_unpaid(&self) -> Result<(), Refused> {
-        if self.paid_through > self.last_number {
-            Err(Refused::PaidAhead)
-        } else {
-            Ok(())
-        }
     }
 }
 

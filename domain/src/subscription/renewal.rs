@@ -26,6 +26,11 @@ impl Subscription {
         Some(at.max(cycle.period.start))
     }
 
+    /// Whether the cycle after the last one that has begun is paid. It was paid at the price of what it was to have, and stays so.
+    pub(super) fn is_paid_ahead(&self) -> bool {
+        self.paid_through > self.last_number
+    }
+
     /// Whether nothing follows the running cycle.
     fn ends_with_cycle(&self) -> bool {
         let contract_end = self.contract_end();
@@ -79,7 +84,7 @@ impl Subscription {
             if self.ends_with_cycle() {
                 return Err(Refused::NothingFollows);
             }
-            if after.paid_through > after.last_number {
+            if after.is_paid_ahead() {
                 return Err(Refused::AlreadyPaid);
             }
             after.paid_through = after.last_number + 1;
