@@ -13,16 +13,10 @@ pub mod world;
 
 use app::catalog::{CreateTemplate, CreateVariant, PlanRef};
 use domain::{
-    amount::{Credits, Percent, Quantity, Rate},
-    credit::block::Source,
-    cycle::late::LatePolicy,
+    amount::{Credits, Quantity, Rate},
     id::VariantId,
     metering::{Flat, Graduated, Package, PerUnit, Price, Tier, Volume},
-    plan::{
-        interval::Interval,
-        template::{Expiry, Recurrence},
-        variant::{DEFAULT_LATE_SECONDS, Mode, ShortCycle},
-    },
+    plan::variant::Mode,
     rejection::RejectionCode,
     time::Timestamp,
 };
@@ -90,20 +84,7 @@ pub fn p4() -> Price {
 pub fn monthly(plan: PlanRef) -> CreateVariant {
     CreateVariant {
         plan,
-        name: "Monthly".to_owned(),
-        interval: Interval::MONTHLY,
-        mode: Mode::Prepaid,
-        fee: None,
-        trial_days: 0,
-        renewal_due_days: 0,
-        grace_days: 0,
-        allow_usage_while_overdue: false,
-        purchase: None,
-        credit_price: None,
-        money_prices: Vec::new(),
-        late: LatePolicy::default(),
-        late_seconds: DEFAULT_LATE_SECONDS,
-        short_cycle: ShortCycle::default(),
+        ..plans::variant(Mode::Prepaid)
     }
 }
 
@@ -111,18 +92,7 @@ pub fn monthly(plan: PlanRef) -> CreateVariant {
 pub fn every_cycle(variant: VariantId, amount: &str) -> CreateTemplate {
     CreateTemplate {
         variant,
-        credits: credits(amount),
-        recurrence: Recurrence::Recurring,
-        every: None,
-        source: Source::PlanGrant,
-        billing: None,
-        priority: 0,
-        expiry: Expiry::EndOfCycle,
-        rollover: Percent::ZERO,
-        accumulation_cap: None,
-        bonus: Percent::ZERO,
-        metric_keys: None,
-        in_trial: false,
+        ..plans::template(amount)
     }
 }
 

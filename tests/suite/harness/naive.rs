@@ -80,8 +80,9 @@ fn begun(cycles: &[billing_cycle::Model], at: i64) -> i64 {
     *bounds.iter().rev().find(begins).unwrap_or(&bounds[0])
 }
 
-/// Where a customer's event may count and what may have come of its time. There are two answers only where it says that it occurred
-/// after it was accepted: a cycle that began or ended in between was not known then.
+/// Where a customer's event may count and what may have come of its time. There are several answers only where a cycle was not known
+/// when it was debited: one that began or ended between its acceptance and the later instant at which it says that it occurred, or
+/// that began at the very instant of its acceptance.
 pub fn places(cycles: &[billing_cycle::Model], occurred: i64, received: i64) -> Vec<(&'static str, i64)> {
     let (of, _) = owner(cycles, occurred);
     let closed = cycles
@@ -94,11 +95,11 @@ pub fn places(cycles: &[billing_cycle::Model], occurred: i64, received: i64) -> 
         Some(_) => ("LATE_CURRENT_CYCLE", begun(cycles, received)),
     }];
     if received <= occurred {
-        places.push(("ON_TIME", begun(cycles, received)));
-    }
-    // Accepted and debited at the very instant at which a subscription was agreed to, but before it was.
-    if received <= occurred && begun(cycles, received) == received {
-        places.push(("ON_TIME", begun(cycles, received - 1)));
+        let accepted_in = begun(cycles, received);
+        places.push(("ON_TIME", accepted_in));
+        if accepted_in == received {
+            places.push(("ON_TIME", begun(cycles, received - 1)));
+        }
     }
     places
 }
