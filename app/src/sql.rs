@@ -12,6 +12,8 @@ use std::fmt::Write as _;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, EntityTrait, ExecResult, QueryResult, Statement, Value};
 use uuid::Uuid;
 
+use crate::db::Backend;
+
 /// Whether a text can be in the database at all. PostgreSQL refuses a zero byte even in a comparison, with an error that
 /// would spoil the whole request.
 pub(crate) fn is_storable(text: &str) -> bool {
@@ -257,6 +259,14 @@ fn push_text(value: &str, text: &mut String) {
 /// A statement with values, in the words of the connection's database. `$1` works on both.
 pub(crate) fn statement(db: &impl ConnectionTrait, sql: &str, values: Vec<Value>) -> Statement {
     Statement::from_sql_and_values(db.get_database_backend(), sql, values)
+}
+
+/// What locks the rows that a table has in a query, on PostgreSQL; on SQLite, whoever writes has locked everything.
+pub(crate) fn for_update(db: &impl ConnectionTrait, table: &str) -> String {
+    match Backend::of(db) {
+        Backend::Postgres => format!(" FOR UPDATE OF {table}"),
+        Backend::Sqlite => String::new(),
+    }
 }
 
 #[cfg(test)]

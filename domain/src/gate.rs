@@ -14,9 +14,10 @@ use crate::{
         Position, Price,
         rule::{Properties, RuleBook, select},
     },
+    plan::Offers,
     subscription::{
         admission::Admission,
-        portfolio::{Agreement, Offers, Portfolio, Stuck},
+        portfolio::{Agreement, Portfolio, Stuck},
     },
     time::Timestamp,
     usage::{CounterKey, CustomerState, UsageError, drain::drain, event::PendingEvent},

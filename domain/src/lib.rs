@@ -16,6 +16,11 @@
 //! 10. [`plan`]: what a vendor offers: *variants*, and the *templates* of the credits that they bring.
 //! 11. [`cycle`]: billing cycles: their boundaries, what they grant, what rolls over, where late usage counts, what they came to.
 //! 12. [`subscription`]: a customer's agreement to a variant, its states, and what time makes due.
+//!
+//! Some rules name their *source*, one of five systems of this kind that are on sale and whose guides we have followed: P0 a postpaid
+//! guide (usage in seconds, a billing day, itemised invoices), P1 a prepaid guide (expiry after a year, auto-recharge, a negative balance
+//! taken from the next purchase), P2 a billing console, P3 a guide to plans with monthly credits and bonuses, P4 a postpaid metering API
+//! (tiers, cycles, contracts, entitlement checks).
 
 pub mod amount;
 pub mod credit;

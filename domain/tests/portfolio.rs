@@ -21,13 +21,13 @@ use domain::{
     id::{BlockId, EventId, SubscriptionId, VariantId},
     ledger::{Account, Entry, EntryKind, chain::EntryHash},
     metering::rule::{Properties, RuleBook},
-    plan::{Offer, interval::Interval, template::GrantTemplate, variant::Mode},
+    plan::{Offer, Offers, interval::Interval, template::GrantTemplate, variant::Mode},
     subscription::{
         Subscription,
         admission::Admission,
         create::NewSubscription,
         due::Task,
-        portfolio::{Moved, Offers, Portfolio},
+        portfolio::{Moved, Portfolio},
     },
     time::Timestamp,
     usage::{CustomerState, event::PendingEvent},
@@ -245,7 +245,7 @@ fn a_change_of_plan_takes_back_by_lines_of_its_own() {
         .ask(
             id(1),
             now,
-            |it, offer, _, books| it.change_now(now, offer, to, books),
+            |it, deal, books| it.change_now(now, deal, to, books),
             names,
         )
         .unwrap();

@@ -23,6 +23,7 @@ use domain::{
         Books, Refused,
         contract::Contract,
         create::NewSubscription,
+        deal::Deal,
         due::{Due, Task, World},
         fact::What,
         pause::When,
@@ -135,7 +136,7 @@ fn the_contract_of_p4() {
         matches!(vendor.last(), What::CycleClosed { number: 12, .. }),
         "the final summary"
     );
-    assert_eq!(vendor.subscription.due(&vendor.offer()), None);
+    assert_eq!(vendor.due(), None);
     // The customer comes back.
     vendor.extend("2028-04-13").unwrap();
     assert_eq!(vendor.state(), State::Active);
@@ -869,13 +870,12 @@ fn a_step_is_taken_when_it_is_the_next_and_from_the_books_of_its_instant() {
         plain(),
         instant("2026-01-01"),
     );
-    let (subscription, offer) = (&vendor.subscription, vendor.offer());
-    let due = subscription.due(&offer).unwrap();
+    let (subscription, offers) = (&vendor.subscription, vendor.offers());
+    let due = vendor.due().unwrap();
     assert_eq!((due.at, due.task), (instant("2026-02-01"), Task::Turn));
     let take = |due: Due, debited_until| {
         let world = World {
-            offer: &offer,
-            next_offer: None,
+            deal: Deal::of(subscription, &offers).unwrap(),
             books: Books {
                 balance: credits("0"),
                 blocks: &[],

@@ -42,6 +42,8 @@ pub struct Model {
     pub granted: i64,
     /// Micro-credits used ahead of time that no grant has made up for.
     pub ahead: i64,
+    /// Since when the present plan grants in it, in microseconds.
+    pub granted_from: i64,
     /// Beginning of the last period for which templates with an interval of their own have granted, in microseconds.
     pub granted_through: i64,
     /// The customer's balance once the grants were made, in micro-credits.

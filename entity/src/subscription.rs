@@ -62,7 +62,9 @@ pub struct Model {
     /// The end for which it was told, in microseconds.
     pub told_for: Option<i64>,
     /// When that end was agreed, in microseconds.
-    pub agreed_at: Option<i64>,
+    pub contract_agreed_at: Option<i64>,
+    /// Since when it is agreed what follows the running cycle, in microseconds.
+    pub agreed_at: i64,
     /// When time makes something due next, in microseconds.
     pub due_at: Option<i64>,
     /// The first instant from which usage has to wait for it, in microseconds.

@@ -19,6 +19,7 @@ mod m0008_books;
 mod m0009_plans;
 mod m0010_subscriptions;
 mod m0011_test_clocks;
+mod m0012_agreements;
 
 use sea_orm_migration::MigrationTrait;
 pub use sea_orm_migration::{
@@ -44,6 +45,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0009_plans::Migration),
             Box::new(m0010_subscriptions::Migration),
             Box::new(m0011_test_clocks::Migration),
+            Box::new(m0012_agreements::Migration),
         ]
     }
 }

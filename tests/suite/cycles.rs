@@ -40,7 +40,7 @@ on_both!(
     the_gate_and_the_drain_agree_across_a_boundary,
     the_gate_counts_from_the_beginning_of_a_long_cycle,
     subscriptions_close_the_gate,
-    blocks_of_plans_and_clocks_are_left_to_them,
+    blocks_of_clocks_are_left_to_them,
 );
 
 /// Ten at 1, the rest at 0.5.
@@ -560,7 +560,7 @@ async fn subscriptions_close_the_gate(world: World) {
     assert_eq!(world.pending().await, 0);
 }
 
-async fn blocks_of_plans_and_clocks_are_left_to_them(world: World) {
+async fn blocks_of_clocks_are_left_to_them(world: World) {
     world.priced("call", per_unit("1")).await;
     let plain = world.customer("plain").await;
     let clocked = world.customer("clocked").await;
@@ -569,19 +569,8 @@ async fn blocks_of_plans_and_clocks_are_left_to_them(world: World) {
         ..world.deposit(id, "10")
     };
     let ends = world.grant(short(plain)).await;
-    let of_plan = world.grant(short(plain)).await;
     let of_clock = world.grant(short(clocked)).await;
     world.live_by_clock(clocked, "2026-03-10").await;
-    let id = of_plan.block.id.0.simple().to_string();
-    let literal = match world.app.db().backend() {
-        app::db::Backend::Postgres => format!("'{id}'"),
-        app::db::Backend::Sqlite => format!("x'{id}'"),
-    };
-    world
-        .sabotage(&format!(
-            "UPDATE block SET ends_with_cycle = 1 WHERE id = {literal}"
-        ))
-        .await;
     // Usage accepted before comes first, of many customers at once.
     for id in [plain, clocked] {
         world.post.loses.store(true, SeqCst);
@@ -593,7 +582,6 @@ async fn blocks_of_plans_and_clocks_are_left_to_them(world: World) {
     world.post.put(World::expire_job());
     world.run_jobs().await;
     assert_eq!(world.left(&ends).await.1, "EXPIRED");
-    assert_eq!(world.left(&of_plan).await.1, "ACTIVE");
     assert_eq!(world.left(&of_clock).await.1, "ACTIVE");
     world.run_to_rest().await;
     let run = audit::full(&world.app, Reached::All, |_, _| ()).await.unwrap();

@@ -19,6 +19,7 @@
 //! | [`gate`] | may this customer go on, from memory |
 //! | [`usage`] | recording, exact debits, voids, summaries |
 //! | [`subscription`] | subscriptions, moved on by time alone, once and in order |
+//! | [`agreements`] | what was agreed to before, and catalogs that change meanwhile |
 //! | [`test_clock`] | time that is set by hand does what time does |
 //! | [`jobs`] | lost, doubled, reordered and poisonous work |
 //! | [`live`] | balances as they change |
@@ -59,6 +60,7 @@ macro_rules! on_both {
 mod access;
 mod access_ending;
 mod access_tokens;
+mod agreements;
 mod audit;
 mod audit_checks;
 mod audit_guards;

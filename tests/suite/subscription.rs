@@ -870,8 +870,25 @@ async fn varied(world: &World) -> Vec<SubscriptionId> {
     all
 }
 
-async fn use_something(world: &World, day: usize) {
-    for index in 0..3 {
+/// A prepaid plan that nobody pays: it is overdue, and expires.
+async fn unpaid(world: &World) -> SubscriptionId {
+    let prepaid = app::catalog::CreateVariant {
+        renewal_due_days: 5,
+        grace_days: 40,
+        ..variant(Mode::Prepaid)
+    };
+    let rolling = app::catalog::CreateTemplate {
+        rollover: Percent::HUNDRED,
+        accumulation_cap: Some(credits("12")),
+        ..template("10")
+    };
+    let plan = world.sells(prepaid, vec![rolling]).await;
+    let id = world.customer("c3").await;
+    world.subscribe(id, plan).await
+}
+
+async fn use_something(world: &World, day: usize, customers: usize) {
+    for index in 0..customers {
         if (day + index).is_multiple_of(4) {
             let event = app::usage::NewEvent {
                 customer: Some(app::customer::CustomerRef::External(format!("c{index}"))),
@@ -888,10 +905,12 @@ async fn months_without_workers_are_caught_up_in_order(world: World) {
         let other = World::over(place).await;
         let stopped = varied(&world).await;
         varied(&other).await;
+        let expired = unpaid(&world).await;
+        unpaid(&other).await;
         for day in 0..95 {
             for world in [&world, &other] {
                 world.advance(86_400);
-                use_something(world, day).await;
+                use_something(world, day, 4).await;
             }
             other.catch_up().await;
         }
@@ -904,6 +923,17 @@ async fn months_without_workers_are_caught_up_in_order(world: World) {
             assert_eq!(late, timely);
         }
         assert_eq!(late.len(), timely.len());
+        let told = world.names(expired).await;
+        let unpaid = [
+            "created",
+            "renewal_due",
+            "overdue",
+            "cycle_closed",
+            "cycle_closed",
+            "expired",
+            "cycle_closed",
+        ];
+        assert_eq!(told, unpaid);
         let closed = world.cycles(stopped[1]).await;
         assert!(closed.len() > 10 && closed.iter().all(|it| it.summary.is_some()));
     })
@@ -911,11 +941,18 @@ async fn months_without_workers_are_caught_up_in_order(world: World) {
 }
 
 async fn many_workers_do_each_step_once(world: World) {
+    world.priced("call", per_unit("1")).await;
     let plan = monthly(&world, Mode::Postpaid, "10").await;
     let mut subscriptions = Vec::new();
     for index in 0..20 {
         let id = world.customer(&format!("c{index}")).await;
         subscriptions.push((id, world.subscribe(id, plan).await));
+    }
+    // Usage of every cycle waits as well.
+    for day in ["2026-03-20", "2026-04-20", "2026-05-20", "2026-06-20"] {
+        world.move_to(at(day));
+        let used = subscriptions.iter().map(|(id, _)| world.event(*id, "call", "3"));
+        world.accept(used.collect()).await;
     }
     world.move_to(at("2026-07-01"));
     let mut workers = tokio::task::JoinSet::new();
@@ -935,12 +972,21 @@ async fn many_workers_do_each_step_once(world: World) {
         .unwrap();
     world.catch_up().await;
     for (id, sub) in subscriptions {
-        assert_eq!(world.stands(id).await.0, "10");
-        let numbers: Vec<_> = world.cycles(sub).await.iter().map(|it| it.number).collect();
+        assert_eq!(world.stands(id).await.0, "7");
+        let cycles = world.cycles(sub).await;
+        let numbers: Vec<_> = cycles.iter().map(|it| it.number).collect();
         assert_eq!(numbers, [1, 2, 3, 4]);
+        for closed in &cycles[..3] {
+            let summary = closed.summary.clone().unwrap();
+            assert_eq!(summary.total_credits_consumed, credits("3"));
+        }
         let names = world.names(sub).await;
         assert_eq!(names, ["created", "renewed", "renewed", "renewed"]);
-        assert_eq!(world.ledger(id).await.len(), 7, "four grants, three expiries");
+        assert_eq!(
+            world.ledger(id).await.len(),
+            11,
+            "four grants, four debits, three expiries"
+        );
     }
 }
 
@@ -948,7 +994,7 @@ async fn killed_at_any_step(world: World) {
     let all = varied(&world).await;
     for day in 0..40 {
         world.advance(86_400);
-        use_something(&world, day).await;
+        use_something(&world, day, 3).await;
     }
     // Each life ends a little later than the one before; what one leaves undone, another does.
     for polls in 0..80 {
@@ -981,11 +1027,7 @@ async fn a_damaged_subscription_stops_nobody_else(world: World) {
     let (well, ill) = (world.customer("well").await, world.customer("ill").await);
     world.subscribe(well, plan).await;
     let damaged = world.subscribe(ill, plan).await;
-    let id = damaged.0.simple();
-    let literal = match world.app.db().backend() {
-        app::db::Backend::Sqlite => format!("x'{id}'"),
-        app::db::Backend::Postgres => format!("'{}'::uuid", damaged.0),
-    };
+    let literal = world.literal(damaged.0);
     world
         .sabotage(&format!(
             "UPDATE subscription SET zone = 'Nowhere/Land' WHERE id = {literal}"

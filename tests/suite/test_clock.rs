@@ -15,7 +15,7 @@ use app::{
 use domain::{
     id::{CustomerId, TestClockId},
     metering::rule::Properties,
-    plan::variant::Mode as Billing,
+    plan::{interval::Interval, variant::Mode as Billing},
     rejection::RejectionCode::{InvalidInput, NotFound},
     time::Timestamp,
     usage::event::Refusal,
@@ -402,17 +402,14 @@ async fn templates_added_later_are_noticed_by_every_clock(world: World) {
         ("after", "2027-01-01", "2027-01-02"),
     ] {
         let plan = world
-            .sells(
-                crate::harness::plans::variant(domain::plan::variant::Mode::Postpaid),
-                vec![crate::harness::plans::template("10")],
-            )
+            .sells(variant(Billing::Postpaid), vec![template("10")])
             .await;
         let clock = clock(&world, begins).await.id;
         let id = customer_on(&world, clock, name).await;
         world.subscribe(id, plan).await;
         let daily = app::catalog::CreateTemplate {
-            every: Some(domain::plan::interval::Interval::DAILY),
-            ..crate::harness::plans::template("2")
+            every: Some(Interval::DAILY),
+            ..template("2")
         };
         world.adds(plan, daily).await;
         let run = app::audit::full(&world.app, app::audit::Reached::All, |_, _| ())

@@ -21,7 +21,7 @@ use domain::{
 use sea_orm::ConnectionTrait;
 use serde::Serialize;
 
-pub(crate) use self::plan::{offer_of_tenant, offers_in};
+pub(crate) use self::plan::{offer_of_tenant, offers_behind, offers_in};
 pub use self::{
     plan::{
         CreatePlan, CreateTemplate, CreateVariant, PlanRef, TemplateView, UpdatePlan, VariantView,
@@ -414,6 +414,18 @@ pub(crate) async fn metric_keys_in(
     ids: &[MetricId],
 ) -> Result<BTreeMap<MetricId, String>> {
     let rows = store::metrics_by_id(db, tenant, ids).await?;
+    Ok(rows.into_iter().map(|row| (MetricId(row.id), row.key)).collect())
+}
+
+/// The keys of metrics of several tenants, for work that is done for all of them at once. One statement, none when there are no metrics.
+pub(crate) async fn metric_keys_of_all(
+    db: &impl ConnectionTrait,
+    ids: &[MetricId],
+) -> Result<BTreeMap<MetricId, String>> {
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let rows = store::metrics_of_all(db, ids).await?;
     Ok(rows.into_iter().map(|row| (MetricId(row.id), row.key)).collect())
 }
 

@@ -123,6 +123,15 @@ pub(super) async fn metrics_by_id(
         .await?)
 }
 
+/// Metrics by id, whosever they are. One statement.
+pub(super) async fn metrics_of_all(
+    db: &impl ConnectionTrait,
+    ids: &[MetricId],
+) -> Result<Vec<metric::Model>> {
+    let found = metric::Entity::find().filter(metric::Column::Id.is_in(ids.iter().map(|id| id.0)));
+    Ok(found.all(db).await?)
+}
+
 pub(super) async fn all_metrics(db: &impl ConnectionTrait, tenant: TenantId) -> Result<Vec<metric::Model>> {
     Ok(of_tenant(tenant).all(db).await?)
 }

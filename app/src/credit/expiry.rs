@@ -29,8 +29,8 @@ const EXPIRY_BATCH: u64 = 200;
 /// Ends the blocks whose time has run out, after debiting the usage accepted before. Answers how many ended.
 ///
 /// Blocks of customers whose usage is parked wait: their end would depend on when the usage is put right. A customer whose
-/// blocks cannot be ended is parked, so that it stops nobody else. Blocks that end with a cycle are ended by its turn, and those of
-/// customers with a clock of their own when that clock says so.
+/// blocks cannot be ended is parked, so that it stops nobody else. Blocks that end with a step of a subscription, such as the turn of
+/// a cycle, are left to it, and those of customers with a clock of their own end when that clock says so.
 pub(crate) async fn expire(app: &App) -> Result<u64> {
     let due = app.now().plus_seconds(-EXPIRY_GRACE_SECONDS);
     let aside = set_aside(app).await?;

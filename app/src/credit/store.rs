@@ -507,8 +507,8 @@ pub(super) enum Ending<'a> {
 const BY_THE_WALL: &str = "NOT EXISTS (SELECT 1 FROM account a
     WHERE a.customer_id = block.customer_id AND a.clock_id IS NOT NULL)";
 
-/// Whether a step of a subscription is to be taken first: it finds the books as they were at its instant, and ends by itself what has run
-/// out before.
+/// Whether a step of a subscription is to be taken first: it finds the books as they were at its instant, ends by itself what has run out
+/// before, and what ends with the cycle.
 const AFTER_A_STEP: &str = "EXISTS (SELECT 1 FROM account a
     WHERE a.customer_id = block.customer_id AND a.barrier_at <= block.expires_at)";
 
@@ -516,7 +516,6 @@ fn due_condition(due: Timestamp, whose: Ending<'_>) -> Condition {
     let all = Condition::all()
         .add(block::Column::State.eq(to_text(BlockState::Active)))
         .add(block::Column::ExpiresAt.lte(due.micros()))
-        .add(block::Column::EndsWithCycle.eq(0))
         .add(Expr::cust(AFTER_A_STEP).not());
     let ids = |customers: &[CustomerId]| customers.iter().map(|customer| customer.0).collect::<Vec<_>>();
     match whose {
@@ -527,7 +526,7 @@ fn due_condition(due: Timestamp, whose: Ending<'_>) -> Condition {
     }
 }
 
-/// When the first block of some customers runs out by itself. One statement.
+/// When the first block of some customers runs out by itself, without a step of a subscription. One statement.
 pub(super) async fn next_expiry(
     db: &impl ConnectionTrait,
     customers: &[CustomerId],
@@ -536,7 +535,7 @@ pub(super) async fn next_expiry(
         .select_only()
         .column_as(block::Column::ExpiresAt.min(), "first")
         .filter(block::Column::State.eq(to_text(BlockState::Active)))
-        .filter(block::Column::EndsWithCycle.eq(0))
+        .filter(Expr::cust(AFTER_A_STEP).not())
         .filter(block::Column::CustomerId.is_in(customers.iter().map(|customer| customer.0)))
         .into_tuple()
         .one(db)

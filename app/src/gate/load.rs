@@ -13,7 +13,8 @@ use domain::{
     cycle::late::Timeline,
     gate::Standing,
     id::{CustomerId, TenantId},
-    subscription::portfolio::{Agreement, Offers},
+    plan::Offers,
+    subscription::portfolio::Agreement,
     time::Timestamp,
     usage::{Counter, CounterKey, CustomerState, event::PendingEvent},
 };

@@ -24,9 +24,9 @@ const MAX_PARKED: u64 = 10_000;
 
 pub(super) const PARKED: &str = "PARKED";
 
-/// Blocks that are to be ended by `$1`. Others are ended by the turn of a cycle, or when a test clock says so.
-const ENDING: &str = "state = 'ACTIVE' AND expires_at <= $1 AND ends_with_cycle = 0
-    AND NOT EXISTS (SELECT 1 FROM account a WHERE a.customer_id = block.customer_id AND a.clock_id IS NOT NULL)";
+/// Blocks that are to be ended by `$1`. Others are ended by a step of a subscription, or when a test clock says so.
+const ENDING: &str = "state = 'ACTIVE' AND expires_at <= $1 AND NOT EXISTS (SELECT 1 FROM account a
+        WHERE a.customer_id = block.customer_id AND (a.clock_id IS NOT NULL OR a.barrier_at <= block.expires_at))";
 /// Usage `p` that waits for a test clock: nobody can say for how long, and no worker is behind.
 const WAITS_FOR_CLOCK: &str = "EXISTS (SELECT 1 FROM account a
     WHERE a.customer_id = p.customer_id AND a.clock_id IS NOT NULL AND a.barrier_at <= p.received_at)";

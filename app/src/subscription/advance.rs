@@ -97,14 +97,19 @@ async fn one_by_one_if_need_be(
     for (customer, tenant, at) in due {
         match step(app, &[(*customer, *at)], until).await {
             Err(error @ (Error::Internal(_) | Error::Rejected(_))) => {
-                tracing::error!(%customer, %error, "subscriptions cannot go on; the customer is parked");
-                let (subject, problem) = (customer.to_string(), error.to_string());
-                work::park(app, Duty::SUBSCRIPTION, &subject, Some(*tenant), &problem).await?;
+                park(app, *tenant, *customer, &error).await?;
             }
             other => drop(other?),
         }
     }
     Ok(())
+}
+
+/// Sets a customer aside whose subscriptions cannot go on.
+async fn park(app: &App, tenant: TenantId, customer: CustomerId, error: &Error) -> Result<()> {
+    tracing::error!(%customer, %error, "subscriptions cannot go on; the customer is parked");
+    let (subject, problem) = (customer.to_string(), error.to_string());
+    work::park(app, Duty::SUBSCRIPTION, &subject, Some(tenant), &problem).await
 }
 
 /// One step of each customer, in one transaction. Answers whose usage is parked: what should follow it in time has to wait.
@@ -230,6 +235,33 @@ pub(crate) async fn advance_customers(app: &App, customers: &[CustomerId], until
     Err(Error::Unavailable(
         "the subscriptions are too far behind; the workers catch up".to_owned(),
     ))
+}
+
+/// The same for customers of a clock, of whom none stops the others: who cannot go on is parked, and whose usage is parked is left out.
+pub(crate) async fn advance_each(
+    app: &App,
+    tenant: TenantId,
+    customers: &[CustomerId],
+    until: Timestamp,
+) -> Result<()> {
+    match advance_customers(app, customers, until).await {
+        Err(Error::Internal(_) | Error::Rejected(_) | Error::Unavailable(_)) => {}
+        other => return other.map(|_| ()),
+    }
+    for customer in customers {
+        match advance_customers(app, &[*customer], until).await {
+            Err(error @ (Error::Internal(_) | Error::Rejected(_))) => {
+                park(app, tenant, *customer, &error).await?;
+            }
+            Err(error @ Error::Unavailable(_)) => {
+                if !work::is_set_aside(app, Duty::CUSTOMER, &customer.to_string()).await? {
+                    return Err(error);
+                }
+            }
+            other => drop(other?),
+        }
+    }
+    Ok(())
 }
 
 /// Takes what is due of a customer now, before somebody's request is served.

@@ -4,7 +4,7 @@ use domain::{
     id::{CustomerId, SubscriptionId, VariantId},
     plan::Offer,
     rejection::Rejection,
-    subscription::{Books, ClosedCycle, Decision, Refused, Subscription, pause},
+    subscription::{Books, ClosedCycle, Decision, Refused, Subscription, deal::Deal, pause},
     time::Timestamp,
 };
 use serde::Serialize;
@@ -109,7 +109,7 @@ pub async fn change(
     let moved = session.portfolio.ask(
         id,
         now,
-        |it, offer, next, books| asked.decide(it, offer, next, books),
+        |it, deal, books| asked.decide(it, deal, books),
         block_ids(&op),
     )?;
     let it = moved.decision.subscription.clone();
@@ -159,27 +159,26 @@ impl Asked<'_> {
     fn decide(
         &self,
         it: &Subscription,
-        offer: &Offer,
-        next: Option<&Offer>,
+        deal: &Deal<'_>,
         books: &Books<'_>,
     ) -> std::result::Result<Decision, Refused> {
         let now = self.now;
         match (self.wish, self.to) {
-            (Wish::Renew, _) => it.renew(now, offer, books, self.prior),
-            (Wish::Pause, _) => it.pause(now, offer),
-            (Wish::Resume, _) => it.resume(now, offer, next, books),
+            (Wish::Renew, _) => it.renew(now, deal, books, self.prior),
+            (Wish::Pause, _) => it.pause(now, deal),
+            (Wish::Resume, _) => it.resume(now, deal, books),
             (Wish::Cancel { at_end }, _) => {
                 let when = if *at_end {
                     pause::When::AtEnd
                 } else {
                     pause::When::Now
                 };
-                it.cancel(when, now, offer, books)
+                it.cancel(when, now, deal, books)
             }
-            (Wish::ChangePlan { now: true, .. }, Some(to)) => it.change_now(now, offer, to, books),
-            (Wish::ChangePlan { now: false, .. }, Some(to)) => it.change_at_next_cycle(now, offer, to),
+            (Wish::ChangePlan { now: true, .. }, Some(to)) => it.change_now(now, deal, to, books),
+            (Wish::ChangePlan { now: false, .. }, Some(to)) => it.change_at_next_cycle(now, deal, to),
             (Wish::ChangePlan { .. }, None) => Err(Refused::OtherBooks),
-            (Wish::ExtendContract { end }, _) => it.extend_contract(*end, now, offer, books),
+            (Wish::ExtendContract { end }, _) => it.extend_contract(*end, now, deal, books),
         }
     }
 }

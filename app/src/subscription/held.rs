@@ -4,11 +4,12 @@ use std::collections::{BTreeSet, HashMap};
 
 use domain::{
     credit::burn::Funds,
-    id::{BlockId, CustomerId, SubscriptionId, TenantId, VariantId},
+    id::{BlockId, CustomerId, SubscriptionId, TemplateId, TenantId, VariantId},
     ledger::Account,
+    plan::{Offers, template_of},
     subscription::{
         Refused, Subscription,
-        portfolio::{Agreement, Moved, Offers, Portfolio, Stuck},
+        portfolio::{Agreement, Moved, Portfolio, Stuck},
         posting::Posted,
     },
     time::Timestamp,
@@ -66,14 +67,14 @@ impl Held {
         clock: Option<Timestamp>,
     ) -> Result<Self> {
         let ids: Vec<CustomerId> = accounts.iter().map(|row| CustomerId(row.customer_id)).collect();
-        let rows = store::living(op.tx(), &ids).await?;
+        let rows = store::lock_living(op, &ids).await?;
         Self::of(op, accounts, ids, rows, due, clock).await
     }
 
     /// Reads one customer, with one of its subscriptions whatever that is in. One statement more when it is over.
     pub(super) async fn read_with(op: &Op, account: account::Model, id: SubscriptionId) -> Result<Self> {
         let customer = CustomerId(account.customer_id);
-        let mut rows = store::living(op.tx(), &[customer]).await?;
+        let mut rows = store::lock_living(op, &[customer]).await?;
         if !rows.iter().any(|row| row.id == id.0) {
             rows.extend(store::find_of(op.tx(), customer, id).await?);
         }
@@ -165,7 +166,8 @@ pub(crate) async fn agreed_in(db: &impl ConnectionTrait, customers: &[CustomerId
     agreed(db, &rows, &open).await
 }
 
-/// Subscriptions with what they have agreed to and the blocks that they granted. Three statements.
+/// Subscriptions with what they have agreed to and the blocks that they granted. Three statements, and three more when there are blocks
+/// of a plan that is neither what they have nor what an open cycle began with.
 async fn agreed(
     db: &impl ConnectionTrait,
     rows: &[subscription::Model],
@@ -177,13 +179,20 @@ async fn agreed(
     }
     let wanted: BTreeSet<VariantId> = nouns.iter().flat_map(variants).collect();
     let wanted: Vec<VariantId> = wanted.into_iter().collect();
-    let offers: Offers = catalog::offers_in(db, &wanted).await?.into_iter().collect();
+    let mut offers: Offers = catalog::offers_in(db, &wanted).await?.into_iter().collect();
     let since = |it: &Subscription| {
         let running = it.cycle.as_ref().map(|cycle| cycle.period.start);
         (it.id, running.unwrap_or(Timestamp::MAX))
     };
     let since: Vec<(SubscriptionId, Timestamp)> = nouns.iter().map(since).collect();
     let mut blocks = credit::plan_blocks(db, &since).await?;
+    let former: BTreeSet<TemplateId> = blocks
+        .values()
+        .flatten()
+        .filter(|block| template_of(&offers, block.template).is_none())
+        .map(|block| block.template)
+        .collect();
+    offers.extend(catalog::offers_behind(db, &former).await?);
     let mut agreements: HashMap<CustomerId, Vec<Agreement>> = HashMap::new();
     for subscription in nouns {
         let blocks = blocks.remove(&subscription.id).unwrap_or_default();
@@ -317,16 +326,14 @@ impl Session<'_> {
     pub(super) fn outcome(self) -> std::result::Result<Outcome, Stuck> {
         let (barrier, admission) = (self.portfolio.barrier()?, self.portfolio.admission()?);
         let mut rows = Vec::with_capacity(self.portfolio.agreements.len());
-        let offers = self.portfolio.offers;
         for Agreement { subscription, .. } in &self.portfolio.agreements {
-            let offer = offers.get(&subscription.variant);
-            let offer = offer.ok_or(Stuck::NoOffer(subscription.id))?;
+            let deal = self.portfolio.deal(subscription)?;
             let row = self.rows.get(&subscription.id).cloned();
-            let before = row.ok_or(Stuck::NoOffer(subscription.id))?;
-            let due = subscription.due(offer).map(|due| due.at);
+            let before = row.ok_or(Stuck::NotHere(subscription.id))?;
+            let due = subscription.due(&deal).map(|due| due.at);
             let after = before
                 .clone()
-                .after(subscription, due, subscription.barrier(offer));
+                .after(subscription, due, subscription.barrier(&deal));
             if before != after {
                 rows.push(after);
             }
@@ -356,7 +363,9 @@ impl From<Stuck> for Error {
         match stuck {
             Stuck::Books(error) => error.into(),
             // Whoever asks for something is told why not; a step that is due is never refused.
-            Stuck::Refused(Refused::OtherBooks) | Stuck::NoOffer(_) => Self::Internal(stuck.to_string()),
+            Stuck::Refused(Refused::OtherBooks) | Stuck::NoOffer(_) | Stuck::NotHere(_) => {
+                Self::Internal(stuck.to_string())
+            }
             Stuck::Refused(no) => Self::Rejected(no.into()),
         }
     }

@@ -20,7 +20,7 @@ use domain::{
 };
 
 pub(crate) use self::{
-    advance::{advance_customers, advance_shard, catch_up, due_shards},
+    advance::{advance_each, advance_shard, catch_up, due_shards},
     held::{Agreed, agreed_in},
     timeline::timelines_in,
 };

@@ -18,7 +18,7 @@ use crate::{
     error::Result,
     op::Op,
     page::{Page, Slice, ordered},
-    sql::{Rows, is_storable, statement},
+    sql::{Rows, for_update, is_storable, statement},
 };
 
 /// Customers with subscriptions that are due, and since when: of one shard, without those set aside and without those that live
@@ -100,6 +100,10 @@ pub(super) async fn due_of(
         .collect()
 }
 
+/// The subscriptions of customers that are not over, or have something due.
+const LIVING: &str = "SELECT s.* FROM {rows} AS v JOIN subscription s ON s.customer_id = v.id
+    WHERE s.ended_at IS NULL OR s.due_at IS NOT NULL ORDER BY s.id";
+
 /// The subscriptions of customers that are not over, or have something due. One statement.
 pub(super) async fn living(
     db: &impl ConnectionTrait,
@@ -107,11 +111,17 @@ pub(super) async fn living(
 ) -> Result<Vec<subscription::Model>> {
     Ok(Rows::default()
         .id("id", customers.iter().map(|customer| customer.0))
-        .select::<subscription::Entity>(
-            db,
-            "SELECT s.* FROM {rows} AS v JOIN subscription s ON s.customer_id = v.id
-             WHERE s.ended_at IS NULL OR s.due_at IS NOT NULL ORDER BY s.id",
-        )
+        .select::<subscription::Entity>(db, LIVING)
+        .await?)
+}
+
+/// The same, locked in the order of their ids: a template that is added meanwhile waits to have them looked at again ([`look_again`]), and
+/// one that was added before is read with what they have agreed to. One statement.
+pub(super) async fn lock_living(op: &Op, customers: &[CustomerId]) -> Result<Vec<subscription::Model>> {
+    let lock = for_update(op.tx(), "s");
+    Ok(Rows::default()
+        .id("id", customers.iter().map(|customer| customer.0))
+        .select::<subscription::Entity>(op.tx(), &format!("{LIVING}{lock}"))
         .await?)
 }
 
@@ -166,7 +176,8 @@ pub(super) async fn put(op: &Op, all: &[&subscription::Model]) -> Result<()> {
         .opt_int("contract_end", all.iter().map(|it| it.contract_end))
         .opt_int("notice_days", all.iter().map(|it| it.notice_days.map(i64::from)))
         .opt_int("told_for", all.iter().map(|it| it.told_for))
-        .opt_int("agreed_at", all.iter().map(|it| it.agreed_at))
+        .opt_int("contract_agreed_at", all.iter().map(|it| it.contract_agreed_at))
+        .int("agreed_at", all.iter().map(|it| it.agreed_at))
         .opt_int("due_at", all.iter().map(|it| it.due_at))
         .opt_int("barrier_at", all.iter().map(|it| it.barrier_at))
         .int("created_at", all.iter().map(|it| it.created_at))
@@ -177,13 +188,13 @@ pub(super) async fn put(op: &Op, all: &[&subscription::Model]) -> Result<()> {
             "INSERT INTO subscription (id, tenant_id, customer_id, shard, external_id, metadata, variant_id,
                 next_variant_id, revision, state, interval_unit, interval_count, zone, origin, day, start_at,
                 first_number, last_number, paid_through, renewal_told, overdue_since, activated, cancel_at_end,
-                contract_start, contract_end, notice_days, told_for, agreed_at, due_at, barrier_at, created_at,
-                ended_at, clock_id, updated_at)
+                contract_start, contract_end, notice_days, told_for, contract_agreed_at, agreed_at, due_at, barrier_at,
+                created_at, ended_at, clock_id, updated_at)
              SELECT id, tenant_id, customer_id, shard, external_id, metadata, variant_id, next_variant_id,
                  revision, state, interval_unit, interval_count, zone, origin, day, start_at, first_number,
                  last_number, paid_through, renewal_told, overdue_since, activated, cancel_at_end, contract_start,
-                 contract_end, notice_days, told_for, agreed_at, due_at, barrier_at, created_at, ended_at, clock_id,
-                 $1 FROM {rows} AS v WHERE true
+                 contract_end, notice_days, told_for, contract_agreed_at, agreed_at, due_at, barrier_at, created_at,
+                 ended_at, clock_id, $1 FROM {rows} AS v WHERE true
              ON CONFLICT (id) DO UPDATE SET
                 metadata = excluded.metadata, variant_id = excluded.variant_id, next_variant_id =
                 excluded.next_variant_id, revision = excluded.revision, state = excluded.state, interval_unit =
@@ -193,7 +204,8 @@ pub(super) async fn put(op: &Op, all: &[&subscription::Model]) -> Result<()> {
                 renewal_told = excluded.renewal_told, overdue_since = excluded.overdue_since, activated =
                 excluded.activated, cancel_at_end = excluded.cancel_at_end, contract_start =
                 excluded.contract_start, contract_end = excluded.contract_end, notice_days = excluded.notice_days,
-                told_for = excluded.told_for, agreed_at = excluded.agreed_at, due_at = excluded.due_at, barrier_at
+                told_for = excluded.told_for, contract_agreed_at =
+                excluded.contract_agreed_at, agreed_at = excluded.agreed_at, due_at = excluded.due_at, barrier_at
                 = excluded.barrier_at, ended_at = excluded.ended_at,
                 updated_at = excluded.updated_at",
             vec![op.now().micros().into()],
@@ -238,6 +250,7 @@ pub(super) async fn put_cycles(op: &Op, all: &[billing_cycle::Model]) -> Result<
         .int("closes_at", all.iter().map(|it| it.closes_at))
         .int("granted", all.iter().map(|it| it.granted))
         .int("ahead", all.iter().map(|it| it.ahead))
+        .int("granted_from", all.iter().map(|it| it.granted_from))
         .int("granted_through", all.iter().map(|it| it.granted_through))
         .int("balance_at_start", all.iter().map(|it| it.balance_at_start))
         .int("balance_at_end", all.iter().map(|it| it.balance_at_end))
@@ -247,16 +260,16 @@ pub(super) async fn put_cycles(op: &Op, all: &[billing_cycle::Model]) -> Result<
             op.tx(),
             "INSERT INTO billing_cycle (subscription_id, number, tenant_id, customer_id, variant_id, state, since,
                 late, period_start, period_end, natural_end, basis_seconds, trial, paid, closes_at, granted, ahead,
-                granted_through, balance_at_start, balance_at_end, summary, closed_at)
+                granted_from, granted_through, balance_at_start, balance_at_end, summary, closed_at)
              SELECT subscription_id, number, tenant_id, customer_id, variant_id, state, since, late, period_start,
-                 period_end, natural_end, basis_seconds, trial, paid, closes_at, granted, ahead, granted_through,
-                 balance_at_start, balance_at_end, summary, closed_at FROM {rows} AS v WHERE true
+                 period_end, natural_end, basis_seconds, trial, paid, closes_at, granted, ahead, granted_from,
+                 granted_through, balance_at_start, balance_at_end, summary, closed_at FROM {rows} AS v WHERE true
              ON CONFLICT (subscription_id, number) DO UPDATE SET
                 variant_id = excluded.variant_id, state = excluded.state, period_end = excluded.period_end,
                 natural_end = excluded.natural_end, basis_seconds = excluded.basis_seconds, trial =
                 excluded.trial, paid = excluded.paid, closes_at = excluded.closes_at, granted = excluded.granted,
-                ahead = excluded.ahead, granted_through = excluded.granted_through, balance_at_start =
-                excluded.balance_at_start, balance_at_end = excluded.balance_at_end, summary = excluded.summary,
+                ahead = excluded.ahead, granted_from = excluded.granted_from, granted_through =
+                excluded.granted_through, balance_at_start = excluded.balance_at_start, balance_at_end = excluded.balance_at_end, summary = excluded.summary,
                 closed_at = excluded.closed_at
              WHERE billing_cycle.state <> 'CLOSED'",
             Vec::new(),
@@ -426,13 +439,15 @@ pub(super) async fn last_closed(
         .await?)
 }
 
-/// Has the subscriptions of a variant looked at again, each by its own time: what time makes due of them may have changed. One
-/// statement.
+/// Has the subscriptions of a variant looked at again, each by its own time: what time makes due of them may have changed. They are
+/// locked in the order of their ids, as by a step ([`lock_living`]). One statement.
 pub(super) async fn look_again(op: &Op, variant: VariantId, at: Timestamp) -> Result<()> {
     let own = "COALESCE((SELECT c.now_at FROM test_clock c WHERE c.id = subscription.clock_id), $1)";
+    let lock = for_update(op.tx(), "s");
     let sql = format!(
         "UPDATE subscription SET due_at = {own}
-         WHERE variant_id = $2 AND ended_at IS NULL AND (due_at IS NULL OR due_at > {own})"
+         WHERE id IN (SELECT s.id FROM subscription s WHERE s.variant_id = $2 AND s.ended_at IS NULL ORDER BY s.id{lock})
+            AND (due_at IS NULL OR due_at > {own})"
     );
     let values = vec![at.micros().into(), variant.0.into()];
     op.tx().execute_raw(statement(op.tx(), &sql, values)).await?;

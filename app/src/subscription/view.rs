@@ -29,7 +29,7 @@ pub struct SubscriptionView {
     pub variant: VariantId,
     /// What the next cycle is to have, where that is something else.
     pub next_variant: Option<VariantId>,
-    /// State, in capitals.
+    /// What it is in.
     pub state: domain::subscription::state::State,
     /// Billing day, 1 to 31.
     pub billing_day: i8,

@@ -3,12 +3,19 @@
 use std::time::Instant;
 
 use domain::{
-    id::{CustomerId, TestClockId},
+    id::{CustomerId, TenantId, TestClockId},
     time::Timestamp,
 };
 
 use super::{TestClock, store};
-use crate::{App, credit, error::Result, failpoint::reach, job::work::RUN_BUDGET, op::Op, subscription};
+use crate::{
+    App, credit,
+    error::Result,
+    failpoint::reach,
+    job::work::{self, Duty, RUN_BUDGET},
+    op::Op,
+    subscription,
+};
 
 /// Clocks that are on their way.
 pub(crate) async fn due(app: &App) -> Result<Vec<TestClockId>> {
@@ -24,9 +31,10 @@ pub(crate) async fn advance(app: &App, id: TestClockId) -> Result<bool> {
         let Some(row) = store::any(app.db().reader(), id).await? else {
             return Ok(false);
         };
+        let tenant = TenantId(row.tenant_id);
         let clock = TestClock::from(row);
-        let customers = store::members(app.db().reader(), id).await?;
-        settle(app, &customers, clock.now).await?;
+        let members = store::members(app.db().reader(), id).await?;
+        settle(app, tenant, &going(app, &members).await?, clock.now).await?;
         reach("clock.settled")?;
         if clock.now == clock.target {
             // Unless it was sent further meanwhile.
@@ -35,9 +43,9 @@ pub(crate) async fn advance(app: &App, id: TestClockId) -> Result<bool> {
             }
             continue;
         }
-        let next = next(app, &customers).await?;
+        let next = next(app, &going(app, &members).await?).await?;
         let to = next.map_or(clock.target, |next| next.min(clock.target));
-        move_to(app, clock.id, to, &customers).await?;
+        move_to(app, clock.id, to, &members).await?;
         reach("clock.moved")?;
         if begun.elapsed() > RUN_BUDGET {
             return Ok(true);
@@ -45,12 +53,23 @@ pub(crate) async fn advance(app: &App, id: TestClockId) -> Result<bool> {
     }
 }
 
+/// Those of some customers that wait for nobody. The clock moves on without the others; what was due of them is done as of its own
+/// instants, in order, when somebody has looked at it and the clock or a request comes to them.
+async fn going(app: &App, members: &[CustomerId]) -> Result<Vec<CustomerId>> {
+    let mut going = members.to_vec();
+    for duty in [Duty::CUSTOMER, Duty::SUBSCRIPTION, Duty::EXPIRY] {
+        let aside = work::set_aside_among(app, duty, &going).await?;
+        going.retain(|customer| !aside.contains(customer));
+    }
+    Ok(going)
+}
+
 /// Does all that is due by an instant: steps of subscriptions, and blocks that run out.
-async fn settle(app: &App, customers: &[CustomerId], until: Timestamp) -> Result<()> {
+async fn settle(app: &App, tenant: TenantId, customers: &[CustomerId], until: Timestamp) -> Result<()> {
     if customers.is_empty() {
         return Ok(());
     }
-    subscription::advance_customers(app, customers, until).await?;
+    subscription::advance_each(app, tenant, customers, until).await?;
     credit::expire_of(app, customers, until).await?;
     Ok(())
 }

@@ -121,21 +121,35 @@ impl Grants<'_> {
     /// # Errors
     /// An amount outside the range of credits.
     pub fn blocks(&self, occasion: Occasion) -> Result<Vec<NewBlock>, Overflow> {
-        self.blocks_of(occasion, self.at)
+        self.blocks_of(self.offer.templates_at(self.at), occasion)
     }
 
     /// What the grants of the running periods are still worth: the part that the time left stands for, as one block per grant and
-    /// bonus. It is what [`Occasion::Change`] would grant of the same plan.
+    /// bonus. It is what [`Occasion::Change`] would grant of the same templates. `blocks` are what the cycle has granted.
     ///
     /// # Errors
     /// An amount outside the range of credits.
-    pub fn unearned(&self) -> Result<Vec<NewBlock>, Overflow> {
-        self.blocks_of(Occasion::Change { revision: 0 }, self.cycle.granted_through)
+    pub fn unearned(&self, blocks: &[PlanBlock]) -> Result<Vec<NewBlock>, Overflow> {
+        let granted = self.offer.templates.iter();
+        let granted = granted.filter(|template| self.has_granted(template, blocks));
+        self.blocks_of(granted, Occasion::Change { revision: 0 })
     }
 
-    fn blocks_of(&self, occasion: Occasion, in_force_at: Timestamp) -> Result<Vec<NewBlock>, Overflow> {
+    /// Whether a template has granted for its running period: it has a block of it, or it was in force when the period began and what
+    /// was used ahead of time ate all of the grant.
+    fn has_granted(&self, template: &GrantTemplate, blocks: &[PlanBlock]) -> bool {
+        let begun = self.period_of(template).start.max(self.cycle.granted_from);
+        let mut of_period = blocks.iter().filter(|block| block.granted_at >= begun);
+        of_period.any(|block| block.template == template.id) || template.is_in_force_at(begun)
+    }
+
+    fn blocks_of<'a>(
+        &self,
+        templates: impl Iterator<Item = &'a GrantTemplate>,
+        occasion: Occasion,
+    ) -> Result<Vec<NewBlock>, Overflow> {
         let mut blocks = Vec::new();
-        for template in self.offer.templates_at(in_force_at) {
+        for template in templates {
             if let Some(share) = self.share(template, occasion) {
                 self.push(&mut blocks, template, share, occasion)?;
             }

@@ -57,6 +57,8 @@ pub struct Cycle {
     pub granted: Credits,
     /// After changes of plan: credits used ahead of time that no new grant has made up for yet.
     pub ahead: Credits,
+    /// Since when the present plan grants in it: its beginning, a late payment, or a change of plan.
+    pub granted_from: Timestamp,
     /// Beginning of the last period for which templates with an interval of their own have granted.
     pub granted_through: Timestamp,
     /// The customer's balance once the grants were made.

@@ -7,20 +7,21 @@ use crate::{
     amount::{Credits, Overflow},
     credit::block::{Billing, Source},
     id::TemplateId,
-    plan::{Offer, template::GrantTemplate},
+    plan::{self, Offers, template::GrantTemplate},
 };
 
 /// New blocks for what rolls over from blocks that end now.
 ///
 /// Of what is left of a template's blocks (grants, bonuses and what rolled over before) its percentage goes on, into one block per
-/// way of being billed, which ends with the new period. With `fresh`, the grants made at the same instant, it never exceeds the
-/// accumulation cap; free credits are kept first. `old` is what was agreed when the ended blocks were granted.
+/// way of being billed, which ends with the new period. With `fresh`, what is granted for the same period, it never exceeds the
+/// accumulation cap; free credits are kept first. `offers` has what was agreed when the ended blocks were granted, perhaps several
+/// changes of plan ago: what a template granted rolls over as that template says.
 ///
 /// # Errors
 /// An amount outside the range of credits.
 pub fn carry(
     into: &Grants<'_>,
-    old: &Offer,
+    offers: &Offers,
     ended: &[PlanBlock],
     fresh: &[NewBlock],
 ) -> Result<Vec<NewBlock>, Overflow> {
@@ -31,7 +32,7 @@ pub fn carry(
     }
     let mut blocks = Vec::new();
     for (id, purses) in left {
-        let Some(template) = old.template(id).or_else(|| into.offer.template(id)) else {
+        let Some(template) = plan::template_of(offers, id) else {
             continue;
         };
         let mut room = room(template, fresh)?;

@@ -10,6 +10,8 @@ pub mod preview;
 pub mod template;
 pub mod variant;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use self::{
@@ -17,7 +19,7 @@ use self::{
     variant::Variant,
 };
 use crate::{
-    id::{PlanId, TemplateId},
+    id::{PlanId, TemplateId, VariantId},
     rejection::Rejection,
     time::Timestamp,
 };
@@ -46,6 +48,15 @@ pub struct Offer {
     pub variant: Variant,
     /// Its templates, oldest first.
     pub templates: Vec<GrantTemplate>,
+}
+
+/// What was agreed to, by variant.
+pub type Offers = BTreeMap<VariantId, Offer>;
+
+/// A template of any of some offers.
+#[must_use]
+pub fn template_of(offers: &Offers, id: TemplateId) -> Option<&GrantTemplate> {
+    offers.values().find_map(|offer| offer.template(id))
 }
 
 impl Offer {

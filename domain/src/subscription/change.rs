@@ -2,6 +2,7 @@
 
 use super::{
     Books, Decision, MoneyLine, Refused, Subscription, Taken,
+    deal::Deal,
     fact::What,
     state::{State, Step},
     turn::Carried,
@@ -25,13 +26,14 @@ impl Subscription {
     pub fn change_at_next_cycle(
         &self,
         now: Timestamp,
-        offer: &Offer,
+        deal: &Deal<'_>,
         to: &Offer,
     ) -> Result<Decision, Refused> {
-        self.check(offer, now)?;
+        self.check(deal, now)?;
         let mut decision = Decision::new(self.clone());
         let after = &mut decision.subscription;
         after.step(Step::ChangePlan)?;
+        after.agreed_at = now;
         if self.is_paid_ahead() {
             return Err(Refused::PaidAhead);
         }
@@ -66,11 +68,11 @@ impl Subscription {
     pub fn change_now(
         &self,
         now: Timestamp,
-        offer: &Offer,
+        deal: &Deal<'_>,
         to: &Offer,
         books: &Books<'_>,
     ) -> Result<Decision, Refused> {
-        self.check(offer, now)?;
+        self.check(deal, now)?;
         if to.variant.id == self.variant {
             return Err(Refused::SameVariant);
         }
@@ -81,15 +83,11 @@ impl Subscription {
             return Err(Refused::PaidAhead);
         }
         (after.variant, after.next_variant) = (to.variant.id, None);
-        let same = offer.variant.interval == to.variant.interval;
+        after.agreed_at = now;
+        let same = deal.present.variant.interval == to.variant.interval;
         let mut decision = match &self.cycle {
             Some(cycle) if self.state == State::Active => {
-                let swap = Swap {
-                    now,
-                    offer,
-                    to,
-                    books,
-                };
+                let swap = Swap { now, deal, to, books };
                 if same {
                     swap.within(after, cycle)?
                 } else {
@@ -110,7 +108,7 @@ impl Subscription {
 /// A change in the middle of a cycle.
 struct Swap<'a> {
     now: Timestamp,
-    offer: &'a Offer,
+    deal: &'a Deal<'a>,
     to: &'a Offer,
     books: &'a Books<'a>,
 }
@@ -126,6 +124,7 @@ impl Swap<'_> {
             .basis_seconds;
         let mut cycle = Cycle {
             basis_seconds,
+            granted_from: self.now,
             granted_through: self.now,
             ..old.clone()
         };
@@ -163,7 +162,7 @@ impl Swap<'_> {
             }
         }
         balance = balance.minus(Credits::total(ended.iter().map(|block| block.remaining))?)?;
-        after.end_cycle(self.now, &self.offer.variant, self.books.balance);
+        after.end_cycle(self.now, &self.deal.present.variant, self.books.balance);
         let number = after.last_number + 1;
         let interval = self.to.variant.interval;
         after.schedule = after.schedule.changed(interval, self.now, number);
@@ -171,7 +170,7 @@ impl Swap<'_> {
         let cycle = after.cycle_of(&after.schedule, number, &self.to.variant, true);
         decision.money = self.money(old, &cycle)?;
         let carried = Carried {
-            from: self.offer,
+            offers: self.deal.offers,
             ended: &ended,
         };
         let granted = after.open(cycle, self.to, self.now, balance, Some(carried))?;
@@ -193,7 +192,7 @@ impl Swap<'_> {
     fn unused(&self, after: &Subscription, cycle: &Cycle) -> Result<(Vec<Taken>, Credits), Overflow> {
         let grants = Grants {
             subscription: after.id,
-            offer: self.offer,
+            offer: self.deal.present,
             schedule: &after.schedule,
             cycle,
             at: self.now,
@@ -202,7 +201,7 @@ impl Swap<'_> {
             |block: &&PlanBlock| block.granted_at >= cycle.period.start && block.source != Source::Rollover;
         let mut blocks: Vec<PlanBlock> = self.books.blocks.iter().filter(of_cycle).copied().collect();
         let (mut taken, mut ahead) = (Vec::new(), cycle.ahead);
-        for unearned in grants.unearned()? {
+        for unearned in grants.unearned(&blocks)? {
             let mut left = unearned.credits;
             let same = |block: &&mut PlanBlock| {
                 block.template == unearned.template && block.source == unearned.source
@@ -230,7 +229,7 @@ impl Swap<'_> {
             end: cycle.natural_end,
         };
         let mut lines = Vec::new();
-        for (offer, cycle, back) in [(self.offer, old, true), (self.to, new, false)] {
+        for (offer, cycle, back) in [(self.deal.present, old, true), (self.to, new, false)] {
             let Some(fee) = offer.variant.fee else { continue };
             let amount = cycle.left(self.now).of_money(fee)?;
             let amount = if back { amount.negated()? } else { amount };

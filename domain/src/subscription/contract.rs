@@ -1,7 +1,7 @@
 //! Contracts: a window of time around cycles. Source P4: "Contract lifecycle is separate from billing cycle."
 
-use super::{Books, Decision, Refused, Subscription, fact::What, state::Step};
-use crate::{plan::Offer, rejection::Rejection, time::Timestamp};
+use super::{Books, Decision, Refused, Subscription, deal::Deal, fact::What, state::Step};
+use crate::{rejection::Rejection, time::Timestamp};
 
 /// Longest notice before the end, in days.
 pub const MAX_NOTICE_DAYS: i32 = 366;
@@ -100,10 +100,10 @@ impl Subscription {
         &self,
         end: Timestamp,
         now: Timestamp,
-        offer: &Offer,
+        deal: &Deal<'_>,
         books: &Books<'_>,
     ) -> Result<Decision, Refused> {
-        self.check(offer, now)?;
+        self.check(deal, now)?;
         let old = self.contract.clone().ok_or(Refused::NoContract)?;
         let earliest = old.end.max(now);
         if end <= earliest {
@@ -112,6 +112,7 @@ impl Subscription {
         let mut decision = Decision::new(self.clone());
         let after = &mut decision.subscription;
         after.step(Step::Extend)?;
+        after.agreed_at = now;
         after.contract = Some(Contract {
             end,
             agreed_at: now,
@@ -123,10 +124,10 @@ impl Subscription {
             after.schedule = after.schedule.resumed(now, number);
             after.paid_through = after.paid_through.max(number);
             after.ended_at = None;
-            let cycle = after.cycle_of(&after.schedule, number, &offer.variant, true);
-            decision.granted = after.open(cycle, offer, now, books.balance, None)?;
+            let cycle = after.cycle_of(&after.schedule, number, &deal.present.variant, true);
+            decision.granted = after.open(cycle, deal.present, now, books.balance, None)?;
         } else {
-            decision.moved = after.lengthen(end, offer, books);
+            decision.moved = after.lengthen(end, deal, books);
         }
         decision.tell(
             now,

@@ -64,6 +64,7 @@ impl Subscription {
             overdue_since: None,
             activated: false,
             cancel_at_end: false,
+            agreed_at: now,
             created_at: now,
             ended_at: None,
         };

@@ -2,6 +2,7 @@
 
 use super::{
     Books, Decision, Refused, Subscription,
+    deal::Deal,
     fact::What,
     state::{State, Step},
 };
@@ -46,10 +47,8 @@ pub struct Due {
 /// What a task needs to know.
 #[derive(Debug, Clone, Copy)]
 pub struct World<'a> {
-    /// What the subscription has.
-    pub offer: &'a Offer,
-    /// What the next cycle is to have, where that is something else.
-    pub next_offer: Option<&'a Offer>,
+    /// What the subscription has agreed to.
+    pub deal: Deal<'a>,
     /// The customer's credits.
     pub books: Books<'a>,
     /// The counts of the cycle that closes; needed for [`Task::Close`] only.
@@ -70,29 +69,29 @@ impl Task {
 impl Subscription {
     /// What is due next, and when: perhaps long ago, perhaps in years. `None`: time changes nothing any more.
     #[must_use]
-    pub fn due(&self, offer: &Offer) -> Option<Due> {
-        self.all_due(offer).into_iter().flatten().min()
+    pub fn due(&self, deal: &Deal<'_>) -> Option<Due> {
+        self.all_due(deal).into_iter().flatten().min()
     }
 
     /// The first instant from which usage must not be debited before a step is taken: grants and expiries of that instant come first.
     #[must_use]
-    pub fn barrier(&self, offer: &Offer) -> Option<Timestamp> {
-        let due = self.all_due(offer).into_iter().flatten();
+    pub fn barrier(&self, deal: &Deal<'_>) -> Option<Timestamp> {
+        let due = self.all_due(deal).into_iter().flatten();
         due.filter(|due| due.task.holds_usage()).map(|due| due.at).min()
     }
 
-    fn all_due(&self, offer: &Offer) -> [Option<Due>; 6] {
+    fn all_due(&self, deal: &Deal<'_>) -> [Option<Due>; 6] {
         let due = |task| move |at| Due { at, task };
         [
             self.ending_soon_at().map(due(Task::TellContractEnding)),
-            self.renewal_due_at(offer).map(due(Task::TellRenewalDue)),
+            self.renewal_due_at(deal).map(due(Task::TellRenewalDue)),
             self.closing.first().map(|cycle| Due {
                 at: cycle.closes_at,
                 task: Task::Close,
             }),
-            self.expires_at(offer).map(due(Task::Expire)),
+            self.expires_at(deal.present).map(due(Task::Expire)),
             self.cycle_ends_at(),
-            self.grants_next_at(offer).map(due(Task::Grant)),
+            self.grants_next_at(deal.present).map(due(Task::Grant)),
         ]
     }
 
@@ -131,10 +130,11 @@ impl Subscription {
     /// # Errors
     /// Something else is due first ([`Refused::Behind`]), the books are not those of the instant, or an amount is outside its range.
     pub fn take(&self, due: Due, world: &World<'_>) -> Result<Decision, Refused> {
-        if world.offer.variant.id != self.variant {
+        let deal = &world.deal;
+        if !deal.is_of(self) {
             return Err(Refused::OtherBooks);
         }
-        match self.due(world.offer) {
+        match self.due(deal) {
             Some(first) if first != due => return Err(Refused::Behind { due_at: first.at }),
             None => return Err(Refused::OtherBooks),
             Some(_) => {}
@@ -149,18 +149,18 @@ impl Subscription {
             Task::TellRenewalDue => Ok(self.tell_renewal_due(due.at)),
             Task::Close => self.close(world.counts),
             Task::Expire => {
-                let mut decision = self.finish(due.at, Step::RunOutOfGrace, world.offer, books)?;
+                let mut decision = self.finish(due.at, Step::RunOutOfGrace, deal, books)?;
                 decision.tell(due.at, What::Expired);
                 Ok(decision)
             }
             Task::EndContract => {
-                let mut decision = self.finish(due.at, Step::EndContract, world.offer, books)?;
+                let mut decision = self.finish(due.at, Step::EndContract, deal, books)?;
                 let contract_end = due.at;
                 decision.tell(due.at, What::ContractEnded { contract_end });
                 Ok(decision)
             }
             Task::Turn => self.turn(due.at, world),
-            Task::Grant => self.grant_within(due.at, world.offer, books),
+            Task::Grant => self.grant_within(due.at, deal, books),
         }
     }
 
@@ -168,7 +168,7 @@ impl Subscription {
     pub(super) fn grant_within(
         &self,
         at: Timestamp,
-        offer: &Offer,
+        deal: &Deal<'_>,
         books: &Books<'_>,
     ) -> Result<Decision, Refused> {
         let mut decision = Decision::new(self.clone());
@@ -177,7 +177,7 @@ impl Subscription {
         };
         let grants = Grants {
             subscription: self.id,
-            offer,
+            offer: deal.present,
             schedule: &self.schedule,
             cycle,
             at,
@@ -185,7 +185,7 @@ impl Subscription {
         let ended = super::turn::ending(books, at);
         let mut granted = grants.blocks(Occasion::Within)?;
         let fresh = super::turn::sum(&granted)?;
-        let carried = rollover::carry(&grants, offer, &ended, &granted)?;
+        let carried = rollover::carry(&grants, deal.offers, &ended, &granted)?;
         granted.splice(0..0, carried);
         decision.ended = ended.iter().map(|block| block.id).collect();
         decision.granted = granted;

@@ -11,6 +11,7 @@ pub mod admission;
 pub mod change;
 pub mod contract;
 pub mod create;
+pub mod deal;
 pub mod due;
 pub mod fact;
 pub mod pause;
@@ -22,6 +23,7 @@ mod turn;
 
 use self::{
     contract::Contract,
+    deal::Deal,
     fact::Fact,
     state::{State, Step},
 };
@@ -35,7 +37,6 @@ use crate::{
     },
     id::{BlockId, CustomerId, SubscriptionId, VariantId},
     money::Money,
-    plan::Offer,
     rejection::{Rejection, RejectionCode},
     time::{Period, Timestamp},
 };
@@ -75,6 +76,9 @@ pub struct Subscription {
     pub activated: bool,
     /// Whether it is to end with its cycle.
     pub cancel_at_end: bool,
+    /// Since when it is agreed what follows the running cycle: it was made, or its plan, end or contract was changed. Nothing is told
+    /// of what follows as of an earlier instant.
+    pub agreed_at: Timestamp,
     /// When it was made. Of several, the oldest counts usage.
     pub created_at: Timestamp,
     /// When it ended.
@@ -233,12 +237,12 @@ impl Decision {
 }
 
 impl Subscription {
-    /// Checks that the past is dealt with, and that the offer is that of the subscription.
-    fn check(&self, offer: &Offer, now: Timestamp) -> Result<(), Refused> {
-        if offer.variant.id != self.variant {
+    /// Checks that the past is dealt with, and that the deal is that of the subscription.
+    fn check(&self, deal: &Deal<'_>, now: Timestamp) -> Result<(), Refused> {
+        if !deal.is_of(self) {
             return Err(Refused::OtherBooks);
         }
-        match self.barrier(offer) {
+        match self.barrier(deal) {
             Some(due_at) if due_at <= now => Err(Refused::Behind { due_at }),
             _ => Ok(()),
         }

@@ -2,13 +2,13 @@
 
 use super::{
     Books, Decision, Refused, Subscription,
+    deal::Deal,
     fact::What,
     state::{State, Step},
 };
 use crate::{
     cycle::grants::{Grants, PlanBlock},
     id::BlockId,
-    plan::Offer,
     time::Timestamp,
 };
 
@@ -27,8 +27,8 @@ impl Subscription {
     ///
     /// # Errors
     /// It is not active.
-    pub fn pause(&self, now: Timestamp, offer: &Offer) -> Result<Decision, Refused> {
-        self.check(offer, now)?;
+    pub fn pause(&self, now: Timestamp, deal: &Deal<'_>) -> Result<Decision, Refused> {
+        self.check(deal, now)?;
         let mut decision = Decision::new(self.clone());
         decision.subscription.step(Step::Pause)?;
         decision.tell(now, What::Paused);
@@ -38,19 +38,12 @@ impl Subscription {
     /// Goes on after a pause, or takes back a cancellation at the end.
     ///
     /// If the cycle has ended meanwhile, a new one begins now and the billing day stays; what was missed is not granted. A prepaid
-    /// subscription has to pay for it first, and is overdue until then. `next` is what the next cycle is to have, where that is
-    /// something else.
+    /// subscription has to pay for it first, and is overdue until then.
     ///
     /// # Errors
     /// There is nothing to resume.
-    pub fn resume(
-        &self,
-        now: Timestamp,
-        offer: &Offer,
-        next: Option<&Offer>,
-        books: &Books<'_>,
-    ) -> Result<Decision, Refused> {
-        self.check(offer, now)?;
+    pub fn resume(&self, now: Timestamp, deal: &Deal<'_>, books: &Books<'_>) -> Result<Decision, Refused> {
+        self.check(deal, now)?;
         if self.state != State::Paused && !self.cancel_at_end {
             return Err(Refused::NotInState {
                 state: self.state,
@@ -59,8 +52,9 @@ impl Subscription {
         }
         let mut decision = Decision::new(self.clone());
         decision.subscription.step(Step::Resume)?;
+        decision.subscription.agreed_at = now;
         if self.state == State::Paused {
-            decision = decision.subscription.go_on(now, offer, next, books)?;
+            decision = decision.subscription.go_on(now, deal, books)?;
         } else {
             decision.subscription.cancel_at_end = false;
         }
@@ -69,17 +63,11 @@ impl Subscription {
     }
 
     /// The cycle goes on, or a new one begins.
-    fn go_on(
-        self,
-        now: Timestamp,
-        offer: &Offer,
-        next: Option<&Offer>,
-        books: &Books<'_>,
-    ) -> Result<Decision, Refused> {
+    fn go_on(self, now: Timestamp, deal: &Deal<'_>, books: &Books<'_>) -> Result<Decision, Refused> {
         if self.cycle.is_some() {
-            return self.grant_within(now, offer, books);
+            return self.grant_within(now, deal, books);
         }
-        let (from, next) = (self.variant, self.coming(offer, next)?);
+        let (from, next) = (self.variant, deal.next);
         let mut decision = Decision::new(self);
         let after = &mut decision.subscription;
         let number = after.last_number + 1;
@@ -114,10 +102,10 @@ impl Subscription {
         &self,
         when: When,
         now: Timestamp,
-        offer: &Offer,
+        deal: &Deal<'_>,
         books: &Books<'_>,
     ) -> Result<Decision, Refused> {
-        self.check(offer, now)?;
+        self.check(deal, now)?;
         match (when, &self.cycle) {
             (When::AtEnd, Some(cycle)) => {
                 let mut decision = Decision::new(self.clone());
@@ -130,7 +118,7 @@ impl Subscription {
             }
             // Without a cycle the end is now.
             (When::AtEnd, None) | (When::Now, _) => {
-                let mut decision = self.finish(now, Step::Cancel, offer, books)?;
+                let mut decision = self.finish(now, Step::Cancel, deal, books)?;
                 decision.tell(now, What::Cancelled);
                 Ok(decision)
             }
@@ -141,7 +129,7 @@ impl Subscription {
     pub(super) fn lengthen(
         &mut self,
         contract_end: Timestamp,
-        offer: &Offer,
+        deal: &Deal<'_>,
         books: &Books<'_>,
     ) -> Vec<(BlockId, Timestamp)> {
         let Some(cycle) = &mut self.cycle else {
@@ -149,12 +137,12 @@ impl Subscription {
         };
         let before = cycle.period.end;
         cycle.period.end = cycle.natural_end.min(contract_end);
-        cycle.closes_at = cycle.period.end.plus_seconds(offer.variant.late_seconds);
+        cycle.closes_at = cycle.period.end.plus_seconds(deal.present.variant.late_seconds);
         let end_of = |block: &PlanBlock| {
-            let template = offer.template(block.template)?;
+            let template = deal.template(block.template)?;
             let grants = Grants {
                 subscription: self.id,
-                offer,
+                offer: deal.present,
                 schedule: &self.schedule,
                 cycle,
                 at: block.granted_at.max(cycle.period.start),

@@ -4,11 +4,10 @@
 //! one instant by task, and then the older subscription first. Before a step that makes or ends blocks, the usage accepted
 //! before it has been debited.
 
-use std::collections::BTreeMap;
-
 use super::{
     Books, Decision, Refused, Subscription,
     admission::{Admission, Standing, admission},
+    deal::Deal,
     due::{Due, Task, World},
     posting::Posted,
 };
@@ -16,14 +15,11 @@ use crate::{
     amount::Credits,
     credit::{block::BlockState, burn::Funds},
     cycle::{CycleRef, grants::PlanBlock, late::CountingCycle},
-    id::{BlockId, SubscriptionId, VariantId},
-    plan::Offer,
+    id::{BlockId, SubscriptionId},
+    plan::Offers,
     time::Timestamp,
     usage::{Counter, CounterKey, CustomerState, UsageError},
 };
-
-/// What was agreed to, by variant.
-pub type Offers = BTreeMap<VariantId, Offer>;
 
 /// One subscription with the blocks that it granted and that have not ended.
 #[derive(Debug, Clone)]
@@ -41,7 +37,7 @@ pub struct Portfolio<'a> {
     pub state: CustomerState,
     /// The subscriptions that are not over, and those that are and still have something due.
     pub agreements: Vec<Agreement>,
-    /// What they have agreed to, and what their next cycles are to have.
+    /// What they have agreed to, what their next cycles are to have, and what their blocks were granted by.
     pub offers: &'a Offers,
 }
 
@@ -54,6 +50,9 @@ pub enum Stuck {
     /// The books do not add up.
     #[error(transparent)]
     Books(#[from] UsageError),
+    /// The subscription is not the customer's, or is over.
+    #[error("the subscription {0} is not at hand")]
+    NotHere(SubscriptionId),
     /// The offer of a subscription is not at hand.
     #[error("the offer of {0} is not at hand")]
     NoOffer(SubscriptionId),
@@ -68,20 +67,22 @@ pub struct Moved {
     pub posted: Posted,
 }
 
-impl Portfolio<'_> {
+impl<'a> Portfolio<'a> {
     /// The place of a subscription.
     ///
     /// # Errors
     /// It is not here.
     fn place(&self, id: SubscriptionId) -> Result<usize, Stuck> {
         let here = |it: &Agreement| it.subscription.id == id;
-        self.agreements.iter().position(here).ok_or(Stuck::NoOffer(id))
+        self.agreements.iter().position(here).ok_or(Stuck::NotHere(id))
     }
 
-    fn offer(&self, subscription: &Subscription) -> Result<&Offer, Stuck> {
-        self.offers
-            .get(&subscription.variant)
-            .ok_or(Stuck::NoOffer(subscription.id))
+    /// What a subscription has agreed to.
+    ///
+    /// # Errors
+    /// An offer that is not at hand.
+    pub fn deal(&self, subscription: &Subscription) -> Result<Deal<'a>, Stuck> {
+        Deal::of(subscription, self.offers).map_err(|_| Stuck::NoOffer(subscription.id))
     }
 
     /// What is due next, and of which subscription. `None`: time changes nothing any more.
@@ -91,7 +92,7 @@ impl Portfolio<'_> {
     pub fn next_due(&self) -> Result<Option<(Due, SubscriptionId)>, Stuck> {
         let mut first = None;
         for Agreement { subscription, .. } in &self.agreements {
-            if let Some(due) = subscription.due(self.offer(subscription)?) {
+            if let Some(due) = subscription.due(&self.deal(subscription)?) {
                 let place = (due, subscription.created_at, subscription.id);
                 first = Some(first.map_or(place, |known| place.min(known)));
             }
@@ -106,7 +107,7 @@ impl Portfolio<'_> {
     pub fn barrier(&self) -> Result<Option<Timestamp>, Stuck> {
         let mut first: Option<Timestamp> = None;
         for Agreement { subscription, .. } in &self.agreements {
-            if let Some(at) = subscription.barrier(self.offer(subscription)?) {
+            if let Some(at) = subscription.barrier(&self.deal(subscription)?) {
                 first = Some(first.map_or(at, |known| at.min(known)));
             }
         }
@@ -122,7 +123,7 @@ impl Portfolio<'_> {
         for Agreement { subscription, .. } in &self.agreements {
             standings.push(Standing {
                 state: subscription.state,
-                allow_usage_while_overdue: self.offer(subscription)?.variant.allow_usage_while_overdue,
+                allow_usage_while_overdue: self.deal(subscription)?.present.variant.allow_usage_while_overdue,
             });
         }
         Ok(admission(&standings))
@@ -145,10 +146,8 @@ impl Portfolio<'_> {
         let Agreement {
             subscription, blocks, ..
         } = &self.agreements[self.place(id)?];
-        let next = subscription.next_variant;
         let world = World {
-            offer: self.offer(subscription)?,
-            next_offer: next.and_then(|next| self.offers.get(&next)),
+            deal: self.deal(subscription)?,
             books: Books {
                 balance: self.state.account.balance(),
                 blocks,
@@ -166,16 +165,12 @@ impl Portfolio<'_> {
     /// # Errors
     /// The books do not add up.
     pub fn expire_before(&mut self, at: Timestamp) -> Result<Posted, Stuck> {
-        let with_cycle = |id| {
-            let mut blocks = self.agreements.iter().flat_map(|it| &it.blocks);
-            blocks.any(|block| block.id == id && block.ends_with_cycle)
-        };
         let ending: Vec<BlockId> = self
             .state
             .funds
             .blocks()
             .iter()
-            .filter(|block| block.expires_at.is_some_and(|end| end < at) && !with_cycle(block.id))
+            .filter(|block| block.expires_at.is_some_and(|end| end < at))
             .map(|block| block.id)
             .collect();
         let posted = Posted::ending(&mut self.state, &ending)?;
@@ -208,7 +203,7 @@ impl Portfolio<'_> {
         &mut self,
         id: SubscriptionId,
         now: Timestamp,
-        operation: impl FnOnce(&Subscription, &Offer, Option<&Offer>, &Books<'_>) -> Result<Decision, Refused>,
+        operation: impl FnOnce(&Subscription, &Deal<'_>, &Books<'_>) -> Result<Decision, Refused>,
         new_id: impl FnMut() -> BlockId,
     ) -> Result<Moved, Stuck> {
         let Agreement {
@@ -219,8 +214,7 @@ impl Portfolio<'_> {
             blocks,
             debited_until: now,
         };
-        let next = subscription.next_variant.and_then(|next| self.offers.get(&next));
-        let decision = operation(subscription, self.offer(subscription)?, next, &books)?;
+        let decision = operation(subscription, &self.deal(subscription)?, &books)?;
         self.apply(decision, new_id)
     }
 

@@ -2,6 +2,7 @@
 
 use super::{
     Books, ClosedCycle, Decision, Refused, Subscription,
+    deal::Deal,
     fact::What,
     state::{State, Step},
 };
@@ -13,17 +14,19 @@ use crate::{
 
 impl Subscription {
     /// When it is to be told that the next cycle must be paid, once per cycle; `None`: it need not, or is paid.
-    pub(super) fn renewal_due_at(&self, offer: &Offer) -> Option<Timestamp> {
+    /// What counts is what the next cycle is to have.
+    pub(super) fn renewal_due_at(&self, deal: &Deal<'_>) -> Option<Timestamp> {
+        let next_variant = &deal.next.variant;
         let cycle = self.cycle.as_ref()?;
         let next = cycle.number + 1;
         let running = matches!(self.state, State::Trialing | State::Active);
         let done = self.paid_through >= next || self.renewal_told >= next;
-        if !running || self.ends_with_cycle() || done || !offer.variant.awaits_payment() {
+        if !running || self.ends_with_cycle() || done || !next_variant.awaits_payment() {
             return None;
         }
         let zone = &self.schedule.zone;
-        let at = zone.plus_days(cycle.period.end, -offer.variant.renewal_due_days);
-        Some(at.max(cycle.period.start))
+        let at = zone.plus_days(cycle.period.end, -next_variant.renewal_due_days);
+        Some(at.max(cycle.period.start).max(self.agreed_at))
     }
 
     /// Whether the cycle after the last one that has begun is paid. It was paid at the price of what it was to have, and stays so.
@@ -69,18 +72,20 @@ impl Subscription {
     pub fn renew(
         &self,
         now: Timestamp,
-        offer: &Offer,
+        deal: &Deal<'_>,
         books: &Books<'_>,
         prior: Option<&ClosedCycle>,
     ) -> Result<Decision, Refused> {
-        self.check(offer, now)?;
+        self.check(deal, now)?;
         let mut decision = Decision::new(self.clone());
         let after = &mut decision.subscription;
         after.step(Step::Renew)?;
-        if !offer.variant.awaits_payment() {
+        let overdue = self.state == State::Overdue;
+        let paid_for = if overdue { deal.present } else { deal.next };
+        if !paid_for.variant.awaits_payment() {
             return Err(Refused::RenewsByItself);
         }
-        if self.state != State::Overdue {
+        if !overdue {
             if self.ends_with_cycle() {
                 return Err(Refused::NothingFollows);
             }
@@ -104,14 +109,14 @@ impl Subscription {
         after.activated = true;
         let granted = Grants {
             subscription: after.id,
-            offer,
+            offer: deal.present,
             schedule: &after.schedule,
             cycle,
             at: now,
         }
         .blocks(occasion)?;
         cycle.granted = super::turn::sum(&granted)?;
-        cycle.granted_through = now;
+        (cycle.granted_from, cycle.granted_through) = (now, now);
         cycle.balance_at_start = books.balance.plus(cycle.granted)?;
         let (number, new_period, credits_granted) = (cycle.number, cycle.period, cycle.granted);
         decision.granted = granted;

@@ -2,6 +2,7 @@
 
 use super::{
     Books, ClosedCycle, Decision, Refused, Subscription,
+    deal::Deal,
     due::World,
     fact::What,
     state::{State, Step},
@@ -16,16 +17,17 @@ use crate::{
         summary::Summary,
     },
     plan::{
-        Offer,
+        Offer, Offers,
         variant::{ShortCycle, Variant},
     },
     time::{Period, Timestamp},
     usage::{Counter, CounterKey},
 };
 
-/// The blocks of the subscription whose time has run out.
+/// The blocks of the subscription whose time runs out with a step. What ran out before has ended by itself, and nothing of it rolls
+/// over: there was no step to roll it over, because its template grants no longer.
 pub(super) fn ending(books: &Books<'_>, at: Timestamp) -> Vec<PlanBlock> {
-    let ends = |block: &&PlanBlock| block.ends_with_cycle && block.expires_at.is_some_and(|end| end <= at);
+    let ends = |block: &&PlanBlock| block.ends_with_cycle && block.expires_at == Some(at);
     books.blocks.iter().filter(ends).copied().collect()
 }
 
@@ -36,8 +38,8 @@ pub(super) fn sum(blocks: &[NewBlock]) -> Result<Credits, Overflow> {
 /// What rolls over when a cycle opens.
 #[derive(Clone, Copy)]
 pub(super) struct Carried<'a> {
-    /// What the ended blocks were granted by.
-    pub from: &'a Offer,
+    /// What the ended blocks were granted by, among others.
+    pub offers: &'a Offers,
     /// The ended blocks.
     pub ended: &'a [PlanBlock],
 }
@@ -65,6 +67,7 @@ impl Subscription {
             closes_at: period.end.plus_seconds(variant.late_seconds),
             granted: Credits::ZERO,
             ahead: Credits::ZERO,
+            granted_from: period.start,
             granted_through: period.start,
             balance_at_start: Credits::ZERO,
             balance_at_end: Credits::ZERO,
@@ -92,18 +95,16 @@ impl Subscription {
         } else {
             Occasion::Activation
         };
-        let fresh = if cycle.paid {
-            grants.blocks(occasion)?
-        } else {
-            Vec::new()
-        };
+        let fresh = grants.blocks(occasion)?;
+        // An unpaid cycle keeps the room for what it brings once it is paid.
         let mut granted = match carried {
-            Some(carried) => rollover::carry(&grants, carried.from, carried.ended, &fresh)?,
+            Some(carried) => rollover::carry(&grants, carried.offers, carried.ended, &fresh)?,
             None => Vec::new(),
         };
+        let fresh = if cycle.paid { fresh } else { Vec::new() };
         self.activated |= cycle.paid && !cycle.trial;
         cycle.granted = sum(&fresh)?;
-        cycle.granted_through = at;
+        (cycle.granted_from, cycle.granted_through) = (at, at);
         granted.extend(fresh);
         cycle.balance_at_start = balance.plus(sum(&granted)?)?;
         self.last_number = cycle.number;
@@ -121,30 +122,21 @@ impl Subscription {
         }
     }
 
-    /// What the next cycle is to have.
-    pub(super) fn coming<'a>(&self, offer: &'a Offer, next: Option<&'a Offer>) -> Result<&'a Offer, Refused> {
-        match self.next_variant {
-            None => Ok(offer),
-            Some(wanted) => next
-                .filter(|next| next.variant.id == wanted)
-                .ok_or(Refused::OtherBooks),
-        }
-    }
-
     /// The end of a cycle, in one order: expire, roll over, next cycle, grants. Usage accepted before is debited by then.
     pub(super) fn turn(&self, at: Timestamp, world: &World<'_>) -> Result<Decision, Refused> {
+        let deal = &world.deal;
         if self.cancel_at_end {
-            let mut decision = self.finish(at, Step::Cancel, world.offer, &world.books)?;
+            let mut decision = self.finish(at, Step::Cancel, deal, &world.books)?;
             decision.tell(at, What::Cancelled);
             return Ok(decision);
         }
-        let next = self.coming(world.offer, world.next_offer)?;
+        let next = deal.next;
         let ended = ending(&world.books, at);
         let left = Credits::total(ended.iter().map(|block| block.remaining))?;
         let mut decision = Decision::new(self.clone());
         decision.ended = ended.iter().map(|block| block.id).collect();
         let after = &mut decision.subscription;
-        after.end_cycle(at, &world.offer.variant, world.books.balance);
+        after.end_cycle(at, &deal.present.variant, world.books.balance);
         if after.state == State::Paused {
             return Ok(decision);
         }
@@ -165,7 +157,7 @@ impl Subscription {
         cycle.period.start = at;
         let balance = world.books.balance.minus(left)?;
         let carried = Carried {
-            from: world.offer,
+            offers: deal.offers,
             ended: &ended,
         };
         decision.granted = after.open(cycle, next, at, balance, Some(carried))?;
@@ -187,7 +179,7 @@ impl Subscription {
         &self,
         at: Timestamp,
         step: Step,
-        offer: &Offer,
+        deal: &Deal<'_>,
         books: &Books<'_>,
     ) -> Result<Decision, Refused> {
         let mut decision = Decision::new(self.clone());
@@ -195,7 +187,7 @@ impl Subscription {
         decision.ended = ends.map(|block| block.id).collect();
         let after = &mut decision.subscription;
         after.step(step)?;
-        after.end_cycle(at, &offer.variant, books.balance);
+        after.end_cycle(at, &deal.present.variant, books.balance);
         after.ended_at = Some(at);
         after.overdue_since = None;
         after.next_variant = None;

@@ -17,7 +17,7 @@ use domain::{
     id::{BlockId, CustomerId, MetricId, PlanId, SubscriptionId, TemplateId, VariantId},
     metering::Price,
     plan::{
-        Offer,
+        Offer, Offers,
         interval::Interval,
         template::{Expiry, GrantTemplate, Recurrence},
         variant::{DEFAULT_LATE_SECONDS, Mode, ShortCycle, Variant},
@@ -25,6 +25,7 @@ use domain::{
     subscription::{
         Books, ClosedCycle, Decision, Refused, Subscription,
         create::NewSubscription,
+        deal::Deal,
         due::{Due, World},
         fact::{Fact, What},
         pause::When,
@@ -167,8 +168,16 @@ impl Vendor {
             .clone()
     }
 
-    pub fn offer(&self) -> Offer {
-        self.offer_of(self.subscription.variant)
+    pub fn offers(&self) -> Offers {
+        let all = self.offers.iter().cloned();
+        all.map(|offer| (offer.variant.id, offer)).collect()
+    }
+
+    /// What time makes due next.
+    pub fn due(&self) -> Option<Due> {
+        let offers = self.offers();
+        self.subscription
+            .due(&Deal::of(&self.subscription, &offers).unwrap())
     }
 
     /// Usage that is accepted now and happened at another instant.
@@ -192,13 +201,16 @@ impl Vendor {
         assert!(self.now <= to, "time passes forwards");
         self.now = to;
         for _ in 0..100_000 {
-            let due = self.subscription.due(&self.offer());
+            let due = self.due();
             let Some(due) = due.filter(|due| due.at <= self.now) else {
-                self.debit(Timestamp::from_micros(self.now.micros() + 1));
+                let after = Timestamp::from_micros(self.now.micros() + 1);
+                self.debit(after);
+                self.expire(after);
                 return self;
             };
             if due.task.holds_usage() {
                 self.debit(due.at);
+                self.expire(due.at);
             }
             self.take(due);
         }
@@ -206,8 +218,7 @@ impl Vendor {
     }
 
     fn take(&mut self, due: Due) {
-        let offer = self.offer();
-        let next = self.subscription.next_variant.map(|id| self.offer_of(id));
+        let offers = self.offers();
         let blocks = self.plan_blocks();
         let closing = self.subscription.closing.first().map(|cycle| CycleRef {
             subscription: self.subscription.id,
@@ -220,8 +231,7 @@ impl Vendor {
             .map(|(key, count)| (*key, count.clone()))
             .collect();
         let world = World {
-            offer: &offer,
-            next_offer: next.as_ref(),
+            deal: Deal::of(&self.subscription, &offers).unwrap(),
             books: Books {
                 balance: self.balance(),
                 blocks: &blocks,
@@ -241,51 +251,52 @@ impl Vendor {
     /// Something that somebody wants.
     pub fn ask<E>(
         &mut self,
-        operation: impl FnOnce(&Subscription, Timestamp, &Offer, &Books<'_>) -> Result<Decision, E>,
+        operation: impl FnOnce(&Subscription, Timestamp, &Deal<'_>, &Books<'_>) -> Result<Decision, E>,
     ) -> Result<(), E> {
         self.debit(self.now);
-        let (offer, blocks) = (self.offer(), self.plan_blocks());
+        self.expire(self.now);
+        let (offers, blocks) = (self.offers(), self.plan_blocks());
+        let deal = Deal::of(&self.subscription, &offers).unwrap();
         let books = Books {
             balance: self.balance(),
             blocks: &blocks,
             debited_until: self.debited_until,
         };
-        let decision = operation(&self.subscription, self.now, &offer, &books)?;
+        let decision = operation(&self.subscription, self.now, &deal, &books)?;
         self.write(self.now, decision);
         Ok(())
     }
 
     pub fn renew(&mut self) -> Result<(), Refused> {
         let prior = self.closed.last().cloned();
-        self.ask(|it, now, offer, books| it.renew(now, offer, books, prior.as_ref()))
+        self.ask(|it, now, deal, books| it.renew(now, deal, books, prior.as_ref()))
     }
 
     pub fn extend(&mut self, end: &str) -> Result<(), Refused> {
         let end = end.parse().unwrap();
-        self.ask(|it, now, offer, books| it.extend_contract(end, now, offer, books))
+        self.ask(|it, now, deal, books| it.extend_contract(end, now, deal, books))
     }
 
     pub fn pause(&mut self) -> Result<(), Refused> {
-        self.ask(|it, now, offer, _| it.pause(now, offer))
+        self.ask(|it, now, deal, _| it.pause(now, deal))
     }
 
     pub fn resume(&mut self) -> Result<(), Refused> {
-        let next = self.subscription.next_variant.map(|id| self.offer_of(id));
-        self.ask(|it, now, offer, books| it.resume(now, offer, next.as_ref(), books))
+        self.ask(|it, now, deal, books| it.resume(now, deal, books))
     }
 
     pub fn cancel(&mut self, when: When) -> Result<(), Refused> {
-        self.ask(|it, now, offer, books| it.cancel(when, now, offer, books))
+        self.ask(|it, now, deal, books| it.cancel(when, now, deal, books))
     }
 
     /// To another of the offers, now or with the next cycle.
     pub fn change(&mut self, to: usize, now: bool) -> Result<(), Refused> {
         let to = self.offers[to].clone();
-        self.ask(|it, at, offer, books| {
+        self.ask(|it, at, deal, books| {
             if now {
-                it.change_now(at, offer, &to, books)
+                it.change_now(at, deal, &to, books)
             } else {
-                it.change_at_next_cycle(at, offer, &to)
+                it.change_at_next_cycle(at, deal, &to)
             }
         })
     }
@@ -391,6 +402,17 @@ impl Vendor {
             })
         };
         self.owned.iter().filter_map(of).collect()
+    }
+
+    /// Ends the blocks that have run out before an instant, after the usage that was accepted by then.
+    fn expire(&mut self, before: Timestamp) {
+        for owned in &mut self.owned {
+            let over = owned.block.expires_at.is_some_and(|end| end < before);
+            if over && owned.block.state == BlockState::Active {
+                owned.block.state = BlockState::Expired;
+                owned.block.remaining = Credits::ZERO;
+            }
+        }
     }
 
     /// Debits the usage accepted before an instant, in the order of acceptance.

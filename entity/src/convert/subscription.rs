@@ -81,6 +81,7 @@ impl subscription::Model {
             overdue_since: instant(self.overdue_since),
             activated: self.activated != 0,
             cancel_at_end: self.cancel_at_end != 0,
+            agreed_at: Timestamp::from_micros(self.agreed_at),
             created_at: Timestamp::from_micros(self.created_at),
             ended_at: instant(self.ended_at),
         })
@@ -92,7 +93,7 @@ impl subscription::Model {
             end: instant(self.contract_end)?,
             notice_days: self.notice_days,
             told_for: instant(self.told_for),
-            agreed_at: instant(self.agreed_at)?,
+            agreed_at: instant(self.contract_agreed_at)?,
         })
     }
 
@@ -122,7 +123,8 @@ impl subscription::Model {
             contract_end: contract.map(|contract| contract.end.micros()),
             notice_days: contract.and_then(|contract| contract.notice_days),
             told_for: contract.and_then(|contract| micros(contract.told_for)),
-            agreed_at: contract.map(|contract| contract.agreed_at.micros()),
+            contract_agreed_at: contract.map(|contract| contract.agreed_at.micros()),
+            agreed_at: it.agreed_at.micros(),
             due_at: micros(due_at),
             barrier_at: micros(barrier_at),
             ended_at: micros(it.ended_at),
@@ -146,6 +148,7 @@ impl billing_cycle::Model {
             closes_at: Timestamp::from_micros(self.closes_at),
             granted: Credits::from_raw(self.granted),
             ahead: Credits::from_raw(self.ahead),
+            granted_from: Timestamp::from_micros(self.granted_from),
             granted_through: Timestamp::from_micros(self.granted_through),
             balance_at_start: Credits::from_raw(self.balance_at_start),
             balance_at_end: Credits::from_raw(self.balance_at_end),
@@ -215,6 +218,7 @@ impl billing_cycle::Model {
             closes_at: cycle.closes_at.micros(),
             granted: cycle.granted.raw(),
             ahead: cycle.ahead.raw(),
+            granted_from: cycle.granted_from.micros(),
             granted_through: cycle.granted_through.micros(),
             balance_at_start: cycle.balance_at_start.raw(),
             balance_at_end: cycle.balance_at_end.raw(),
@@ -306,7 +310,8 @@ pub fn blank(
         contract_end: None,
         notice_days: None,
         told_for: None,
-        agreed_at: None,
+        contract_agreed_at: None,
+        agreed_at: 0,
         due_at: None,
         barrier_at: None,
         created_at: it.created_at.micros(),

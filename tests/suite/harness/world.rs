@@ -416,6 +416,14 @@ impl World {
             .unwrap();
     }
 
+    /// An id as SQL has it.
+    pub fn literal(&self, id: uuid::Uuid) -> String {
+        match self.app.db().backend() {
+            app::db::Backend::Sqlite => format!("x'{}'", id.simple()),
+            app::db::Backend::Postgres => format!("'{id}'::uuid"),
+        }
+    }
+
     /// Runs SQL behind the application's back, with every guard of the database switched off meanwhile.
     pub async fn sabotage(&self, sql: &str) {
         sabotage::run(self.app.db(), sql).await;

@@ -67,7 +67,7 @@ const STATEMENTS: &[Statement] = &[
                 'its time has run out, and it has not been ended' AS message
              FROM block b JOIN account a ON a.customer_id = b.customer_id
              WHERE b.state = 'ACTIVE' AND b.expires_at IS NOT NULL AND b.expires_at < $1 - 600000000
-                AND b.ends_with_cycle = 0 AND a.clock_id IS NULL",
+                AND a.clock_id IS NULL AND (a.barrier_at IS NULL OR b.expires_at < a.barrier_at)",
     },
     Statement {
         check: Check::SubscriptionDue,

@@ -8,10 +8,10 @@ mod template;
 mod variant;
 mod view;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use domain::{
-    id::{MetricId, PlanId, TenantId, VariantId},
+    id::{MetricId, PlanId, TemplateId, TenantId, VariantId},
     plan::{Offer, Plan, money_price::MoneyPrice},
     rejection::{Rejection, RejectionCode},
 };
@@ -176,6 +176,18 @@ pub(crate) async fn offers_in(
     variants: &[VariantId],
 ) -> Result<HashMap<VariantId, Offer>> {
     store::offers(db, variants).await
+}
+
+/// What the variants of some templates offer. Three statements, none when there are no templates.
+pub(crate) async fn offers_behind(
+    db: &impl ConnectionTrait,
+    templates: &BTreeSet<TemplateId>,
+) -> Result<HashMap<VariantId, Offer>> {
+    if templates.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let variants = store::variants_behind(db, templates).await?;
+    store::offers(db, &variants).await
 }
 
 /// What a tenant's variant offers now: it counts as archived when its plan is. `None`: the tenant has no such variant.

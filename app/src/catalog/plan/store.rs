@@ -1,6 +1,6 @@
 //! The SQL of plans, variants and templates.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use domain::{
     id::{PlanId, TemplateId, TenantId, VariantId},
@@ -12,6 +12,7 @@ use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::OnConflict,
 };
+use uuid::Uuid;
 
 use super::PlanRef;
 use crate::{
@@ -182,6 +183,22 @@ fn offered(row: &plan_variant::Model, plan_ended: Option<Timestamp>) -> Result<O
             ..own
         },
     })
+}
+
+/// The variants of templates. One statement.
+pub(super) async fn variants_behind(
+    db: &impl ConnectionTrait,
+    templates: &BTreeSet<TemplateId>,
+) -> Result<Vec<VariantId>> {
+    let ids: Vec<Uuid> = grant_template::Entity::find()
+        .select_only()
+        .distinct()
+        .column(grant_template::Column::VariantId)
+        .filter(grant_template::Column::Id.is_in(templates.iter().map(|id| id.0)))
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(ids.into_iter().map(VariantId).collect())
 }
 
 /// Variants by id with all their templates. Two statements.
