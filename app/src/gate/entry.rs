@@ -8,7 +8,7 @@ use std::{
 
 use domain::{
     gate::{Decision, Question, Standing},
-    id::EventId,
+    id::{EventId, TenantId},
     metering::rule::RuleBook,
     time::Timestamp,
     usage::event::PendingEvent,
@@ -19,15 +19,19 @@ use tokio::sync::Notify;
 pub const MAX_AGE: Duration = Duration::from_secs(1);
 /// When an answer is this old it is confirmed behind the caller's back, so that nobody waits for it.
 const CONFIRM_AFTER: Duration = Duration::from_millis(300);
-/// How long an answer may be given after another process has changed the account, while the new state is being read.
-const SERVED_STALE: Duration = Duration::from_millis(20);
+/// How long an answer may be given after another process has changed the account, while the new state is being read. That takes a few
+/// milliseconds, and longer only when the database is busy with everybody's changes: then nobody should wait for it as well.
+const SERVED_STALE: Duration = Duration::from_millis(250);
+/// A customer that was asked about so lately is read as soon as another process changes it.
+const ASKED_LATELY: Duration = Duration::from_secs(1);
 
 /// Accepted events that are kept for a customer; some 200 bytes each. With more, the next question begins with a read.
 const MAX_ACCEPTED: usize = 1_000;
 
 /// A customer as the database showed it, and what this process has accepted since.
-#[derive(Default)]
 pub(super) struct Entry {
+    /// Whose customer it is.
+    pub(super) tenant: TenantId,
     state: Mutex<State>,
     /// Rings whenever a read has ended.
     pub(super) read: Notify,
@@ -36,6 +40,8 @@ pub(super) struct Entry {
 #[derive(Default)]
 struct State {
     seen: Option<Seen>,
+    /// When somebody asked last.
+    wanted: Option<Instant>,
     /// Whether this entry stands in the queue of the reader.
     asked: bool,
     changed: Option<Changed>,
@@ -132,9 +138,19 @@ pub(super) struct Read {
 }
 
 impl Entry {
+    /// A customer of whom nothing is known yet.
+    pub(super) fn new(tenant: TenantId) -> Self {
+        Self {
+            tenant,
+            state: Mutex::default(),
+            read: Notify::new(),
+        }
+    }
+
     /// Answers from what is known, if that is fresh enough.
     pub(super) fn answer(&self, asked: &Asked<'_>) -> Answer {
         let mut state = self.lock();
+        state.wanted = Some(asked.since);
         let fresh = match state.freshness(asked) {
             Some(fresh) => fresh,
             None if state.failed.is_some_and(|at| at >= asked.since) => return Answer::Unknown,
@@ -187,12 +203,13 @@ impl Entry {
         self.lock().changed = Some(Changed::Here);
     }
 
-    /// Notes a change by another process.
-    pub(super) fn changed_elsewhere(&self) {
+    /// Notes a change by another process. Answers whether the customer should be read at once, because somebody will ask again.
+    pub(super) fn changed_elsewhere(&self) -> bool {
         let mut state = self.lock();
         if state.changed.is_none() {
             state.changed = Some(Changed::Elsewhere(Instant::now()));
         }
+        state.wanted.is_some_and(|at| at.elapsed() < ASKED_LATELY)
     }
 
     /// Takes the place in the reader's queue; `false`: it stands there already.
@@ -307,6 +324,44 @@ impl State {
                 Some(Fresh::Ageing)
             }
             None => Some(Fresh::Yes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{id::MetricId, metering::rule::Properties};
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn who_was_asked_about_lately_is_read_at_once() {
+        let entry = Entry::new(TenantId(Uuid::nil()));
+        assert!(!entry.changed_elsewhere(), "nobody wants to know");
+        let ask = |since| {
+            let (properties, rules) = (Properties::default(), RuleBook::default());
+            let question = Question {
+                metric: MetricId(Uuid::nil()),
+                units: domain::amount::Quantity::ZERO,
+                properties: &properties,
+                known_at: Timestamp::MIN,
+            };
+            let (now, rules) = (Timestamp::MIN, &rules);
+            let asked = Asked {
+                question,
+                rules,
+                now,
+                since,
+                unrest: None,
+            };
+            assert!(matches!(entry.answer(&asked), Answer::Wait));
+        };
+        ask(Instant::now());
+        assert!(entry.changed_elsewhere());
+        if let Some(long_ago) = Instant::now().checked_sub(ASKED_LATELY) {
+            ask(long_ago);
+            assert!(!entry.changed_elsewhere(), "nobody asks any more");
         }
     }
 }

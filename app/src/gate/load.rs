@@ -46,7 +46,7 @@ pub(super) async fn read(app: &App, wanted: Vec<Wanted>) {
     let as_of = app.now();
     let begin = |wanted: Wanted| Reading {
         begun: wanted.entry.begin(as_of),
-        tenant: wanted.tenant,
+        tenant: wanted.entry.tenant,
         customer: wanted.customer,
         entry: wanted.entry,
     };

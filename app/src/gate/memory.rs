@@ -38,7 +38,6 @@ pub(crate) struct Memory {
 
 /// A customer that is to be read.
 pub(crate) struct Wanted {
-    pub(super) tenant: TenantId,
     pub(super) customer: CustomerId,
     pub(super) entry: Arc<Entry>,
 }
@@ -73,13 +72,14 @@ impl Memory {
         }
     }
 
-    /// Another process has changed accounts.
+    /// Another process has changed accounts. Those that are asked about a lot are read before the next question.
     pub(crate) fn changed_elsewhere(&self, customers: &[CustomerId]) {
-        for entry in customers
-            .iter()
-            .filter_map(|customer| self.customers.peek(customer))
-        {
-            entry.changed_elsewhere();
+        for customer in customers {
+            if let Some(entry) = self.customers.peek(customer)
+                && entry.changed_elsewhere()
+            {
+                self.ask(*customer, &entry);
+            }
         }
     }
 
@@ -94,11 +94,11 @@ impl Memory {
     }
 
     /// What is remembered of a customer; nothing yet, when it is new here.
-    pub(super) fn entry(&self, customer: CustomerId) -> Arc<Entry> {
+    pub(super) fn entry(&self, tenant: TenantId, customer: CustomerId) -> Arc<Entry> {
         if let Some(entry) = self.customers.get(&customer) {
             return entry;
         }
-        let fresh = Arc::new(Entry::default());
+        let fresh = Arc::new(Entry::new(tenant));
         match self
             .customers
             .get_or_insert_with(&customer, || Ok::<_, ()>(fresh.clone()))
@@ -109,26 +109,16 @@ impl Memory {
     }
 
     /// Has a customer read soon.
-    pub(super) fn ask(&self, tenant: TenantId, customer: CustomerId, entry: &Arc<Entry>) {
+    pub(super) fn ask(&self, customer: CustomerId, entry: &Arc<Entry>) {
         if entry.ask() {
             let entry = entry.clone();
             // Fails only when the application is being dropped.
-            let _ = self.wanted.send(Wanted {
-                tenant,
-                customer,
-                entry,
-            });
+            let _ = self.wanted.send(Wanted { customer, entry });
         }
     }
 
     /// Answers at once or after a read.
-    pub(super) async fn answer(
-        &self,
-        tenant: TenantId,
-        customer: CustomerId,
-        entry: &Arc<Entry>,
-        asked: &Asked<'_>,
-    ) -> Answer {
+    pub(super) async fn answer(&self, customer: CustomerId, entry: &Arc<Entry>, asked: &Asked<'_>) -> Answer {
         let deadline = tokio::time::sleep(PATIENCE);
         tokio::pin!(deadline);
         loop {
@@ -137,7 +127,7 @@ impl Memory {
             tokio::pin!(read);
             read.as_mut().enable();
             match entry.answer(asked) {
-                Answer::Wait => self.ask(tenant, customer, entry),
+                Answer::Wait => self.ask(customer, entry),
                 answer => return answer,
             }
             tokio::select! {

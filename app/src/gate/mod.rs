@@ -4,8 +4,8 @@
 //! the usage that this process has accepted since. It never writes and never waits for the queue.
 //!
 //! It stays true in four ways. A change by this process is read before the next answer. A change by another one is told by the
-//! change feed, and read while answers of the last 20 milliseconds may still be given. Whatever is asked about is confirmed by its
-//! revision several times a second. And nothing older than [`entry::MAX_AGE`], or from before a step of a subscription that is due
+//! change feed, and read at once where somebody has asked lately; until that is done, a quarter of a second at most, answers of before
+//! may still be given. Whatever is asked about is confirmed by its revision several times a second. And nothing older than [`entry::MAX_AGE`], or from before a step of a subscription that is due
 //! since, is answered from at all: then the caller waits for a read. `as_of` says of when the answer is.
 //!
 //! Cost: no statement while the customer is remembered; a read is seven for up to 500 customers, eight where any has ever had a
@@ -219,10 +219,10 @@ impl Session<'_> {
     /// Answers at once where that can be, and has the customer read where it cannot.
     fn begin(&self, asked: &Asked<'_>, customer: CustomerId) -> Begun {
         let gate = self.app.gate();
-        let entry = gate.entry(customer);
+        let entry = gate.entry(self.actor.tenant, customer);
         let answer = entry.answer(asked);
         if let Answer::Wait = answer {
-            gate.ask(self.actor.tenant, customer, &entry);
+            gate.ask(customer, &entry);
         }
         Begun {
             customer,
@@ -235,15 +235,13 @@ impl Session<'_> {
     async fn end(&self, asked: &Asked<'_>, begun: Begun) -> Entitlement {
         let gate = self.app.gate();
         let answer = match begun.answer {
-            Answer::Wait => {
-                Box::pin(gate.answer(self.actor.tenant, begun.customer, &begun.entry, asked)).await
-            }
+            Answer::Wait => Box::pin(gate.answer(begun.customer, &begun.entry, asked)).await,
             answer => answer,
         };
         match answer {
             Answer::Now(told) => {
                 if told.ageing {
-                    gate.ask(self.actor.tenant, begun.customer, &begun.entry);
+                    gate.ask(begun.customer, &begun.entry);
                 }
                 known(&told, self.prices.as_of)
             }
