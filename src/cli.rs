@@ -122,13 +122,10 @@ pub(crate) struct WorkerArgs {
     /// Lanes to work on, repeated or separated by commas: usage, cycles, upkeep [default: all]
     #[arg(long = "lane", value_name = "LANE", value_delimiter = ',', value_parser = lane)]
     pub(crate) lanes: Vec<Lane>,
-    /// Jobs at once per lane
-    #[arg(long, value_name = "NUMBER", default_value_t = DEFAULT_CONCURRENCY, value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub(crate) concurrency: u16,
+    /// Jobs at once per lane [default: 4, in the lane cycles 2]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) concurrency: Option<u16>,
 }
-
-/// Jobs at once per lane.
-pub(crate) const DEFAULT_CONCURRENCY: u16 = 4;
 
 /// What to do with keys.
 #[derive(Subcommand)]
@@ -255,7 +252,7 @@ mod tests {
                 panic!("{args:?}");
             };
             assert_eq!(worker.lanes, [Lane::Usage, Lane::Cycles]);
-            assert_eq!(worker.concurrency, DEFAULT_CONCURRENCY);
+            assert_eq!(worker.concurrency, None);
         }
         assert!(Cli::try_parse_from(["tallygate", "worker", "--lane", "mail"]).is_err());
     }

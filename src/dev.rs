@@ -8,7 +8,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin::{self, Admin},
-    cli::DEFAULT_CONCURRENCY,
     config::Config,
     database::{self, Node},
     dev_key,
@@ -52,7 +51,7 @@ async fn start(config: &Config) -> Outcome<(Node, serve::Parts)> {
         live: config.live(),
         ..Options::default()
     };
-    let lanes = Lane::ALL.map(|lane| (lane, usize::from(DEFAULT_CONCURRENCY)));
+    let lanes = Lane::ALL.map(|lane| (lane, usize::from(lane.usual_concurrency())));
     let parts = serve::Parts {
         // A person who stops it does not want to wait.
         door: Some(serve::Door {

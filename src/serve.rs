@@ -98,13 +98,13 @@ pub(crate) async fn worker(
     let chosen = Lane::ALL
         .into_iter()
         .filter(|lane| args.lanes.is_empty() || args.lanes.contains(lane));
-    let lanes: Lanes = chosen.map(|lane| (lane, usize::from(args.concurrency))).collect();
-    let names: Vec<_> = lanes.iter().map(|(lane, _)| lane.as_str()).collect();
-    tracing::info!(
-        lanes = names.join(","),
-        concurrency = args.concurrency,
-        "the worker works"
-    );
+    let at_once = |lane: Lane| args.concurrency.unwrap_or_else(|| lane.usual_concurrency());
+    let lanes: Lanes = chosen.map(|lane| (lane, usize::from(at_once(lane)))).collect();
+    let names: Vec<_> = lanes
+        .iter()
+        .map(|(lane, at_once)| format!("{}:{at_once}", lane.as_str()))
+        .collect();
+    tracing::info!(lanes = names.join(","), "the worker works");
     let parts = Parts {
         door: None,
         lanes: Some(lanes),

@@ -53,6 +53,16 @@ impl Lane {
             Self::Upkeep => "upkeep",
         }
     }
+
+    /// Jobs at once in one worker process unless it is told otherwise. Cycles of thousands of customers often end at one moment, in large
+    /// transactions: more of them at once close hardly more cycles, and take from requests what these need to be answered in time.
+    #[must_use]
+    pub fn usual_concurrency(self) -> u16 {
+        match self {
+            Self::Usage | Self::Upkeep => 4,
+            Self::Cycles => 2,
+        }
+    }
 }
 
 /// What the queue carries: a kind and its arguments, readable by every version of the program.
