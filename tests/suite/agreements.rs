@@ -17,7 +17,7 @@ use entity::subscription;
 use sea_orm::EntityTrait;
 
 use crate::harness::{
-    World, at,
+    World, at, per_unit,
     plans::{template, variant},
 };
 
@@ -25,6 +25,7 @@ on_both!(
     credits_of_plans_long_gone_roll_over_as_these_said,
     a_block_within_a_cycle_ends_at_its_own_end,
     a_clock_in_the_past_gives_no_credits_away,
+    a_cycle_may_end_at_the_instant_at_which_it_was_used,
     a_template_that_is_added_meanwhile_is_noticed,
     a_customer_that_cannot_go_on_holds_no_clock,
 );
@@ -158,6 +159,26 @@ async fn a_clock_in_the_past_gives_no_credits_away(world: World) {
     assert_eq!(world.stands(id).await.0, "152.5");
     change(&world, it, small).await;
     assert_eq!(world.stands(id).await.0, "5", "to and fro creates nothing");
+    prove(&world).await;
+}
+
+/// On a clock that stands, everything between two moves has one instant.
+async fn a_cycle_may_end_at_the_instant_at_which_it_was_used(world: World) {
+    world.priced("call", per_unit("1")).await;
+    let plan = monthly(&world, "10", "0").await;
+    let clock = clock(&world, "2026-03-10").await;
+    let id = customer_on(&world, clock, "a").await;
+    world.give(id, "7").await;
+    let it = world.subscribe(id, plan).await;
+    world.wish(it, Wish::Pause).await.unwrap();
+    advance(&world, clock, "2026-04-20").await;
+    world.wish(it, Wish::Resume).await.unwrap();
+    world.consume(id, "call", "1").await;
+    world.catch_up().await;
+    assert_eq!(world.stands(id).await.0, "16");
+    world.wish(it, Wish::Cancel { at_end: false }).await.unwrap();
+    assert_eq!(world.stands(id).await.0, "7");
+    world.catch_up().await;
     prove(&world).await;
 }
 

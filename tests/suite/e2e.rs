@@ -11,6 +11,7 @@
 //! | [`lane`] | the typed lane of live balances tells what the general way tells |
 //! | [`socket`] | how sockets are opened, bounded and closed |
 //! | [`plans`] | a plan, entered and read |
+//! | [`changes`] | a subscription changed, paused, renewed, cancelled, and read page by page |
 //! | [`subscriptions`] | source P4 with a contract and a test clock |
 //! | [`import`] | a usage trace to the last micro-credit, while workers are killed |
 //! | [`manners`] | how HTTP requests are refused |
@@ -21,6 +22,7 @@
 //! | [`crash`] | SIGTERM and SIGKILL under load |
 //! | [`seeing`] | figures, readiness, logs and traces, and what must not be in them |
 
+mod changes;
 mod client;
 mod collector;
 mod command;

@@ -204,6 +204,12 @@ impl Timeline {
         }
     }
 
+    /// Whether a cycle begins at an instant, also one that ended as soon: it counted what was debited at that instant.
+    #[must_use]
+    pub fn begins_at(&self, instant: Timestamp) -> bool {
+        self.cycles.iter().any(|cycle| cycle.period.start == instant)
+    }
+
     /// The stretches that a cycle consists of: one, unless an older subscription's cycles took parts out of it. Their first instants
     /// name the counts that its summary adds up.
     #[must_use]

@@ -295,7 +295,7 @@ async fn end(client: &Client, clock: &str, subscription: &str) {
 }
 
 /// A state that does not allow something: a code of its own, and no field is to blame.
-async fn assert_refused(client: &Client, mutation: &str, name: &str) {
+pub(super) async fn assert_refused(client: &Client, mutation: &str, name: &str) {
     let refused = &client.ask(mutation).await[name];
     assert_eq!(refused["subscription"], Value::Null);
     let errors = refused["userErrors"].as_array().unwrap();
@@ -308,7 +308,7 @@ async fn assert_refused(client: &Client, mutation: &str, name: &str) {
 }
 
 /// Sends the clock on its way and waits until it stands.
-async fn advance(client: &Client, clock: &str, to: &str) {
+pub(super) async fn advance(client: &Client, clock: &str, to: &str) {
     client
         .change(&format!(
             r#"mutation {{ advanceTestClock(input: {{testClockId: "{clock}", to: "{to}", idempotencyKey: "to-{to}"}})
@@ -330,7 +330,7 @@ async fn cycle(client: &Client, subscription: &str) -> Value {
 }
 
 /// What was told about a subscription, oldest first.
-async fn events(client: &Client, subscription: &str) -> Vec<Value> {
+pub(super) async fn events(client: &Client, subscription: &str) -> Vec<Value> {
     let query = format!(
         r#"{{ subscription(id: "{subscription}") {{ events(first: 50) {{ nodes {{ type occurredAt data }} }} }} }}"#
     );
@@ -343,6 +343,6 @@ async fn events(client: &Client, subscription: &str) -> Vec<Value> {
     all
 }
 
-fn id(of: &Value) -> String {
+pub(super) fn id(of: &Value) -> String {
     of["id"].as_str().unwrap().to_owned()
 }

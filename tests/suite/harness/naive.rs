@@ -82,7 +82,7 @@ fn begun(cycles: &[billing_cycle::Model], at: i64) -> i64 {
 
 /// Where a customer's event may count and what may have come of its time. There are several answers only where a cycle was not known
 /// when it was debited: one that began or ended between its acceptance and the later instant at which it says that it occurred, or
-/// that began at the very instant of its acceptance.
+/// that began at the very instant of its acceptance, perhaps to end as soon.
 pub fn places(cycles: &[billing_cycle::Model], occurred: i64, received: i64) -> Vec<(&'static str, i64)> {
     let (of, _) = owner(cycles, occurred);
     let closed = cycles
@@ -99,6 +99,9 @@ pub fn places(cycles: &[billing_cycle::Model], occurred: i64, received: i64) -> 
         places.push(("ON_TIME", accepted_in));
         if accepted_in == received {
             places.push(("ON_TIME", begun(cycles, received - 1)));
+        }
+        if cycles.iter().any(|it| it.period_start == received) {
+            places.push(("ON_TIME", received));
         }
     }
     places

@@ -255,7 +255,7 @@ fn mark(place: Position) -> u64 {
 ///
 /// Cycles that begin, or end early, between its acceptance and the later instant at which it says that it occurred (clocks run ahead)
 /// were not known when it was debited: then it counts in the stretch in which it was accepted. No more was one that was agreed to at
-/// the very instant of acceptance: a test clock stands still.
+/// the very instant of acceptance, and one that ended at the instant at which it began has left no stretch: a test clock stands still.
 fn place(
     row: &usage_rating::Model,
     event: &usage_event::Model,
@@ -272,12 +272,14 @@ fn place(
         (event.customer_id, event.metric_id, day_of(occurred)) == (row.customer_id, row.metric_id, row.day);
     let placed = timeline.place_accepted(occurred, received);
     let says = (rating.timing, row.period_start);
+    let begun = timeline.begins_at(received) && received <= occurred;
     let mut unaware =
         |at| received <= occurred && says == (Timing::OnTime, timeline.stretch(at).period.start.micros());
     let belongs = says == (placed.timing, placed.stretch.period.start.micros())
         || unaware(received)
         || (placed.stretch.period.start == received
-            && unaware(Timestamp::from_micros(received.micros() - 1)));
+            && unaware(Timestamp::from_micros(received.micros() - 1)))
+        || (begun && says == (Timing::OnTime, received.micros()));
     found.expect(
         here && belongs,
         Check::UsageRows,
