@@ -36,7 +36,7 @@ mod listener;
 mod live;
 mod manners;
 mod plans;
-mod process;
+pub mod process;
 mod proxy;
 mod ready;
 mod scopes;

@@ -440,14 +440,20 @@ pub(super) async fn last_closed(
 }
 
 /// Has the subscriptions of a variant looked at again, each by its own time: what time makes due of them may have changed. They are
-/// locked in the order of their ids, as by a step ([`lock_living`]). One statement.
+/// locked first, in the order of their ids as by a step ([`lock_living`]), so that what a step under way has written is seen. Two
+/// statements.
 pub(super) async fn look_again(op: &Op, variant: VariantId, at: Timestamp) -> Result<()> {
-    let own = "COALESCE((SELECT c.now_at FROM test_clock c WHERE c.id = subscription.clock_id), $1)";
     let lock = for_update(op.tx(), "s");
     let sql = format!(
+        "SELECT COUNT(*) FROM (SELECT s.id FROM subscription s
+            WHERE s.variant_id = $1 AND s.ended_at IS NULL ORDER BY s.id{lock}) AS locked"
+    );
+    let locked = statement(op.tx(), &sql, vec![variant.0.into()]);
+    op.tx().query_one_raw(locked).await?;
+    let own = "COALESCE((SELECT c.now_at FROM test_clock c WHERE c.id = subscription.clock_id), $1)";
+    let sql = format!(
         "UPDATE subscription SET due_at = {own}
-         WHERE id IN (SELECT s.id FROM subscription s WHERE s.variant_id = $2 AND s.ended_at IS NULL ORDER BY s.id{lock})
-            AND (due_at IS NULL OR due_at > {own})"
+         WHERE variant_id = $2 AND ended_at IS NULL AND (due_at IS NULL OR due_at > {own})"
     );
     let values = vec![at.micros().into(), variant.0.into()];
     op.tx().execute_raw(statement(op.tx(), &sql, values)).await?;

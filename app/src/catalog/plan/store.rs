@@ -9,8 +9,9 @@ use domain::{
 };
 use entity::{grant_template, plan, plan_variant, to_text};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::OnConflict,
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{LockType, OnConflict},
 };
 use uuid::Uuid;
 
@@ -133,11 +134,12 @@ fn variants_of_tenant(tenant: TenantId) -> sea_orm::Select<plan_variant::Entity>
     plan_variant::Entity::find().filter(plan_variant::Column::TenantId.eq(tenant.0))
 }
 
-/// Locks a variant: whoever adds to it comes one after the other.
+/// Locks a variant: whoever adds to it comes one after the other. Rows that refer to it may be written meanwhile: a step of a subscription
+/// that begins a cycle holds rows for which the one who adds a template waits.
 pub(super) async fn lock_variant(op: &Op, tenant: TenantId, id: VariantId) -> Result<bool> {
     let row = variants_of_tenant(tenant)
         .filter(plan_variant::Column::Id.eq(id.0))
-        .lock_exclusive()
+        .lock(LockType::NoKeyUpdate)
         .one(op.tx())
         .await?;
     Ok(row.is_some())
