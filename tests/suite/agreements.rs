@@ -191,6 +191,7 @@ async fn a_cycle_may_end_at_the_instant_at_which_it_was_used(world: World) {
 /// A step that has read the catalog, and waits before it writes, must not write over what a template changes meanwhile. On SQLite,
 /// where one writes at a time, it cannot.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::disallowed_methods, reason = "on PostgreSQL only")]
 async fn a_template_that_is_added_during_a_step_is_noticed() {
     on_postgres(async |world: World| {
         // Turn and close are one step, so that no other one comes after it and looks again by chance.

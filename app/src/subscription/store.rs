@@ -269,8 +269,8 @@ pub(super) async fn put_cycles(op: &Op, all: &[billing_cycle::Model]) -> Result<
                 natural_end = excluded.natural_end, basis_seconds = excluded.basis_seconds, trial =
                 excluded.trial, paid = excluded.paid, closes_at = excluded.closes_at, granted = excluded.granted,
                 ahead = excluded.ahead, granted_from = excluded.granted_from, granted_through =
-                excluded.granted_through, balance_at_start = excluded.balance_at_start, balance_at_end = excluded.balance_at_end, summary = excluded.summary,
-                closed_at = excluded.closed_at
+                excluded.granted_through, balance_at_start = excluded.balance_at_start, balance_at_end =
+                excluded.balance_at_end, summary = excluded.summary, closed_at = excluded.closed_at
              WHERE billing_cycle.state <> 'CLOSED'",
             Vec::new(),
         )
