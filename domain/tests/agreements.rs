@@ -286,3 +286,24 @@ fn templates_that_came_or_went_within_the_cycle_change_nothing_of_what_was_grant
         assert!(matches!(vendor.last(), What::PlanChanged { .. }));
     }
 }
+
+/// A plan that somebody comes back to grants anew, or no more: what it granted the first time was settled when it was left.
+#[test]
+fn what_a_plan_granted_before_it_was_left_is_not_taken_back_twice() {
+    let archived = GrantTemplate {
+        archived_at: Some(instant("2026-04-05")),
+        ..template(1, "100")
+    };
+    let plans = vec![
+        plan(1, Mode::Postpaid, "0", archived),
+        plan(2, Mode::Postpaid, "0", template(2, "10")),
+        plan(3, Mode::Postpaid, "0", template(3, "30")),
+    ];
+    let mut vendor = vendor(plans, "2026-04-01");
+    for (day, to, left) in [(4, 1, "19"), (10, 0, "12"), (20, 2, "23")] {
+        vendor.until(&format!("2026-04-{day:02}"));
+        vendor.change(to, true).unwrap();
+        // Of 100 three days, of 10 six days, of 30 eleven days.
+        assert_eq!(vendor.balance(), credits(left), "{:?}", vendor.blocks());
+    }
+}
