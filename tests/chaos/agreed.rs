@@ -333,7 +333,13 @@ impl Backlog {
             .filter(entity::subscription::Column::DueAt.lt(self.now.micros()));
         let away = entity::test_clock::Entity::find()
             .filter(entity::test_clock::Column::NowAt.lt(self.now.micros()));
-        late.count(db).await.unwrap() + away.count(db).await.unwrap() + world.pending().await == 0
+        // Steps leave blocks that were used up to the sweep.
+        let unended = entity::block::Entity::find()
+            .filter(entity::block::Column::State.eq("ACTIVE"))
+            .filter(entity::block::Column::ExpiresAt.lt(self.now.micros()));
+        let undone =
+            late.count(db).await.unwrap() + away.count(db).await.unwrap() + unended.count(db).await.unwrap();
+        undone + world.pending().await == 0
     }
 }
 

@@ -19,6 +19,8 @@
 //! | [`gate`] | may this customer go on, from memory |
 //! | [`usage`] | recording, exact debits, voids, summaries |
 //! | [`subscription`] | subscriptions, moved on by time alone, once and in order |
+//! | [`subscription_changes`] | what is wanted of a subscription, asked for through the listener, and what it leaves behind |
+//! | [`subscription_reading`] | lists page by page, clocks on their way, usage that comes late, as they are read |
 //! | [`agreements`] | what was agreed to before, and catalogs that change meanwhile |
 //! | [`test_clock`] | time that is set by hand does what time does |
 //! | [`jobs`] | lost, doubled, reordered and poisonous work |
@@ -79,5 +81,7 @@ mod live;
 mod plan;
 mod schema;
 mod subscription;
+mod subscription_changes;
+mod subscription_reading;
 mod test_clock;
 mod usage;

@@ -3,6 +3,7 @@
 pub mod auditor;
 pub mod backend;
 pub mod cycles;
+pub mod desk;
 pub mod door;
 pub mod mortal;
 pub mod naive;

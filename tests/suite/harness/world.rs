@@ -322,7 +322,7 @@ impl World {
     }
 
     /// How many tasks live on when nothing is done: one writer per application, and what the pools keep.
-    async fn count_tasks(&self) {
+    pub async fn count_tasks(&self) {
         let mut least = usize::MAX;
         for _ in 0..8 {
             tokio::time::sleep(Duration::from_millis(1)).await;
