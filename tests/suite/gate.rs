@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use app::{
     Limits,
+    db::Backend,
     feed::Feed,
     gate::{self, Check, Entitlement, Policy, Reason, Unsure},
     usage::{self, Age},
@@ -16,6 +17,7 @@ use domain::{
     rejection::RejectionCode,
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
+use sea_orm::ConnectionTrait;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{World, credits, flat, graduated, p4, package, per_unit, refusal, units, volume};
@@ -31,6 +33,7 @@ on_both!(
     what_this_process_does_is_seen_at_once,
     another_process_is_noticed_by_the_feed,
     another_process_is_noticed_without_the_feed,
+    a_lost_notice_makes_no_answer_look_younger_than_it_is,
     a_waiting_event_that_is_taken_back_stops_counting,
     debits_elsewhere_are_not_counted_twice,
     answers_are_the_same_before_and_after_the_drain,
@@ -217,6 +220,42 @@ async fn watched_from_elsewhere(world: &World, feed: bool) -> World {
         running.await.unwrap();
     }
     other
+}
+
+/// The feed loses its connection, and with it the notice of a change. When it has another one, it has not heard of everything.
+async fn a_lost_notice_makes_no_answer_look_younger_than_it_is(world: World) {
+    world.priced("call", per_unit("1")).await;
+    let id = world.customer("a").await;
+    let other = world.another().await;
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(Feed::run(other.app.clone(), stop.clone()));
+    comes_to(&other, id, "0").await;
+    if world.app.db().backend() == Backend::Postgres {
+        let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE datname = current_database() AND query LIKE 'LISTEN%'";
+        world.app.db().writer().execute_unprepared(cut).await.unwrap();
+    }
+    world.give(id, "10").await;
+    let changed = world.now();
+    world.advance(1);
+    // Nobody asks until the feed is back: questions would have the customer confirmed.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let begun = Instant::now();
+    loop {
+        let answer = ask(&other, id, "call", "1").await;
+        if answer.available == Some(credits("10")) {
+            break;
+        }
+        assert!(
+            answer.as_of <= changed,
+            "so it was before {changed}, not at {}",
+            answer.as_of
+        );
+        assert!(begun.elapsed() < NOTICED, "the change is not noticed");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    stop.cancel();
+    running.await.unwrap();
 }
 
 async fn a_waiting_event_that_is_taken_back_stops_counting(world: World) {

@@ -15,10 +15,14 @@ use domain::{
 };
 use tokio::sync::Notify;
 
+use super::memory::Heard;
+
 /// How old what we answer from may be. Notices of changes arrive within milliseconds; this holds even when they do not.
 pub const MAX_AGE: Duration = Duration::from_secs(1);
 /// When an answer is this old it is confirmed behind the caller's back, so that nobody waits for it.
 const CONFIRM_AFTER: Duration = Duration::from_millis(300);
+/// When no statement has seen the customer for so long, it is confirmed although the change feed says that nothing has changed.
+const DISTRUST_AFTER: Duration = Duration::from_secs(5);
 /// How long an answer may be given after another process has changed the account, while the new state is being read. That takes a few
 /// milliseconds, and longer only when the database is busy with everybody's changes: then nobody should wait for it as well.
 const SERVED_STALE: Duration = Duration::from_millis(250);
@@ -63,7 +67,11 @@ struct Seen {
     standing: Option<Standing>,
     revision: i64,
     begun: Instant,
+    /// When a statement saw last that this is so.
+    looked: Instant,
+    /// Until when this is known to be so, by a statement or by the change feed.
     confirmed: Instant,
+    /// The same as an instant of the clock.
     as_of: Timestamp,
     /// What the customer's own clock shows; `None`: it lives by the clock on the wall.
     clock: Option<Timestamp>,
@@ -108,8 +116,8 @@ pub(super) struct Asked<'a> {
     pub(super) now: Timestamp,
     /// When the caller came. A read begun later is always good enough.
     pub(super) since: Instant,
-    /// When the database changed last without telling where.
-    pub(super) unrest: Option<Instant>,
+    /// What the change feed has said of everybody.
+    pub(super) heard: Heard,
 }
 
 /// A read about to be made.
@@ -151,6 +159,7 @@ impl Entry {
     pub(super) fn answer(&self, asked: &Asked<'_>) -> Answer {
         let mut state = self.lock();
         state.wanted = Some(asked.since);
+        state.hold(&asked.heard);
         let fresh = match state.freshness(asked) {
             Some(fresh) => fresh,
             None if state.failed.is_some_and(|at| at >= asked.since) => return Answer::Unknown,
@@ -204,8 +213,10 @@ impl Entry {
     }
 
     /// Notes a change by another process. Answers whether the customer should be read at once, because somebody will ask again.
-    pub(super) fn changed_elsewhere(&self) -> bool {
+    pub(super) fn changed_elsewhere(&self, heard: &Heard) -> bool {
         let mut state = self.lock();
+        // Until the last time that everything was heard, nothing had changed.
+        state.hold(heard);
         if state.changed.is_none() {
             state.changed = Some(Changed::Elsewhere(Instant::now()));
         }
@@ -241,8 +252,8 @@ impl Entry {
         let mut state = self.lock();
         state.reading = None;
         if let Some(seen) = &mut state.seen {
-            seen.confirmed = begun.at;
-            seen.as_of = as_of;
+            seen.looked = begun.at;
+            seen.hold_until(begun.at, as_of);
         }
         drop(state);
         self.read.notify_waiters();
@@ -264,6 +275,7 @@ impl Entry {
                 standing: read.standing,
                 revision: read.revision,
                 begun: begun.at,
+                looked: begun.at,
                 confirmed: begun.at,
                 as_of: read.as_of,
                 clock: read.clock,
@@ -298,13 +310,35 @@ fn stronger(earlier: Option<Changed>, later: Option<Changed>) -> Option<Changed>
     }
 }
 
-#[derive(PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 enum Fresh {
     Yes,
     Ageing,
 }
 
+impl Seen {
+    /// Nothing has changed until then.
+    fn hold_until(&mut self, instant: Instant, as_of: Timestamp) {
+        if self.confirmed < instant {
+            self.confirmed = instant;
+            self.as_of = as_of;
+        }
+    }
+}
+
 impl State {
+    /// What was not told to have changed has not, for as long as every change was heard.
+    fn hold(&mut self, heard: &Heard) {
+        if let Some(complete) = heard.complete
+            && let Some(seen) = &mut self.seen
+            && self.changed.is_none()
+            && self.reading.is_none()
+            && seen.confirmed >= complete.since
+        {
+            seen.hold_until(complete.until, complete.as_of);
+        }
+    }
+
     fn freshness(&self, asked: &Asked<'_>) -> Option<Fresh> {
         let seen = self.seen.as_ref()?;
         if seen.begun >= asked.since {
@@ -320,11 +354,16 @@ impl State {
         match stronger(self.reading, self.changed) {
             Some(Changed::Here) => None,
             Some(Changed::Elsewhere(at)) => (at.elapsed() < SERVED_STALE).then_some(Fresh::Ageing),
-            None if age > CONFIRM_AFTER || asked.unrest.is_some_and(|at| at >= seen.confirmed) => {
-                Some(Fresh::Ageing)
-            }
+            None if Self::is_ageing(seen, asked) => Some(Fresh::Ageing),
             None => Some(Fresh::Yes),
         }
+    }
+
+    /// Whether what was seen should be confirmed by a statement before long.
+    fn is_ageing(seen: &Seen, asked: &Asked<'_>) -> bool {
+        seen.confirmed.elapsed() > CONFIRM_AFTER
+            || seen.looked.elapsed() > DISTRUST_AFTER
+            || asked.heard.unrest.is_some_and(|at| at >= seen.confirmed)
     }
 }
 
@@ -333,35 +372,134 @@ mod tests {
     use domain::{id::MetricId, metering::rule::Properties};
     use uuid::Uuid;
 
-    use super::*;
+    use super::{super::memory::Complete, *};
+
+    const DEAF: Heard = Heard {
+        unrest: None,
+        complete: None,
+    };
+
+    /// Asks and answers how the answer would be given.
+    fn freshness(entry: &Entry, since: Instant, heard: Heard) -> Option<Fresh> {
+        let (properties, rules) = (Properties::default(), RuleBook::default());
+        let question = Question {
+            metric: MetricId(Uuid::nil()),
+            units: domain::amount::Quantity::ZERO,
+            properties: &properties,
+            known_at: Timestamp::MIN,
+        };
+        let asked = Asked {
+            question,
+            rules: &rules,
+            now: Timestamp::MIN,
+            since,
+            heard,
+        };
+        entry.answer(&asked);
+        entry.lock().freshness(&asked)
+    }
+
+    fn entry() -> Entry {
+        Entry::new(TenantId(Uuid::nil()))
+    }
+
+    /// One that was read so long ago.
+    fn read(ago: Duration) -> Entry {
+        let entry = entry();
+        let begun = entry.begin(Timestamp::MIN);
+        let read = Read {
+            standing: None,
+            revision: 1,
+            as_of: at(0),
+            clock: None,
+            until: Timestamp::MAX,
+            counted: HashSet::new(),
+        };
+        entry.finish(
+            &Begun {
+                at: before(ago),
+                ..begun
+            },
+            read,
+        );
+        entry
+    }
+
+    fn before(ago: Duration) -> Instant {
+        Instant::now().checked_sub(ago).unwrap()
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_micros(second * 1_000_000)
+    }
+
+    fn complete(since: Instant) -> Heard {
+        let complete = Complete {
+            since,
+            until: Instant::now(),
+            as_of: at(9),
+        };
+        Heard {
+            complete: Some(complete),
+            ..DEAF
+        }
+    }
+
+    fn as_of(entry: &Entry) -> Timestamp {
+        entry.lock().seen.as_ref().unwrap().as_of
+    }
+
+    const LONG: Duration = Duration::from_secs(3);
 
     #[test]
     fn who_was_asked_about_lately_is_read_at_once() {
-        let entry = Entry::new(TenantId(Uuid::nil()));
-        assert!(!entry.changed_elsewhere(), "nobody wants to know");
-        let ask = |since| {
-            let (properties, rules) = (Properties::default(), RuleBook::default());
-            let question = Question {
-                metric: MetricId(Uuid::nil()),
-                units: domain::amount::Quantity::ZERO,
-                properties: &properties,
-                known_at: Timestamp::MIN,
-            };
-            let (now, rules) = (Timestamp::MIN, &rules);
-            let asked = Asked {
-                question,
-                rules,
-                now,
-                since,
-                unrest: None,
-            };
-            assert!(matches!(entry.answer(&asked), Answer::Wait));
-        };
-        ask(Instant::now());
-        assert!(entry.changed_elsewhere());
-        if let Some(long_ago) = Instant::now().checked_sub(ASKED_LATELY) {
-            ask(long_ago);
-            assert!(!entry.changed_elsewhere(), "nobody asks any more");
-        }
+        let entry = entry();
+        assert!(!entry.changed_elsewhere(&DEAF), "nobody wants to know");
+        assert!(freshness(&entry, Instant::now(), DEAF).is_none());
+        assert!(entry.changed_elsewhere(&DEAF));
+        freshness(&entry, before(ASKED_LATELY), DEAF);
+        assert!(!entry.changed_elsewhere(&DEAF), "nobody asks any more");
+    }
+
+    #[test]
+    fn what_is_not_told_to_have_changed_has_not() {
+        let entry = read(LONG);
+        assert!(freshness(&entry, Instant::now(), DEAF).is_none(), "it is too old");
+        assert!(
+            freshness(&entry, Instant::now(), complete(before(LONG / 2))).is_none(),
+            "nobody listened then"
+        );
+        assert_eq!(as_of(&entry), at(0));
+        let heard = complete(before(LONG * 2));
+        assert!(freshness(&entry, Instant::now(), heard) == Some(Fresh::Yes));
+        assert_eq!(as_of(&entry), at(9));
+    }
+
+    #[test]
+    fn what_is_told_to_have_changed_is_as_old_as_before_the_change() {
+        let entry = read(LONG);
+        let heard = complete(before(LONG * 2));
+        entry.changed_elsewhere(&heard);
+        let later = complete(before(LONG * 2));
+        assert!(
+            freshness(&entry, Instant::now(), later) == Some(Fresh::Ageing),
+            "for a moment"
+        );
+        let state = entry.lock();
+        assert_eq!(
+            state.seen.as_ref().unwrap().confirmed,
+            heard.complete.unwrap().until
+        );
+    }
+
+    #[test]
+    fn nothing_is_believed_for_ever() {
+        let entry = read(DISTRUST_AFTER + LONG);
+        let heard = complete(before(DISTRUST_AFTER * 2));
+        assert!(freshness(&entry, Instant::now(), heard) == Some(Fresh::Ageing));
+        let begun = entry.begin(Timestamp::MIN);
+        entry.confirm(&begun, at(10));
+        assert!(freshness(&entry, Instant::now(), heard) == Some(Fresh::Yes));
+        assert_eq!(as_of(&entry), at(10));
     }
 }

@@ -4,12 +4,13 @@
 //! Nothing lingers, so a lone customer is read at once.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
 use domain::{
     id::{CustomerId, TenantId},
+    time::Timestamp,
     usage::event::PendingEvent,
 };
 use quick_cache::sync::Cache;
@@ -32,8 +33,27 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) struct Memory {
     customers: Cache<CustomerId, Arc<Entry>>,
     wanted: mpsc::UnboundedSender<Wanted>,
+    heard: Mutex<Heard>,
+}
+
+/// What the change feed has said of everybody at once.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Heard {
     /// When the database changed last without telling where; `None` where notices name the accounts.
-    unrest: Mutex<Option<Instant>>,
+    pub(super) unrest: Option<Instant>,
+    /// Of which time every change was heard; `None` where notices name nobody, or while nothing is heard.
+    pub(super) complete: Option<Complete>,
+}
+
+/// A time of which every change of every account was heard.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Complete {
+    /// What was read after this instant has been followed since.
+    pub(crate) since: Instant,
+    /// Changes committed before this instant were heard.
+    pub(crate) until: Instant,
+    /// The same as an instant of the operation's clock.
+    pub(crate) as_of: Timestamp,
 }
 
 /// A customer that is to be read.
@@ -49,7 +69,7 @@ impl Memory {
         let memory = Self {
             customers: Cache::new(CUSTOMERS),
             wanted,
-            unrest: Mutex::new(None),
+            heard: Mutex::default(),
         };
         (memory, receiver)
     }
@@ -74,9 +94,10 @@ impl Memory {
 
     /// Another process has changed accounts. Those that are asked about a lot are read before the next question.
     pub(crate) fn changed_elsewhere(&self, customers: &[CustomerId]) {
+        let heard = self.heard();
         for customer in customers {
             if let Some(entry) = self.customers.peek(customer)
-                && entry.changed_elsewhere()
+                && entry.changed_elsewhere(&heard)
             {
                 self.ask(*customer, &entry);
             }
@@ -85,12 +106,21 @@ impl Memory {
 
     /// Something in the database has changed, nobody says what: everything is confirmed before long.
     pub(crate) fn changed_somewhere(&self) {
-        *self.unrest.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.hear().unrest = Some(Instant::now());
     }
 
-    /// When the database changed last without telling where.
-    pub(super) fn unrest(&self) -> Option<Instant> {
-        *self.unrest.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whoever is not told to have changed has not. Called in the order of the notices.
+    pub(crate) fn heard_all(&self, complete: Complete) {
+        self.hear().complete = Some(complete);
+    }
+
+    /// What the change feed has said last.
+    pub(super) fn heard(&self) -> Heard {
+        *self.hear()
+    }
+
+    fn hear(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is remembered of a customer; nothing yet, when it is new here.
