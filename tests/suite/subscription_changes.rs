@@ -58,12 +58,16 @@ fn prepaid() -> CreateVariant {
     }
 }
 
+fn change(to: VariantId, effect: &str) -> Value {
+    json!({ "variantId": to.to_string(), "takesEffect": effect })
+}
+
 fn now(to: VariantId) -> Value {
-    json!({ "variantId": to.to_string(), "takesEffect": "NOW" })
+    change(to, "NOW")
 }
 
 fn next(to: VariantId) -> Value {
-    json!({ "variantId": to.to_string(), "takesEffect": "NEXT_CYCLE" })
+    change(to, "NEXT_CYCLE")
 }
 
 /// From 30 or 90 credits a month to the other, when half the month is over. What was used beyond the half is missing from what comes.
@@ -309,16 +313,17 @@ async fn what_forbids_another_plan(world: World) {
         }
         let ledger = desk.ledger(name).await;
         for effect in refused {
-            let input = json!({ "variantId": other.to_string(), "takesEffect": effect });
-            let no = desk.refused("changeSubscriptionPlan", &subscription, input).await;
+            let no = desk
+                .refused("changeSubscriptionPlan", &subscription, change(other, effect))
+                .await;
             assert_eq!(no, "SUBSCRIPTION_STATE", "{name}, {effect}");
         }
         assert_eq!(desk.ledger(name).await, ledger, "{name}");
         // What is not refused goes through, so the state alone was in the way.
         for effect in ["NEXT_CYCLE", "NOW"] {
             if !refused.contains(&effect) {
-                let input = json!({ "variantId": other.to_string(), "takesEffect": effect });
-                desk.wish("changeSubscriptionPlan", &subscription, input).await;
+                desk.wish("changeSubscriptionPlan", &subscription, change(other, effect))
+                    .await;
             }
         }
     }

@@ -6,7 +6,7 @@
 //! [`FALLBACK`] in case a notice was lost.
 //!
 //! On PostgreSQL the feed also proves to the gate, ten times a second, that it has heard of every change ([`Pulse`]): one statement
-//! each, for any number of customers.
+//! each, for any number of customers, and none while the gate remembers nobody.
 //!
 //! Cost: one sender and one number per watched customer; a look is one statement per [`LOOK_BATCH`] of them.
 
@@ -176,7 +176,7 @@ async fn listen_postgres(app: &App) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(app.db().writer().get_postgres_connection_pool()).await?;
     listener.eager_reconnect(false);
     listener.listen(CHANNEL).await?;
-    let pulse = Pulse::begin(app);
+    let pulse = Pulse::begin();
     tokio::select! {
         ended = hear(app, &mut listener, &pulse) => ended,
         () = pulse.beat(app) => Ok(()),

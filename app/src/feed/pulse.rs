@@ -8,10 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domain::time::Timestamp;
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use tokio::time::{MissedTickBehavior, interval};
-use uuid::Uuid;
 
 use super::CHANNEL;
 use crate::{App, gate::Complete};
@@ -25,71 +23,66 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct Pulse {
     /// Since when this connection listens.
     since: Instant,
-    /// Tells our notices from those of other processes.
-    name: Uuid,
-    /// The one that was sent and not heard yet: its number, and when.
-    sent: Mutex<Option<(u64, Instant, Timestamp)>>,
+    /// The one that was sent and not heard yet: its text, and what follows when it is heard.
+    sent: Mutex<Option<(String, Complete)>>,
 }
 
 impl Pulse {
     /// To be called when the connection has begun to listen.
-    pub(super) fn begin(app: &App) -> Self {
+    pub(super) fn begin() -> Self {
         Self {
             since: Instant::now(),
-            name: app.ids().next(app.now()),
             sent: Mutex::new(None),
         }
     }
 
-    /// Sends one after the other was heard, or was waited for in vain. One statement each.
+    /// Sends one after the other was heard, or was waited for in vain, while there is somebody of whom it says anything. One
+    /// statement each.
     pub(super) async fn beat(&self, app: &App) {
         let mut due = interval(BEAT);
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        for number in 0.. {
+        loop {
             due.tick().await;
-            while self.is_waiting() {
-                due.tick().await;
+            if app.gate().is_empty() || self.is_waiting() {
+                continue;
             }
-            *self.sent() = Some((number, Instant::now(), app.now()));
-            let sent = app
-                .db()
-                .writer()
-                .execute_raw(notification(self.payload(number)))
-                .await;
-            if let Err(error) = sent {
+            if let Err(error) = app.db().writer().execute_raw(self.next(app)).await {
                 // Without it what is remembered grows old, and is read again.
                 tracing::debug!(%error, "the change feed could not be tried");
             }
         }
     }
 
-    fn payload(&self, number: u64) -> String {
-        format!("{} {number}", self.name)
+    /// The statement that sends the next one. It has a name of its own, and needs not be there after a crash.
+    fn next(&self, app: &App) -> Statement {
+        let complete = Complete {
+            since: self.since,
+            until: Instant::now(),
+            as_of: app.now(),
+        };
+        let text = format!("beat {}", app.ids().next(complete.as_of));
+        *self.sent() = Some((text.clone(), complete));
+        Statement::from_sql_and_values(
+            DbBackend::Postgres,
+            "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)",
+            [CHANNEL.into(), text.into()],
+        )
     }
 
     /// Whether one is on its way that may still come.
     fn is_waiting(&self) -> bool {
-        self.sent().is_some_and(|(_, at, _)| at.elapsed() < PATIENCE)
+        let sent = self.sent();
+        sent.as_ref()
+            .is_some_and(|(_, complete)| complete.until.elapsed() < PATIENCE)
     }
 
     /// What follows from a notice, if it is the last of ours.
-    pub(super) fn heard(&self, payload: &str) -> Option<Complete> {
-        let mut sent = self.sent();
-        let (_, until, as_of) = sent.take_if(|(number, ..)| payload == self.payload(*number))?;
-        let since = self.since;
-        Some(Complete { since, until, as_of })
+    pub(super) fn heard(&self, notice: &str) -> Option<Complete> {
+        let sent = self.sent().take_if(|(text, _)| text == notice);
+        sent.map(|(_, complete)| complete)
     }
 
-    fn sent(&self) -> MutexGuard<'_, Option<(u64, Instant, Timestamp)>> {
+    fn sent(&self) -> MutexGuard<'_, Option<(String, Complete)>> {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The statement that sends a notification which nobody needs to find after a crash.
-fn notification(payload: String) -> Statement {
-    Statement::from_sql_and_values(
-        DbBackend::Postgres,
-        "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)",
-        [CHANNEL.into(), payload.into()],
-    )
 }

@@ -114,6 +114,11 @@ impl Memory {
         self.hear().complete = Some(complete);
     }
 
+    /// Whether nobody is remembered.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.customers.is_empty()
+    }
+
     /// What the change feed has said last.
     pub(super) fn heard(&self) -> Heard {
         *self.hear()

@@ -4,11 +4,11 @@
 //! the usage that this process has accepted since. It never writes and never waits for the queue.
 //!
 //! It stays true in four ways. A change by this process is read before the next answer. A change by another one is told by the
-//! change feed, and read at once where somebody has asked lately; until that is done, a quarter of a second at most, answers of before
-//! may still be given. Where the feed proves ten times a second that it has heard of every change (PostgreSQL), whoever it does not name has not
-//! changed, and that is confirmed by the revision every few seconds only; elsewhere several times a second. And nothing older than
-//! [`entry::MAX_AGE`], or from before a step of a subscription that is due since, is answered from at all: then the caller waits for a
-//! read. `as_of` says of when the answer is.
+//! change feed, and read at once where somebody has asked lately; until that is done, a quarter of a second at most, answers of
+//! before may still be given. Where the feed proves ten times a second that it has heard of every change (PostgreSQL), whoever it
+//! does not name has not changed, and that is confirmed by the revision every few seconds only; elsewhere several times a second.
+//! And nothing older than [`entry::MAX_AGE`], or from before a step of a subscription that is due since, is answered from at all:
+//! then the caller waits for a read. `as_of` says of when the answer is.
 //!
 //! Cost: no statement while the customer is remembered; a read is seven for up to 500 customers, eight where any has ever had a
 //! subscription.

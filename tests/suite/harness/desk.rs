@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{World, door::Door};
 
-/// When the clock of [`Desk::clock`] begins: a month of 30 days follows.
+/// When the clock of [`Desk`] begins: a month of 30 days follows.
 pub const START: &str = "2026-04-01T00:00:00Z";
 /// What is read of a subscription after every change.
 const SUBSCRIPTION: &str =
@@ -14,7 +14,7 @@ const SUBSCRIPTION: &str =
 
 /// Who asks, and through what.
 pub struct Desk {
-    pub world: World,
+    world: World,
     door: Door,
 }
 
@@ -60,23 +60,17 @@ impl Desk {
 
     // Who lives by which clock.
 
-    /// A test clock that begins at an instant.
-    pub async fn clock_at(&self, name: &str, now: &str) -> String {
-        let input = json!({ "name": name, "now": now });
+    /// A test clock that begins at [`START`].
+    pub async fn clock(&self) -> String {
+        let input = json!({ "name": "clock", "now": START });
         let made = self.change("createTestClock", "testClock { id }", input).await;
         text(&made["testClock"]["id"])
     }
 
-    /// A test clock that begins at [`START`].
-    pub async fn clock(&self) -> String {
-        self.clock_at("clock", START).await
-    }
-
-    /// A customer on a clock; answers its id.
-    pub async fn customer(&self, clock: &str, name: &str) -> String {
+    /// A customer on a clock.
+    pub async fn customer(&self, clock: &str, name: &str) {
         let input = json!({ "externalId": name, "testClockId": clock });
-        let made = self.change("createCustomer", "customer { id }", input).await;
-        text(&made["customer"]["id"])
+        self.change("createCustomer", "customer { id }", input).await;
     }
 
     /// Sends a clock on its way, and leaves the way to whoever works.
@@ -158,7 +152,7 @@ impl Desk {
     // What was told.
 
     /// What was told about a subscription, oldest first.
-    pub async fn told(&self, subscription: &str) -> Vec<Value> {
+    async fn told(&self, subscription: &str) -> Vec<Value> {
         let query = format!(
             r#"{{ subscription(id: "{subscription}") {{ events(first: 100) {{ nodes {{ type occurredAt data }} }} }} }}"#
         );

@@ -7,6 +7,7 @@ pub mod desk;
 pub mod door;
 pub mod mortal;
 pub mod naive;
+pub mod pages;
 pub mod plans;
 pub mod post;
 pub mod sabotage;
