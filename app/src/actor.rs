@@ -57,6 +57,10 @@ scopes! {
     SubscriptionRead "subscription:read";
     /// Create and change subscriptions.
     SubscriptionWrite "subscription:write";
+    /// Read ways to pay and payments, and how credits are sold.
+    PaymentRead "payment:read";
+    /// Charge customers, change their ways to pay, and say how credits are sold.
+    PaymentWrite "payment:write";
     /// Read the state of jobs.
     OperationsRead "operations:read";
     /// Retry parked work.
@@ -78,6 +82,7 @@ impl Scope {
         Self::CustomerRead,
         Self::CreditRead,
         Self::SubscriptionRead,
+        Self::PaymentRead,
     ];
 }
 
@@ -205,6 +210,14 @@ pub struct Reach {
 }
 
 impl Reach {
+    /// All of a tenant: for workers, who go by rows that name their owner.
+    pub(crate) fn of(tenant: TenantId) -> Self {
+        Self {
+            tenant,
+            customer: None,
+        }
+    }
+
     /// The tenant.
     #[must_use]
     pub fn tenant(self) -> TenantId {

@@ -20,7 +20,7 @@ pub(crate) fn reach(_: &'static str) -> Result<()> {
 #[cfg(feature = "failpoints")]
 pub(crate) use armed::reach;
 #[cfg(feature = "failpoints")]
-pub use armed::{ALL, CYCLES, reached};
+pub use armed::{ALL, CYCLES, PAYMENTS, reached};
 
 #[cfg(feature = "failpoints")]
 mod armed {
@@ -47,6 +47,16 @@ mod armed {
         "cycles.committed",
         "clock.settled",
         "clock.moved",
+    ];
+
+    /// Every place of a payment, in the order in which they are reached.
+    pub const PAYMENTS: &[&str] = &[
+        "payment.decided",
+        "payment.taken",
+        "payment.answered",
+        "payment.granted",
+        "payment.written",
+        "payment.concluded",
     ];
 
     /// Every place of usage, in the order in which an event comes by. Those of `op` are parts of every commit.
@@ -105,7 +115,9 @@ mod armed {
     pub(crate) fn reach(name: &'static str) -> Result<()> {
         ARMED.call_once(arm);
         debug_assert!(
-            ALL.contains(&name) || CYCLES.contains(&name),
+            [ALL, CYCLES, PAYMENTS]
+                .iter()
+                .any(|places| places.contains(&name)),
             "{name} is not listed"
         );
         *lock().entry(name).or_default() += 1;

@@ -9,6 +9,7 @@
 //! | [`usage`] | record, drain, void, summarise |
 //! | [`audit`] | prove that the books add up |
 //! | [`subscription`] | plans that customers have agreed to, their cycles, and what time makes due of them |
+//! | [`payment`] | ways to pay, purchases, what has become of payments |
 //! | [`test_clock`] | time that is set by hand, for customers of test tenants |
 //! | [`event`] | what vendors are told |
 //! | [`gate`] | may this customer go on? |
@@ -36,6 +37,7 @@ pub mod job;
 mod measure;
 mod op;
 pub mod page;
+pub mod payment;
 mod sql;
 pub mod subscription;
 pub mod telemetry;
@@ -45,6 +47,10 @@ pub mod usage;
 use std::sync::Arc;
 
 use domain::{time::Timestamp, usage::limits::DEFAULT_BACK_DATE_DAYS};
+use gateway::payment::{
+    Providers,
+    sandbox::{self, Sandbox},
+};
 
 pub use crate::{
     actor::{Actor, Credential, Reach, Scope},
@@ -92,6 +98,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     ids: Ids,
     limits: Limits,
+    providers: Providers,
     feed: Feed,
     keys: access::Cache,
     sentry: Arc<access::Sentry>,
@@ -116,12 +123,14 @@ impl App {
         let (collector, requests) = Collector::new();
         let (gate, wanted) = gate::Memory::new();
         let (desk, questions) = Desk::new();
+        let sandbox = Sandbox::new(payment::SandboxRows::new(db.clone(), clock.clone()));
         let inner = Arc::new(Inner {
             db,
             queue,
             clock,
             ids: Ids::default(),
             limits,
+            providers: Providers::default().with(sandbox::KEY, sandbox),
             feed: Feed::default(),
             keys: access::Cache::default(),
             sentry: Arc::default(),
@@ -173,6 +182,10 @@ impl App {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.0.limits
+    }
+
+    pub(crate) fn providers(&self) -> &Providers {
+        &self.0.providers
     }
 
     pub(crate) fn keys(&self) -> &access::Cache {

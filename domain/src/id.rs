@@ -85,6 +85,12 @@ ids! {
     SubscriptionId "sub";
     /// Something that vendors are told about.
     BillingEventId "bev";
+    /// A way to pay that a customer has left with us.
+    PaymentMethodId "pmt";
+    /// A page of a provider's on which a customer leaves a way to pay.
+    PaymentSetupId "pst";
+    /// Money asked from a customer.
+    PaymentId "pay";
     /// A clock of a test tenant that is set by hand.
     TestClockId "clk";
     /// A duty that needs attention.

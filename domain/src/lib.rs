@@ -16,6 +16,7 @@
 //! 10. [`plan`]: what a vendor offers: *variants*, and the *templates* of the credits that they bring.
 //! 11. [`cycle`]: billing cycles: their boundaries, what they grant, what rolls over, where late usage counts, what they came to.
 //! 12. [`subscription`]: a customer's agreement to a variant, its states, and what time makes due.
+//! 13. [`payment`]: ways to pay, what credits are sold for, and what follows from what a provider says.
 //!
 //! Some rules name their *source*, one of five systems of this kind that are on sale and whose guides we have followed: P0 a postpaid
 //! guide (usage in seconds, a billing day, itemised invoices), P1 a prepaid guide (expiry after a year, auto-recharge, a negative balance
@@ -31,6 +32,7 @@ pub mod id;
 pub mod ledger;
 pub mod metering;
 pub mod money;
+pub mod payment;
 pub mod plan;
 pub mod rejection;
 pub mod subscription;

@@ -20,6 +20,7 @@ mod m0009_plans;
 mod m0010_subscriptions;
 mod m0011_test_clocks;
 mod m0012_agreements;
+mod m0013_payments;
 
 use sea_orm_migration::MigrationTrait;
 pub use sea_orm_migration::{
@@ -46,6 +47,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0010_subscriptions::Migration),
             Box::new(m0011_test_clocks::Migration),
             Box::new(m0012_agreements::Migration),
+            Box::new(m0013_payments::Migration),
         ]
     }
 }

@@ -9,9 +9,10 @@ use app::{
     page::Page,
 };
 use domain::{id::CustomerId, plan::variant::Mode as Billing, rejection::RejectionCode};
+use gateway::payment::sandbox::Card;
 
 use crate::harness::{
-    World, graduated,
+    World, graduated, paying,
     plans::{template, variant},
     refusal,
 };
@@ -376,6 +377,56 @@ const PLAN_FAULTS: &[Fault] = &[
     },
 ];
 
+const PAYER: &str = "(SELECT id FROM customer WHERE external_id = 'payer')";
+
+const PAID_FAULTS: &[Fault] = &[
+    Fault {
+        damage: "UPDATE payment SET credits = credits + 1 WHERE customer_id = {payer}",
+        repair: "UPDATE payment SET credits = credits - 1 WHERE customer_id = {payer}",
+        found: &["payment.granted"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE payment SET block_id = (SELECT id FROM block WHERE customer_id = {other}) WHERE customer_id = {payer}",
+        repair: "UPDATE payment SET block_id = (SELECT id FROM block WHERE customer_id = {payer}) WHERE customer_id = {payer}",
+        found: &["payment.granted"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE payment SET tenant_id = {stranger} WHERE customer_id = {payer}",
+        repair: "UPDATE payment SET tenant_id = {acme} WHERE customer_id = {payer}",
+        found: &["payment.granted"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE payment SET state = 'QUARANTINED', block_id = NULL WHERE customer_id = {payer}",
+        repair: "UPDATE payment SET state = 'SUCCEEDED',
+            block_id = (SELECT id FROM block WHERE customer_id = {payer}) WHERE customer_id = {payer}",
+        found: &["payment.due"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE payment SET state = 'UNKNOWN', block_id = NULL, due_at = 1, ended_at = NULL WHERE customer_id = {payer}",
+        repair: "UPDATE payment SET state = 'SUCCEEDED', due_at = NULL, ended_at = 1,
+            block_id = (SELECT id FROM block WHERE customer_id = {payer}) WHERE customer_id = {payer}",
+        found: &["payment.due"],
+        at_once: true,
+    },
+];
+
+/// A customer who has bought credits.
+async fn paid_story(world: &World) {
+    paying::sells(world).await;
+    let id = world.customer("payer").await;
+    paying::card(world, id, Card::Success).await;
+    let wish = paying::wish(id, "10 USD");
+    app::payment::purchase(&world.app, &world.actor, wish, &world.key())
+        .await
+        .unwrap();
+    world.run_jobs().await;
+    assert_eq!(world.stands(id).await.0, "10");
+}
+
 /// A customer with a subscription: one cycle has closed, one runs.
 async fn plan_story(world: &World) {
     let plan = world
@@ -393,6 +444,7 @@ fn sql(text: &str) -> String {
     text.replace("{one}", ONE)
         .replace("{other}", OTHER)
         .replace("{plan}", PLAN)
+        .replace("{payer}", PAYER)
         .replace("{stranger}", STRANGER)
         .replace("{acme}", ACME)
 }
@@ -406,6 +458,8 @@ async fn every_fault_is_found_by_its_check(world: World) {
     world.sabotage("DROP TABLE kept_rating").await;
     world.sabotage(kept).await;
     seen.extend(plant(&world, PLAN_FAULTS).await);
+    paid_story(&world).await;
+    seen.extend(plant(&world, PAID_FAULTS).await);
     // Guards have a case of their own.
     let all: BTreeSet<&str> = audit::Check::ALL.iter().map(|check| check.id()).collect();
     let missing: Vec<_> = all.difference(&seen).collect();

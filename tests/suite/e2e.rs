@@ -10,6 +10,7 @@
 //! | [`live`] | balances as they change, over both protocols and across processes |
 //! | [`lane`] | the typed lane of live balances tells what the general way tells |
 //! | [`socket`] | how sockets are opened, bounded and closed |
+//! | [`payments`] | credits bought with cards that work, that do not, and that keep silent |
 //! | [`plans`] | a plan, entered and read |
 //! | [`changes`] | a subscription changed, paused, renewed, cancelled, and read page by page |
 //! | [`subscriptions`] | source P4 with a contract and a test clock |
@@ -35,6 +36,7 @@ mod lane;
 mod listener;
 mod live;
 mod manners;
+mod payments;
 mod plans;
 pub mod process;
 mod proxy;

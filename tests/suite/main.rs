@@ -12,6 +12,7 @@
 //! | [`access_ending`] | open streams end with the credential they were opened with |
 //! | [`authorisation`] | every field, by every kind of credential, about own and foreign things |
 //! | [`catalog`] | metrics, versions of prices, previews |
+//! | [`payment`] | how credits are sold, ways to pay, purchases whatever a provider does |
 //! | [`plan`] | plans, variants, grant templates, previews in money |
 //! | [`customer`] | customers and their terms |
 //! | [`credit`] | grants, burn order, expiry, revocation, adjustments, the ledger |
@@ -78,6 +79,7 @@ mod harness;
 mod jobs;
 mod lane;
 mod live;
+mod payment;
 mod plan;
 mod schema;
 mod subscription;

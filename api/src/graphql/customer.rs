@@ -27,6 +27,7 @@ use super::{
     loader::Balances,
     page::{Args, Connection, connection, cost},
     payload::{payload, plain},
+    payment::{Payment, PaymentMethod, methods, payments},
     scalar::{CountryCode, DateTime, Decimal, EmailAddress, Json},
     subscription::{BillingCycle, BillingEvent, PlanSubscription, cycles, events, subscriptions},
     test_clock::test_clock_id,
@@ -269,6 +270,30 @@ impl Customer {
             before,
         };
         cycles(ctx, self.customer, args).await
+    }
+
+    /// Ways to pay, oldest first, at most 20; without those that were removed. Needs `payment:read`.
+    async fn payment_methods(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<PaymentMethod>> {
+        methods(ctx, self.customer).await
+    }
+
+    /// Payments, newest first. Needs `payment:read`.
+    #[graphql(complexity = "cost(first, last, child_complexity)")]
+    async fn payments(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Size of the page from the front, 1 to 100; 20 by default.")] first: Option<i32>,
+        #[graphql(desc = "Size of the page from the back, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Only items before this cursor.")] before: Option<String>,
+    ) -> async_graphql::Result<Connection<Payment>> {
+        let args = Args {
+            first,
+            last,
+            after,
+            before,
+        };
+        payments(ctx, self.customer, args).await
     }
 
     /// What was told about the customer, newest first. Needs `subscription:read`.

@@ -45,6 +45,12 @@ pub enum UserErrorCode {
     EventAlreadyVoided,
     /// The state of the subscription does not allow it.
     SubscriptionState,
+    /// The vendor has not said how it sells credits: see `updatePaymentSettings`.
+    PaymentsNotSetUp,
+    /// Too many payments of the customer have not ended.
+    TooManyPayments,
+    /// The state of the payment does not allow it.
+    PaymentState,
     /// The work is not parked, so there is nothing to retry.
     WorkNotParked,
     /// The audit found that the customer's books do not add up: credits are not moved by hand until an operator has looked.

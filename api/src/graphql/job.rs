@@ -20,6 +20,8 @@ pub enum Lane {
     Usage,
     /// What time makes due of subscriptions: turns and closes of cycles, renewals, contracts.
     Cycles,
+    /// Charging customers.
+    Payments,
     /// Work that time makes due: expiry.
     Upkeep,
 }
@@ -29,7 +31,8 @@ pub enum Lane {
 pub struct LaneStatus {
     /// Which lane.
     pub lane: Lane,
-    /// Duties of the tenant that wait: events to debit, subscriptions to move on, blocks to end. Counted up to one million.
+    /// Duties of the tenant that wait: events to debit, subscriptions to move on, payments to send or to ask
+    /// about, blocks to end. Counted up to one million.
     pub backlog: i32,
     /// Since when the oldest waits; null when none does.
     pub oldest_at: Option<DateTime>,

@@ -13,6 +13,7 @@ mod money;
 mod node;
 mod page;
 mod payload;
+mod payment;
 mod plan;
 pub(crate) mod scalar;
 mod subscription;
@@ -44,6 +45,7 @@ pub struct Query(
     credit::CreditQuery,
     usage::UsageQuery,
     subscription::SubscriptionQuery,
+    payment::PaymentQuery,
     gate::GateQuery,
     job::JobQuery,
     test_clock::TestClockQuery,
@@ -62,6 +64,7 @@ pub struct Mutation(
     credit::CreditMutation,
     usage::UsageMutation,
     subscription::SubscriptionMutation,
+    payment::PaymentMutation,
     job::JobMutation,
     test_clock::TestClockMutation,
     audit::AuditMutation,

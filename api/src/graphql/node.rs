@@ -1,8 +1,8 @@
 //! Any object by its global id.
 
 use app::{
-    access, catalog, catalog::PlanRef, credit, customer, customer::CustomerRef, event, job, subscription,
-    test_clock, usage,
+    access, catalog, catalog::PlanRef, credit, customer, customer::CustomerRef, event, job, payment,
+    subscription, test_clock, usage,
 };
 use async_graphql::{Context, ID, Interface, Object};
 
@@ -14,6 +14,7 @@ use super::{
     customer::Customer,
     error::top_level,
     job::ParkedWork,
+    payment::Payment,
     plan::{GrantTemplate, Plan, PlanVariant},
     subscription::{BillingEvent, PlanSubscription},
     test_clock::TestClock,
@@ -33,6 +34,7 @@ pub enum Node {
     MeteringRule(MeteringRule),
     Metric(Metric),
     ParkedWork(ParkedWork),
+    Payment(Payment),
     PlanSubscription(PlanSubscription),
     TestClock(TestClock),
     Plan(Plan),
@@ -76,6 +78,7 @@ impl NodeQuery {
                 PlanSubscription::from(it)
             )),
             "bev" => find!(event::event, |it| Node::from(BillingEvent::from(it))),
+            "pay" => find!(payment::payment, |it| Node::from(Payment::from(it))),
             "clk" => find!(test_clock::clock, |it| Node::from(TestClock::from(it))),
             "wrk" => find!(job::parked_by_id, |it| Node::from(ParkedWork::from(it))),
             "cus" => match id.parse() {

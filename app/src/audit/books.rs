@@ -1,6 +1,6 @@
 //! Looking at the books of some customers, all in one snapshot, so that what is compared belongs together.
 //!
-//! About seventeen statements for a batch, five more where anybody has ever had a subscription, and one more per [`WINDOW`] entries or [`EVENTS`] events of a customer with many.
+//! About eighteen statements for a batch, five more where anybody has ever had a subscription, and one more per [`WINDOW`] entries or [`EVENTS`] events of a customer with many.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -74,6 +74,7 @@ pub(super) async fn look(app: &App, customers: &[Uuid], mode: Mode) -> Result<Lo
     let mut subjects = subjects(&tx, customers, mode, &mut looked).await?;
     cycles(&tx, &mut subjects).await?;
     agreed(&tx, &mut subjects).await?;
+    paid(&tx, &mut subjects).await?;
     replay(&tx, &mut subjects, &mut looked).await?;
     let blocks = blocks(&tx, &mut subjects, mode).await?;
     let counters = store::counters(&tx, customers).await?;
@@ -189,6 +190,18 @@ async fn cycles(tx: &DatabaseTransaction, subjects: &mut [Subject]) -> Result<()
     for subject in subjects {
         if let Some(timeline) = timelines.remove(&CustomerId(subject.id())) {
             subject.timeline = timeline;
+        }
+    }
+    Ok(())
+}
+
+/// Checks what payments became. One statement.
+async fn paid(tx: &DatabaseTransaction, subjects: &mut [Subject]) -> Result<()> {
+    let all: Vec<Uuid> = subjects.iter().map(Subject::id).collect();
+    for (customer, payment) in store::wrongly_paid(tx, &all).await? {
+        for subject in subjects.iter_mut().filter(|subject| subject.id() == customer) {
+            let message = "what it became is not what was paid for";
+            subject.found.add(Check::PaymentGranted, payment, message);
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use domain::{
-    id::{CustomerId, SubscriptionId, TenantId},
+    id::{CustomerId, PaymentId, SubscriptionId, TenantId},
     time::Timestamp,
 };
 use entity::{
@@ -383,6 +383,20 @@ pub(super) async fn misplaced(db: &impl ConnectionTrait, all: &[Uuid]) -> Result
         }
     }
     Ok(found)
+}
+
+/// Payments of customers that became something else than was paid for, or are not the customer's: customer and payment.
+pub(super) async fn wrongly_paid(db: &impl ConnectionTrait, all: &[Uuid]) -> Result<Vec<(Uuid, PaymentId)>> {
+    let sql = "SELECT p.customer_id, p.id FROM {rows} AS v
+        JOIN customer c ON c.id = v.id JOIN payment p ON p.customer_id = v.id LEFT JOIN block b ON b.id = p.block_id
+        WHERE p.tenant_id <> c.tenant_id OR (p.state = 'SUCCEEDED') <> (b.id IS NOT NULL)
+            OR b.customer_id <> p.customer_id OR b.credits <> p.credits OR b.source <> 'PURCHASE'";
+    let rows = ids(all).query(db, sql, Vec::new()).await?;
+    let found = rows.iter().map(|row| {
+        let id: Uuid = row.try_get("", "id")?;
+        Ok((row.try_get("", "customer_id")?, PaymentId(id)))
+    });
+    found.collect()
 }
 
 // What was found.

@@ -6,7 +6,7 @@ use domain::{
         block::{Billing, Block, BlockState, DEFAULT_PRIORITY, MAX_BLOCK_METRICS, Source},
         grant,
     },
-    id::{BlockId, CustomerId},
+    id::{BlockId, CustomerId, TenantId},
     ledger::{Cause, EntryKind},
     rejection::Rejection,
     time::Timestamp,
@@ -100,35 +100,47 @@ async fn deposit(
     locked: Locked,
     input: Grant,
 ) -> Result<BlockView> {
-    let Locked {
-        mut account, terms, ..
-    } = locked;
     let mut block = new_block(op, &input)?;
     block.metrics = match &input.metric_keys {
         Some(keys) => Some(catalog::metric_ids_in(op.tx(), actor.tenant, keys, "metricKeys").await?),
         None => None,
     };
-    let description = input.description.as_deref().unwrap_or("Credits granted");
-    let cause = Cause {
-        kind: EntryKind::Grant,
-        effect_key: format!("grant:{}", block.id),
-        usage: None,
-    };
-    let entries = grant::grant(&mut account, terms.settlement, &mut block, cause, description)?;
-    store::insert_block(op, actor.tenant, id, &block, input.description.as_deref()).await?;
-    let posting = Posting {
-        tenant: actor.tenant,
-        customer: id,
-        account,
-        entries,
-        blocks: Vec::new(),
-    };
-    post_in(op, &[&posting]).await?;
+    let text = input.description.as_deref().unwrap_or("Credits granted");
+    let effect_key = format!("grant:{}", block.id);
+    let whose = (actor.tenant, id);
+    put_in(op, whose, locked, &mut block, effect_key, text).await?;
     Ok(BlockView {
         metric_keys: input.metric_keys,
         description: input.description,
         block,
     })
+}
+
+/// Puts a block into an account that is locked; overdraft is repaid first where the terms say so. Three statements.
+pub(crate) async fn put_in(
+    op: &mut Op,
+    (tenant, customer): (TenantId, CustomerId),
+    locked: Locked,
+    block: &mut Block,
+    effect_key: String,
+    description: &str,
+) -> Result<()> {
+    let mut account = locked.account;
+    let cause = Cause {
+        kind: EntryKind::Grant,
+        effect_key,
+        usage: None,
+    };
+    let entries = grant::grant(&mut account, locked.terms.settlement, block, cause, description)?;
+    store::insert_block(op, tenant, customer, block, Some(description)).await?;
+    let posting = Posting {
+        tenant,
+        customer,
+        account,
+        entries,
+        blocks: Vec::new(),
+    };
+    post_in(op, &[&posting]).await
 }
 
 fn check_grant(input: &Grant) -> Result<()> {

@@ -35,6 +35,7 @@ pub use self::{
 };
 pub(crate) use self::{
     expiry::{expire, expire_of, expiry_is_due, next_expiry},
+    granting::put_in,
     store::{
         NewBlockRow, Origin, Present, blocks_in, insert_blocks, move_expiry, plan_blocks, post_in,
         present_in, revisions,
@@ -113,15 +114,15 @@ pub(crate) fn check_not_frozen(account: &account::Model) -> Result<()> {
 }
 
 /// An account whose row is locked.
-struct Locked {
+pub(crate) struct Locked {
     account: Account,
     terms: Terms,
     /// Whether something of its subscriptions is due that comes first.
-    behind: bool,
+    pub(crate) behind: bool,
 }
 
 /// Locks an account and reads its totals and terms.
-async fn lock(op: &mut Op, reach: Reach, customer: CustomerId) -> Result<Locked> {
+pub(crate) async fn lock(op: &mut Op, reach: Reach, customer: CustomerId) -> Result<Locked> {
     let who = CustomerRef::Id(customer);
     let account = op
         .lock_account(reach.tenant(), customer)

@@ -6,7 +6,7 @@ mod payload;
 mod store;
 
 use domain::{
-    id::{BillingEventId, CustomerId, SubscriptionId},
+    id::{BillingEventId, CustomerId, SubscriptionId, TenantId},
     time::Timestamp,
 };
 use serde_json::{Map, Value};
@@ -39,6 +39,22 @@ pub struct BillingEvent {
     pub data: Map<String, Value>,
     /// When it was written.
     pub created_at: Timestamp,
+}
+
+/// Something to be told, once: the second of the same key is an error of the database.
+#[derive(Debug, Clone)]
+pub(crate) struct NewEvent {
+    pub(crate) tenant: TenantId,
+    pub(crate) customer: CustomerId,
+    pub(crate) subscription: Option<SubscriptionId>,
+    /// Name of its kind, such as `subscription.renewed`.
+    pub(crate) kind: &'static str,
+    /// Unique per tenant.
+    pub(crate) key: String,
+    /// When it was due.
+    pub(crate) at: Timestamp,
+    /// What it says.
+    pub(crate) data: Map<String, Value>,
 }
 
 /// Whose events are wanted.

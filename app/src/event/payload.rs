@@ -12,6 +12,8 @@ use domain::{
 use entity::to_text;
 use serde_json::{Map, Value, json};
 
+use super::NewEvent;
+
 /// A fact, and whom it is about.
 #[derive(Debug, Clone)]
 pub(crate) struct Told {
@@ -38,8 +40,21 @@ fn summary(what: &What) -> Option<&Summary> {
 }
 
 impl Told {
+    /// As it is told, with the keys of the metrics that it speaks of.
+    pub(crate) fn event(&self, keys: &BTreeMap<MetricId, String>) -> NewEvent {
+        NewEvent {
+            tenant: self.tenant,
+            customer: self.customer,
+            subscription: Some(self.fact.subscription),
+            kind: self.fact.what.name(),
+            key: self.fact.key(),
+            at: self.fact.at,
+            data: self.data(keys),
+        }
+    }
+
     /// What it says.
-    pub(super) fn data(&self, keys: &BTreeMap<MetricId, String>) -> Map<String, Value> {
+    fn data(&self, keys: &BTreeMap<MetricId, String>) -> Map<String, Value> {
         let mut data = Map::new();
         let mut say = |name: &str, value: Value| {
             data.insert(name.to_owned(), value);

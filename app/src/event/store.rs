@@ -1,15 +1,13 @@
 //! The SQL of events.
 
-use std::collections::BTreeMap;
-
 use domain::{
-    id::{BillingEventId, CustomerId, MetricId, SubscriptionId},
+    id::{BillingEventId, CustomerId, SubscriptionId},
     time::Timestamp,
 };
 use entity::{Corrupt, billing_event};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 
-use super::{About, BillingEvent, payload::Told};
+use super::{About, BillingEvent, NewEvent};
 use crate::{
     actor::Reach,
     error::Result,
@@ -19,19 +17,19 @@ use crate::{
 };
 
 /// Writes events. One statement for any number; the second of a kind that is told once is an error of the database.
-pub(crate) async fn write_in(op: &Op, all: &[Told], keys: &BTreeMap<MetricId, String>) -> Result<()> {
+pub(crate) async fn write_in(op: &Op, all: &[NewEvent]) -> Result<()> {
     if all.is_empty() {
         return Ok(());
     }
-    let data = |told: &Told| serde_json::Value::Object(told.data(keys)).to_string();
+    let data = |it: &NewEvent| serde_json::Value::Object(it.data.clone()).to_string();
     Rows::default()
         .id("id", all.iter().map(|_| op.new_id()))
         .id("tenant_id", all.iter().map(|it| it.tenant.0))
         .id("customer_id", all.iter().map(|it| it.customer.0))
-        .id("subscription_id", all.iter().map(|it| it.fact.subscription.0))
-        .text("kind", all.iter().map(|it| it.fact.what.name().to_owned()))
-        .text("key", all.iter().map(|it| it.fact.key()))
-        .int("occurred_at", all.iter().map(|it| it.fact.at.micros()))
+        .opt_id("subscription_id", all.iter().map(|it| it.subscription.map(|id| id.0)))
+        .text("kind", all.iter().map(|it| it.kind.to_owned()))
+        .text("key", all.iter().map(|it| it.key.clone()))
+        .int("occurred_at", all.iter().map(|it| it.at.micros()))
         .text("data", all.iter().map(data))
         .execute(
             op.tx(),

@@ -10,6 +10,7 @@ pub(crate) mod clocks;
 pub(crate) mod cycles;
 pub(crate) mod drain;
 mod expire;
+pub(crate) mod payments;
 mod status;
 mod store;
 pub(crate) mod work;
@@ -36,13 +37,15 @@ pub enum Lane {
     Usage,
     /// What time makes due of subscriptions: turns and closes of cycles, renewals, contracts. Test clocks.
     Cycles,
+    /// Charging customers, which waits for somebody else's servers.
+    Payments,
     /// Work that time makes due besides: expiry.
     Upkeep,
 }
 
 impl Lane {
     /// Every lane, in the order in which they are listed to people.
-    pub const ALL: [Self; 3] = [Self::Usage, Self::Cycles, Self::Upkeep];
+    pub const ALL: [Self; 4] = [Self::Usage, Self::Cycles, Self::Payments, Self::Upkeep];
 
     /// The name used on the command line, in the queue and in metrics.
     #[must_use]
@@ -50,6 +53,7 @@ impl Lane {
         match self {
             Self::Usage => "usage",
             Self::Cycles => "cycles",
+            Self::Payments => "payments",
             Self::Upkeep => "upkeep",
         }
     }
@@ -61,6 +65,7 @@ impl Lane {
         match self {
             Self::Usage | Self::Upkeep => 4,
             Self::Cycles => 2,
+            Self::Payments => 8,
         }
     }
 }
@@ -109,7 +114,14 @@ pub(crate) struct Kind {
 }
 
 /// Every kind.
-pub(crate) static KINDS: &[Kind] = &[drain::KIND, cycles::KIND, clocks::KIND, expire::KIND, audit::KIND];
+pub(crate) static KINDS: &[Kind] = &[
+    drain::KIND,
+    cycles::KIND,
+    clocks::KIND,
+    payments::KIND,
+    expire::KIND,
+    audit::KIND,
+];
 
 impl Kind {
     pub(crate) fn of(name: &str) -> Option<&'static Self> {

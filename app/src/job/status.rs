@@ -95,11 +95,12 @@ pub async fn overview(app: &App) -> Result<Overview> {
     let db = app.db().reader();
     let as_of = app.now();
     Ok(Overview {
-        lanes: lanes(
+        lanes: lanes([
             store::usage_backlog(db).await?,
             store::cycles_backlog(db, as_of).await?,
+            store::payments_backlog(db, as_of, None).await?,
             store::expiry_backlog(db, as_of).await?,
-        ),
+        ]),
         shards_waiting: store::shards_with_usage(db).await?.len(),
         parked: parked_by_kind(store::count_parked(db).await?),
         as_of,
@@ -119,7 +120,7 @@ fn parked_by_kind(found: Vec<(String, i64)>) -> Vec<(&'static str, i64)> {
     counts
 }
 
-/// Backlog and age per lane of the actor's tenant, as rows tell. Three statements.
+/// Backlog and age per lane of the actor's tenant, as rows tell. Four statements.
 ///
 /// # Errors
 /// The scope is missing.
@@ -128,26 +129,24 @@ pub async fn status(app: &App, actor: &Actor) -> Result<Status> {
     let (db, now) = (app.db().reader(), app.now());
     let usage = store::usage_backlog_of(db, actor.tenant).await?;
     let cycles = store::cycles_backlog_of(db, actor.tenant, now).await?;
+    let payments = store::payments_backlog(db, now, Some(actor.tenant)).await?;
     let upkeep = store::expiry_backlog_of(db, actor.tenant, now).await?;
     Ok(Status {
-        lanes: lanes(usage, cycles, upkeep),
+        lanes: lanes([usage, cycles, payments, upkeep]),
         as_of: now,
     })
 }
 
 type Backlog = (i64, Option<Timestamp>);
 
-fn lanes(usage: Backlog, cycles: Backlog, upkeep: Backlog) -> Vec<LaneStatus> {
-    let status = |lane, (backlog, oldest)| LaneStatus {
+/// Of each lane, in their order.
+fn lanes(all: [Backlog; Lane::ALL.len()]) -> Vec<LaneStatus> {
+    let status = |(lane, (backlog, oldest))| LaneStatus {
         lane,
         backlog,
         oldest,
     };
-    vec![
-        status(Lane::Usage, usage),
-        status(Lane::Cycles, cycles),
-        status(Lane::Upkeep, upkeep),
-    ]
+    Lane::ALL.into_iter().zip(all).map(status).collect()
 }
 
 /// Parked work of the actor's tenant, oldest first.

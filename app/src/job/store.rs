@@ -368,6 +368,21 @@ pub(super) async fn expiry_backlog_of(
     counted(db, &sql, vec![now.micros().into(), tenant.0.into()]).await
 }
 
+/// How many payments (of a tenant) wait to be sent or asked about, and since when the oldest of those does.
+pub(super) async fn payments_backlog(
+    db: &impl ConnectionTrait,
+    now: Timestamp,
+    tenant: Option<TenantId>,
+) -> Result<(i64, Option<Timestamp>)> {
+    let whose = tenant.map_or("", |_| "AND tenant_id = $2");
+    let sql = format!(
+        "SELECT COUNT(*) AS n, MIN(due_at) AS oldest FROM (
+            SELECT due_at FROM payment WHERE due_at <= $1 {whose} LIMIT {MAX_COUNT}) AS waiting"
+    );
+    let values = [Some(now.micros().into()), tenant.map(|tenant| tenant.0.into())];
+    counted(db, &sql, values.into_iter().flatten().collect()).await
+}
+
 /// Subscriptions that wait to be moved on.
 const CYCLES_DUE: &str = "due_at IS NOT NULL AND clock_id IS NULL AND due_at <= $1";
 

@@ -16,8 +16,12 @@ mod write;
 
 use domain::{
     id::{CustomerId, SubscriptionId, VariantId},
+    plan::variant::Variant,
+    subscription::state::State,
     time::Timestamp,
 };
+use entity::from_text;
+use sea_orm::ConnectionTrait;
 
 pub(crate) use self::{
     advance::{advance_each, advance_shard, catch_up, due_shards},
@@ -73,6 +77,21 @@ async fn views(app: &App, rows: Vec<entity::subscription::Model>) -> Result<Vec<
     rows.iter()
         .map(|row| SubscriptionView::new(row, &row.noun(&open)?))
         .collect()
+}
+
+/// What a customer has agreed to and is not over, oldest first. Three statements.
+pub(crate) async fn variants_in(db: &impl ConnectionTrait, customer: CustomerId) -> Result<Vec<Variant>> {
+    let rows = store::living(db, &[customer]).await?;
+    let mut wanted = Vec::new();
+    for row in &rows {
+        let state: State = from_text("subscription", &row.state)?;
+        if !state.is_over() {
+            wanted.push(VariantId(row.variant_id));
+        }
+    }
+    let mut offers = catalog::offers_in(db, &wanted).await?;
+    let variants = wanted.iter().filter_map(|id| offers.remove(id));
+    Ok(variants.map(|offer| offer.variant).collect())
 }
 
 /// A customer's subscriptions, oldest first. Two statements.

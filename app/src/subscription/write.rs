@@ -156,7 +156,8 @@ async fn tell(op: &Op, outcomes: &mut [Outcome]) -> Result<()> {
     let told: Vec<Told> = told.collect();
     let metrics: Vec<MetricId> = event::metrics_of(&told).into_iter().collect();
     let keys = catalog::metric_keys_of_all(op.tx(), &metrics).await?;
-    event::write_in(op, &told, &keys).await
+    let events: Vec<_> = told.iter().map(|told| told.event(&keys)).collect();
+    event::write_in(op, &events).await
 }
 
 /// The facts of decisions.

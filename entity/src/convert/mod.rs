@@ -1,5 +1,6 @@
 //! From rows to nouns. A row that cannot be read is an error that names it, never a default.
 
+mod payment;
 mod plan;
 mod subscription;
 

@@ -8,6 +8,7 @@ use app::{
     catalog, credit,
     customer::{CustomerRef, UpdateCustomer},
     page::Page,
+    payment,
     subscription::{CreateSubscription, Wish},
     test_clock::{self, CreateTestClock},
     usage,
@@ -17,11 +18,12 @@ use domain::{
     plan::variant::Mode,
 };
 use entity::work;
+use gateway::payment::sandbox::Card;
 use sea_orm::{ActiveValue::Set, EntityTrait};
 use uuid::Uuid;
 
 use crate::harness::{
-    World, at, every_cycle, monthly, per_unit,
+    World, at, every_cycle, monthly, paying, per_unit,
     plans::{agreement, variant},
 };
 
@@ -30,7 +32,8 @@ pub struct Target {
     /// `CUSTOMER` and `EXTERNAL` (the customer), `BLOCK`, `ENTRY` (a debit), `EVENT` and `PRODUCED` (an event's id and key),
     /// `METRIC` and `METER` (a metric's key and id), `RULE`, `PLAN` and `OFFER` (a plan's id and key), `STALE` (a plan to archive),
     /// `VARIANT`, `TEMPLATE`, `SOLD` and `OTHER` (variants that nobody archives), `AGREED` and `NAMED` (a subscription's id and the
-    /// vendor's name for it), `LIVED` (another one, prepaid), `TOLD` (what has happened to it), `CLOCK` (a test clock), `KEY` and `TURNED` (API keys), `WORK` (parked). `FRESH` is new every time.
+    /// vendor's name for it), `LIVED` (another one, prepaid), `TOLD` (what has happened to it), `CLOCK` (a test clock), `KEY` and `TURNED` (API keys), `WORK` (parked), `METHOD` (a
+    /// way to pay), `SETUP` (a page for another), `PAYMENT` (waits for its customer). `FRESH` is new every time.
     pub words: Vec<(&'static str, String)>,
     /// A text in everything it has that has a name: whoever may not see it must not be sent it.
     pub mark: String,
@@ -96,6 +99,7 @@ pub async fn target(world: &World, name: &str) -> Target {
     ];
     words.extend(offered(world, name).await);
     words.extend(agreed(world, customer, &mark).await);
+    words.extend(paying(world, customer).await);
     Target {
         words,
         mark,
@@ -171,6 +175,26 @@ async fn agreed(world: &World, customer: CustomerId, mark: &str) -> Vec<(&'stati
         ("LIVED", lived.to_string()),
         ("TOLD", world.told(kept).await[0].id.to_string()),
         ("CLOCK", clock.unwrap().value.id.to_string()),
+    ]
+}
+
+/// A way to pay, a page for another, and a payment that waits for its customer.
+async fn paying(world: &World, customer: CustomerId) -> Vec<(&'static str, String)> {
+    let (app, actor) = (&world.app, &world.actor);
+    paying::sells(world).await;
+    let method = paying::card(world, customer, Card::AuthenticationRequired).await;
+    let page = payment::StartSetup {
+        customer: CustomerRef::Id(customer),
+        return_url: None,
+    };
+    let page = payment::start_setup(app, actor, page, &world.key()).await;
+    let wish = paying::wish(customer, "10 USD");
+    let asked = payment::purchase(app, actor, wish, &world.key()).await;
+    world.run_to_rest().await;
+    vec![
+        ("METHOD", method.to_string()),
+        ("SETUP", page.unwrap().value.id.to_string()),
+        ("PAYMENT", asked.unwrap().value.id.to_string()),
     ]
 }
 

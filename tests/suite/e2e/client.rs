@@ -175,6 +175,31 @@ impl Client {
         self.change(&mutation).await["block"].clone()
     }
 
+    /// Sells credits for a dollar each, through the sandbox.
+    pub async fn sells_credits(&self) {
+        self.change(
+            r#"mutation { updatePaymentSettings(input: {provider: "sandbox", creditPrice: {perCredit: "1", currency: "USD"},
+                minimum: {amount: "5", currency: "USD"}}) { paymentSettings { provider } userErrors { code path message } } }"#,
+        )
+        .await;
+    }
+
+    /// Has a customer leave a card of the sandbox.
+    pub async fn card(&self, name: &str, card: &str) {
+        let page = self
+            .change(&format!(
+                r#"mutation {{ startPaymentMethodSetup(input: {{externalCustomerId: "{name}", idempotencyKey: "page-{name}"}})
+                    {{ setup {{ id url paymentMethodId }} userErrors {{ code path message }} }} }}"#
+            ))
+            .await;
+        let page = page["setup"]["id"].as_str().unwrap();
+        self.change(&format!(
+            r#"mutation {{ completeSandboxSetup(input: {{paymentSetupId: "{page}", card: {card}}})
+                {{ setup {{ paymentMethodId }} userErrors {{ code path message }} }} }}"#
+        ))
+        .await;
+    }
+
     /// Waits until everything a customer has used is debited, and answers the balance.
     pub async fn settled(&self, name: &str) -> Value {
         let query = format!(
@@ -212,6 +237,14 @@ pub async fn reply(request: RequestBuilder) -> reqwest::Result<Reply> {
         body,
         headers,
     })
+}
+
+/// The document of a purchase with the default way to pay.
+pub fn purchase(name: &str, dollars: &str, key: &str) -> String {
+    format!(
+        r#"mutation {{ purchaseCredits(input: {{externalCustomerId: "{name}", amount: {{amount: "{dollars}", currency: "USD"}},
+            idempotencyKey: "{key}"}}) {{ payment {{ id state credits }} idempotentReplay userErrors {{ code path message }} }} }}"#
+    )
 }
 
 /// One event.

@@ -8,6 +8,7 @@ pub mod door;
 pub mod mortal;
 pub mod naive;
 pub mod pages;
+pub mod paying;
 pub mod plans;
 pub mod post;
 pub mod sabotage;

@@ -32,6 +32,7 @@ const KEYED: &[(&str, i64)] = &[
     ("billing_cycle", 1),
     ("subscription_charge", 1),
     ("billing_event", 2),
+    ("payment", 3),
 ];
 
 struct Statement {
@@ -77,6 +78,14 @@ const STATEMENTS: &[Statement] = &[
              FROM subscription s LEFT JOIN test_clock c ON c.id = s.clock_id
              WHERE s.due_at IS NOT NULL AND ((s.clock_id IS NULL AND s.due_at < $1 - 600000000)
                 OR (c.ready = 1 AND s.due_at < c.now_at))",
+    },
+    Statement {
+        check: Check::PaymentDue,
+        prefix: "pay",
+        sql: "SELECT tenant_id, customer_id, id AS subject_id,
+                CASE WHEN state = 'QUARANTINED' THEN 'the provider speaks of another amount than was asked for'
+                    ELSE 'it is due to be sent or asked about, and it has not been done' END AS message
+             FROM payment WHERE due_at < $1 - 600000000 OR state = 'QUARANTINED'",
     },
     Statement {
         check: Check::UsageWaiting,

@@ -102,9 +102,11 @@ checks! {
     AccountBarrier "account.barrier" S1 "What an account knows of its subscriptions is what they say: when usage has to wait, and whether checks pass.";
     RuleVersions "rule.versions" S1 "Price versions of one match follow each other without overlap and without gap.";
     AccessScopes "access.scopes" S1 "A customer's token can do nothing that the key which made it cannot.";
+    PaymentGranted "payment.granted" S1 "A payment that succeeded became one block of exactly its credits for its customer, and no other payment did.";
     Guards "guards" S1 "The database's own guards are in place: final entries, one effect per key, rows that stay with their owner.";
     BlockSwept "block.swept" S2 "A block is ended within ten minutes after its expiry, unless a billing cycle ends it or a test clock.";
     SubscriptionDue "subscription.due" S2 "What time makes due of a subscription is done within ten minutes; by a test clock, before it stands.";
+    PaymentDue "payment.due" S2 "A payment is sent and asked about within ten minutes after that is due, and none waits for a person.";
     UsageWaiting "usage.waiting" S2 "An accepted event is debited within five minutes, unless it waits for a test clock.";
     WorkParked "work.parked" S2 "No work waits for a person, and none is overdue by ten minutes.";
 }

@@ -1,0 +1,215 @@
+//! Sending payments to their provider, and asking about them until they have ended.
+//!
+//! Take (the row says that the provider may have it) → ask → conclude (state, credits and event in one transaction). A process that dies
+//! in between leaves a row that is due again when its lease is over, and then the provider is asked before anything is sent once more,
+//! under the same key. Per payment: three statements to take it, some twelve to conclude one that succeeded.
+
+use domain::{
+    credit::block::{Billing, Block, BlockState, DEFAULT_PRIORITY, Source},
+    id::{BlockId, CustomerId, PaymentId},
+    payment::{
+        Order, Payment, State,
+        decline::Decline,
+        settle::{Duty, Known, Settled, duty, duty_unheard, settle, take},
+    },
+};
+use gateway::payment::{Provider, Trouble};
+
+use super::{event, method::provider, store};
+use crate::{
+    App,
+    actor::Reach,
+    credit,
+    error::{Error, Result},
+    failpoint::reach,
+    job::{Wakeup, payments},
+    op::Op,
+    subscription,
+};
+
+/// Payments of one customer that are taken in hand at once.
+const BATCH: u64 = 10;
+/// Customers that a sweep wakes at once.
+const SWEEP: u64 = 1_000;
+/// Attempts to come to an account of which nothing is due.
+const ROUNDS: usize = 5;
+/// When a payment that succeeded is looked at again whose customer's books do not add up, in seconds.
+const FROZEN_PAUSE_SECONDS: i64 = 300;
+
+/// What wakes whoever collects from a customer.
+pub(crate) fn wakeup(customer: CustomerId) -> Wakeup {
+    payments::wakeup(customer)
+}
+
+/// Customers of whom a payment is due.
+pub(crate) async fn due(app: &App) -> Result<Vec<CustomerId>> {
+    store::customers_due(app.db().reader(), app.now(), SWEEP).await
+}
+
+/// Does what is due of a customer's payments. Answers whether more may be due.
+pub(crate) async fn collect(app: &App, customer: CustomerId) -> Result<bool> {
+    let taken = take_due(app, customer).await?;
+    reach("payment.taken")?;
+    let mut failed = None;
+    for (payment, duty) in &taken {
+        // One that cannot be concluded keeps no other from being so; its lease brings it back.
+        if let Err(error) = pursue(app, payment, *duty).await {
+            tracing::warn!(payment = %payment.id, %error, "a payment could not be concluded");
+            failed = Some(error);
+        }
+    }
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(taken.len() as u64 == BATCH),
+    }
+}
+
+/// Takes payments in hand: from now on the provider may have them.
+async fn take_due(app: &App, customer: CustomerId) -> Result<Vec<(Payment, Duty)>> {
+    let mut op = Op::begin(app).await?;
+    op.lock_accounts(&[customer]).await?;
+    let mut taken = Vec::new();
+    for mut payment in store::due_of(op.tx(), customer, op.now(), BATCH).await? {
+        let duty = duty(&payment.progress);
+        payment.progress = take(&payment.progress, op.now());
+        store::write_progress(&op, &payment).await?;
+        taken.push((payment, duty));
+    }
+    op.commit().await?;
+    Ok(taken)
+}
+
+/// Asks about a payment whatever is due of it: something is known to have happened at the provider.
+pub(super) async fn look_now(app: &App, payment: &Payment) -> Result<()> {
+    pursue(app, payment, Duty::Look).await
+}
+
+/// Asks the provider, outside of any transaction, and concludes.
+async fn pursue(app: &App, payment: &Payment, duty: Duty) -> Result<()> {
+    let Some(method) = store::any_method(app.db().reader(), payment.method).await? else {
+        return Err(Error::Internal(format!("{} has no payment method", payment.id)));
+    };
+    let payer = store::payer(app.db().reader(), payment.customer, &payment.provider).await?;
+    let order = Order {
+        payment: payment.id,
+        payer: payer.unwrap_or_default(),
+        customer: payment.customer,
+        method: method.face.reference,
+        amount: payment.amount,
+        submitted_at: payment.progress.submitted_at.unwrap_or(payment.created_at),
+    };
+    let known = ask(app, provider(app, &payment.provider)?, payment, &order, duty).await;
+    reach("payment.answered")?;
+    conclude(app, payment.id, payment.customer, known).await
+}
+
+async fn ask(app: &App, provider: &dyn Provider, payment: &Payment, order: &Order, duty: Duty) -> Known {
+    let unheard = match duty {
+        Duty::Send => Duty::Send,
+        Duty::Look => match provider.look(order).await {
+            Ok(Some(seen)) => return Known::Seen(seen),
+            Ok(None) => duty_unheard(&payment.progress, app.now()),
+            Err(trouble) => return known(payment, trouble),
+        },
+        Duty::GiveUp => Duty::GiveUp,
+    };
+    if unheard == Duty::GiveUp {
+        return Known::Nothing;
+    }
+    match provider.charge(order).await {
+        Ok(seen) => Known::Seen(seen),
+        Err(trouble) => known(payment, trouble),
+    }
+}
+
+fn known(payment: &Payment, trouble: Trouble) -> Known {
+    match trouble {
+        Trouble::Refused(decline) => Known::Refused(decline),
+        Trouble::NoAnswer(problem) => {
+            tracing::warn!(payment = %payment.id, problem, "a payment provider did not answer");
+            Known::NoAnswer
+        }
+    }
+}
+
+/// Takes over what is known of a payment. Everything that is heard of one ends here.
+pub(super) async fn conclude(app: &App, id: PaymentId, customer: CustomerId, known: Known) -> Result<()> {
+    for _ in 0..ROUNDS {
+        let mut op = Op::begin(app).await?;
+        // Under the lock on the account nobody else concludes anything of this customer.
+        let account = op.lock_accounts(&[customer]).await?.pop();
+        let (Some(account), Some(mut payment)) = (account, store::any_payment(op.tx(), id).await?) else {
+            return Err(Error::Internal(format!("{id} of {customer} is gone")));
+        };
+        let before = payment.progress.state;
+        let Settled { progress, grants } = settle(&payment, known.clone(), op.now());
+        if grants && account.frozen_at.is_some() {
+            // The money is there and is not forgotten: the credits follow when somebody has looked at the books.
+            payment.progress.due_at = Some(op.now().plus_seconds(FROZEN_PAUSE_SECONDS));
+            if before.is_open() {
+                store::write_progress(&op, &payment).await?;
+                op.commit().await?;
+            }
+            tracing::error!(payment = %id, "a payment succeeded of a customer whose books do not add up");
+            return Ok(());
+        }
+        payment.progress = progress;
+        if !grants || grant(&mut op, &mut payment).await? {
+            return write(op, &payment, before).await;
+        }
+        // A turn that is due comes first: it finds the books without these credits.
+        op.abandon().await?;
+        subscription::catch_up(app, customer).await?;
+    }
+    Err(Error::Unavailable(
+        "the customer's subscriptions are moving on".to_owned(),
+    ))
+}
+
+/// Writes how a payment stands, and tells it when it is news.
+async fn write(op: Op, payment: &Payment, before: State) -> Result<()> {
+    store::write_progress(&op, payment).await?;
+    reach("payment.written")?;
+    if payment.progress.state != before {
+        if payment.progress.state == State::Quarantined {
+            tracing::error!(payment = %payment.id, "the provider speaks of another amount than was asked for");
+        }
+        if payment.progress.decline == Some(Decline::Refused) {
+            tracing::error!(payment = %payment.id, "the provider refuses a request for payment");
+        }
+        event::tell(&op, payment).await?;
+    }
+    op.commit().await?;
+    reach("payment.concluded")
+}
+
+/// Grants what was paid for. `false`: something of a subscription is due that comes first.
+async fn grant(op: &mut Op, payment: &mut Payment) -> Result<bool> {
+    let (tenant, customer) = (payment.tenant, payment.customer);
+    let locked = credit::lock(op, Reach::of(tenant), customer).await?;
+    if locked.behind {
+        return Ok(false);
+    }
+    let granted_at = op.present();
+    let mut block = Block {
+        id: BlockId(op.new_id()),
+        source: Source::Purchase,
+        billing: Billing::Prepaid,
+        priority: DEFAULT_PRIORITY,
+        credits: payment.credits,
+        remaining: payment.credits,
+        granted_at,
+        expires_at: payment
+            .lasts_seconds
+            .map(|seconds| granted_at.plus_seconds(seconds)),
+        metrics: None,
+        state: BlockState::Active,
+    };
+    // One per payment: the database refuses the second.
+    let effect_key = format!("grant:{}", payment.id);
+    let text = format!("Payment {} of {}", payment.id, payment.amount);
+    credit::put_in(op, (tenant, customer), locked, &mut block, effect_key, &text).await?;
+    payment.progress.block = Some(block.id);
+    reach("payment.granted")?;
+    Ok(true)
+}

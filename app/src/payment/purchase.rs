@@ -1,0 +1,112 @@
+//! Buying credits with a saved way to pay.
+
+use domain::{
+    id::{CustomerId, PaymentId, PaymentMethodId},
+    money::Money,
+    payment::{Payment, Progress, Purpose, method::Method},
+    plan::variant::Variant,
+    rejection::{Rejection, RejectionCode},
+};
+use serde::Serialize;
+
+use super::{
+    collect,
+    setting::{Setting, needed},
+    store,
+};
+use crate::{
+    App,
+    actor::{Actor, Scope},
+    customer::{self, CustomerRef},
+    error::Result,
+    failpoint::reach,
+    idempotency::{Claim, Once, claim},
+    op::Op,
+    subscription,
+};
+
+/// Most payments of one customer that have not ended.
+const MAX_OPEN: u64 = 10;
+
+/// Credits to buy.
+#[derive(Debug, Clone, Serialize)]
+pub struct Purchase {
+    /// Who buys.
+    #[serde(skip)]
+    pub customer: CustomerRef,
+    /// For how much.
+    pub amount: Money,
+    /// With what; `None`: the default.
+    pub method: Option<PaymentMethodId>,
+}
+
+/// Decides a purchase: a row, and a wake-up for who sends it to the provider. The credits are granted when the money has been taken.
+///
+/// Nine statements.
+///
+/// # Errors
+/// No such customer or way to pay, a vendor that sells no credits, an amount outside the limits of the vendor or of the customer's plans,
+/// books that do not add up, or too many payments that have not ended.
+pub async fn purchase(app: &App, actor: &Actor, input: Purchase, key: &str) -> Result<Once<Payment>> {
+    actor.require(Scope::PaymentWrite)?;
+    let mut op = Op::begin(app).await?;
+    let customer = customer::resolve(op.tx(), actor.reach(), &input.customer).await?;
+    let fresh = match claim(&op, actor.tenant, "purchaseCredits", key, &(customer, &input)).await? {
+        Claim::Replay(known) => return Ok(known),
+        Claim::Fresh(fresh) => fresh,
+    };
+    let account = op.lock_account(actor.tenant, customer).await?;
+    crate::credit::check_not_frozen(&account.ok_or_else(|| input.customer.unknown())?)?;
+    let setting = needed(op.tx(), actor).await?;
+    let plans = subscription::variants_in(op.tx(), customer).await?;
+    let plans: Vec<&Variant> = plans.iter().collect();
+    let credits = setting.sale.buy(&plans, input.amount)?;
+    let method = payable(&op, actor, customer, &setting, input.method).await?;
+    if store::count_open(op.tx(), customer).await? >= MAX_OPEN {
+        let message = format!("{MAX_OPEN} payments of this customer have not ended");
+        return Err(Rejection::new(RejectionCode::TooManyPayments, "", message).into());
+    }
+    let payment = Payment {
+        id: PaymentId(op.new_id()),
+        tenant: actor.tenant,
+        customer,
+        purpose: Purpose::Purchase,
+        provider: setting.provider,
+        method: method.id,
+        amount: input.amount,
+        credits,
+        lasts_seconds: setting.sale.lasts_seconds,
+        created_at: op.now(),
+        progress: Progress::begin(op.now()),
+    };
+    store::insert_payment(&op, &payment).await?;
+    reach("payment.decided")?;
+    op.wake(collect::wakeup(customer));
+    let done = fresh.settle(&op, payment).await?;
+    op.commit().await?;
+    Ok(done)
+}
+
+/// The way to pay that is named, or else the default. It must be with the provider that the vendor uses now.
+async fn payable(
+    op: &Op,
+    actor: &Actor,
+    customer: CustomerId,
+    setting: &Setting,
+    named: Option<PaymentMethodId>,
+) -> Result<Method> {
+    let no = |message| Rejection::new(RejectionCode::NotFound, "paymentMethodId", message);
+    let method = match named {
+        Some(id) => store::method(op.tx(), actor.reach(), id)
+            .await?
+            .filter(|method| method.customer == customer)
+            .ok_or_else(|| no("there is no such payment method"))?,
+        None => store::default_in(op.tx(), customer)
+            .await?
+            .ok_or_else(|| no("the customer has no default payment method"))?,
+    };
+    if method.provider != setting.provider {
+        return Err(no("this payment method is with a provider that is no longer used").into());
+    }
+    Ok(method)
+}

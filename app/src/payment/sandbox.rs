@@ -1,0 +1,207 @@
+//! Where the sandbox keeps what it knows, and what its customers would do on its pages.
+//!
+//! Its rows are apart from our own books and each change of them is a transaction by itself, as with a provider that is somewhere else:
+//! a charge that it has made stays made when our own transaction is taken back.
+
+use std::sync::Arc;
+
+use domain::{
+    id::{PaymentId, PaymentSetupId},
+    money::Money,
+    payment::{Order, Payment, State},
+    rejection::{Rejection, RejectionCode},
+    time::Timestamp,
+};
+use entity::{Corrupt, from_text, sandbox_charge, sandbox_setup, to_text};
+use gateway::payment::sandbox::{Book, Card, Charge, KEY};
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, EntityTrait, ExprTrait, QueryFilter,
+    sea_query::{Expr, OnConflict},
+};
+
+use super::{MethodSetup, collect, method, store};
+use crate::{
+    App,
+    actor::{Actor, Scope},
+    clock::Clock,
+    db::Db,
+    error::Result,
+    op::Op,
+};
+
+/// The sandbox's book, in tables of its own.
+pub(crate) struct Rows {
+    db: Db,
+    clock: Arc<dyn Clock>,
+}
+
+impl Rows {
+    pub(crate) fn new(db: Db, clock: Arc<dyn Clock>) -> Self {
+        Self { db, clock }
+    }
+
+    async fn charge_of(&self, condition: sea_orm::Condition) -> Result<Option<Charge>> {
+        let row = sandbox_charge::Entity::find()
+            .filter(condition)
+            .one(self.db.writer())
+            .await?;
+        row.map(charge).transpose()
+    }
+}
+
+fn charge(row: sandbox_charge::Model) -> Result<Charge> {
+    let currency = row.currency.parse().map_err(|_| Corrupt {
+        table: "sandbox_charge",
+        problem: format!("`{}` is no currency", row.currency),
+    })?;
+    Ok(Charge {
+        card: from_text("sandbox_charge", &row.card)?,
+        reference: row.reference,
+        payment: PaymentId(row.payment_id),
+        amount: Money::of(row.amount, currency),
+        asked_at: Timestamp::from_micros(row.asked_at),
+        asked: row.asked,
+        confirmed: row.confirmed != 0,
+    })
+}
+
+/// As a provider that is away would say it.
+fn away(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+#[async_trait::async_trait]
+impl Book for Rows {
+    async fn open(&self, key: &str) -> std::result::Result<String, String> {
+        let reference = format!("sbx_setup_{}", &key[..key.len().min(32)]);
+        let row = sandbox_setup::ActiveModel {
+            reference: Set(reference.clone()),
+            key: Set(key.to_owned()),
+            card_reference: Set(None),
+            card: Set(None),
+        };
+        sandbox_setup::Entity::insert(row)
+            .on_conflict(OnConflict::new().do_nothing().to_owned())
+            .exec_without_returning(self.db.writer())
+            .await
+            .map_err(away)?;
+        Ok(reference)
+    }
+
+    async fn card_left(&self, setup: &str) -> std::result::Result<Option<(String, Card)>, String> {
+        let row = sandbox_setup::Entity::find_by_id(setup.to_owned())
+            .one(self.db.writer())
+            .await
+            .map_err(away)?;
+        match row.and_then(|row| row.card_reference.zip(row.card)) {
+            Some((reference, card)) => Ok(Some((
+                reference,
+                from_text("sandbox_setup", &card).map_err(away)?,
+            ))),
+            None => Ok(None),
+        }
+    }
+
+    async fn card(&self, reference: &str) -> std::result::Result<Option<Card>, String> {
+        let row = sandbox_setup::Entity::find()
+            .filter(sandbox_setup::Column::CardReference.eq(reference))
+            .one(self.db.writer())
+            .await
+            .map_err(away)?;
+        let card = row.and_then(|row| row.card);
+        card.map(|card| from_text("sandbox_setup", &card))
+            .transpose()
+            .map_err(away)
+    }
+
+    async fn ask(&self, order: &Order, card: Card, now: Timestamp) -> std::result::Result<Charge, String> {
+        let key = order.key();
+        let row = sandbox_charge::ActiveModel {
+            reference: Set(format!("sbx_{key}")),
+            key: Set(key.clone()),
+            payment_id: Set(order.payment.0),
+            card: Set(to_text(card)),
+            amount: Set(order.amount.minor),
+            currency: Set(order.amount.currency.code().to_owned()),
+            asked_at: Set(now.micros()),
+            asked: Set(1),
+            confirmed: Set(0),
+        };
+        let once_more = OnConflict::column(sandbox_charge::Column::Key)
+            .value(
+                sandbox_charge::Column::Asked,
+                Expr::col((sandbox_charge::Entity, sandbox_charge::Column::Asked)).add(1),
+            )
+            .to_owned();
+        sandbox_charge::Entity::insert(row)
+            .on_conflict(once_more)
+            .exec_without_returning(self.db.writer())
+            .await
+            .map_err(away)?;
+        let asked = self.charge_of(sandbox_charge::Column::Key.eq(key).into()).await;
+        asked.map_err(away)?.ok_or_else(|| "it was lost".to_owned())
+    }
+
+    async fn find(&self, payment: PaymentId) -> std::result::Result<Option<Charge>, String> {
+        let of = sandbox_charge::Column::PaymentId.eq(payment.0);
+        self.charge_of(of.into()).await.map_err(away)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+/// Does what a customer would do on the sandbox's page: leaves a card.
+///
+/// # Errors
+/// No such page, one that is not the sandbox's, or one on which a card was left before.
+pub async fn complete_setup(app: &App, actor: &Actor, id: PaymentSetupId, card: Card) -> Result<MethodSetup> {
+    actor.require(Scope::PaymentWrite)?;
+    let found = store::setup(app.db().reader(), actor.reach(), id).await?;
+    let setup = found
+        .filter(|setup| setup.provider == KEY)
+        .ok_or_else(|| Rejection::not_found("paymentSetupId", "page of the sandbox"))?;
+    let op = Op::begin(app).await?;
+    let left = sandbox_setup::Entity::update_many()
+        .col_expr(sandbox_setup::Column::Card, Expr::value(to_text(card)))
+        .col_expr(
+            sandbox_setup::Column::CardReference,
+            Expr::value(format!("sbx_card_{}", op.new_id().simple())),
+        )
+        .filter(sandbox_setup::Column::Reference.eq(setup.reference.as_str()))
+        .filter(sandbox_setup::Column::Card.is_null())
+        .exec(op.tx())
+        .await?;
+    op.commit().await?;
+    if left.rows_affected == 0 {
+        let message = "a card was left on this page before";
+        return Err(Rejection::new(RejectionCode::AlreadyExists, "paymentSetupId", message).into());
+    }
+    method::finish(app, actor.tenant, setup).await
+}
+
+/// Does what a customer would do at the bank: confirms a payment with a card of the sandbox that wants it.
+///
+/// # Errors
+/// No such payment, or one that waits for nothing of the kind.
+pub async fn confirm_payment(app: &App, actor: &Actor, id: PaymentId) -> Result<Payment> {
+    actor.require(Scope::PaymentWrite)?;
+    let db = app.db().reader();
+    let found = store::payment(db, actor.reach(), id).await?;
+    let payment = found.ok_or_else(|| Rejection::not_found("paymentId", "payment"))?;
+    if payment.provider != KEY || payment.progress.state != State::RequiresAction {
+        let message = "it does not wait for its customer to confirm it at the sandbox";
+        return Err(Rejection::new(RejectionCode::PaymentState, "paymentId", message).into());
+    }
+    sandbox_charge::Entity::update_many()
+        .col_expr(sandbox_charge::Column::Confirmed, Expr::value(1))
+        .filter(sandbox_charge::Column::PaymentId.eq(id.0))
+        .exec(app.db().writer())
+        .await?;
+    // A provider that is somewhere else would send a notice now.
+    collect::look_now(app, &payment).await?;
+    let after = store::payment(db, actor.reach(), id).await?;
+    Ok(after.unwrap_or(payment))
+}

@@ -1,0 +1,412 @@
+//! What follows from what is known of a payment. Replies, notices and look-ups come here in any order, doubled or late by days.
+
+use super::{Outcome, Payment, Progress, Seen, State, decline::Decline};
+use crate::time::Timestamp;
+
+/// How long the provider's answer to a request is waited for, in seconds. Who takes a payment in hand has it for so long.
+pub const LEASE_SECONDS: i64 = 45;
+/// Pauses between two looks at a payment of which nothing new is heard, in seconds; the last one repeats.
+const PAUSES: [i64; 6] = [5, 30, 120, 600, 3_600, 21_600];
+/// How long the same request may be sent again, in seconds: providers keep a key for a day.
+pub const RESEND_SECONDS: i64 = 23 * 3_600;
+/// How long a customer has to confirm a payment with the bank, in seconds.
+pub const CONFIRM_SECONDS: i64 = 24 * 3_600;
+
+/// What is known of a payment besides its row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Known {
+    /// The provider has said how it stands.
+    Seen(Seen),
+    /// The provider has looked, and knows of no such payment.
+    Nothing,
+    /// The provider did not answer.
+    NoAnswer,
+    /// The provider will have nothing to do with the request. No money was taken.
+    Refused(Decline),
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// What has become of the payment.
+    pub progress: Progress,
+    /// Whether its credits are to be granted, in the same moment.
+    pub grants: bool,
+}
+
+/// What is to be done with a payment in hand that is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Duty {
+    /// Send it to the provider, for the first time or once more under the same key.
+    Send,
+    /// Ask the provider how it stands.
+    Look,
+    /// Nothing any more: it is too old to be sent, and the provider never heard of it.
+    GiveUp,
+}
+
+/// What is due of a payment. One that has been sent is asked about before it is sent again.
+#[must_use]
+pub fn duty(progress: &Progress) -> Duty {
+    match progress.state {
+        State::Created => Duty::Send,
+        _ => Duty::Look,
+    }
+}
+
+/// What is due of a payment of which the provider knows nothing.
+#[must_use]
+pub fn duty_unheard(progress: &Progress, now: Timestamp) -> Duty {
+    match progress.submitted_at {
+        Some(first) if now.seconds_since(first) >= RESEND_SECONDS => Duty::GiveUp,
+        _ => Duty::Send,
+    }
+}
+
+/// Takes a payment in hand: from now on the provider may have it.
+#[must_use]
+pub fn take(progress: &Progress, now: Timestamp) -> Progress {
+    Progress {
+        state: match progress.state {
+            State::Created => State::Submitted,
+            other => other,
+        },
+        submitted_at: progress.submitted_at.or(Some(now)),
+        due_at: Some(now.plus_seconds(LEASE_SECONDS)),
+        ..progress.clone()
+    }
+}
+
+/// What follows from what is known. A payment that succeeded stays so, whatever is heard afterwards; one that failed succeeds if the
+/// money was taken after all.
+#[must_use]
+pub fn settle(payment: &Payment, known: Known, now: Timestamp) -> Settled {
+    let present = &payment.progress;
+    let stay = |progress| Settled {
+        progress,
+        grants: false,
+    };
+    if matches!(present.state, State::Succeeded | State::Quarantined) {
+        return stay(present.clone());
+    }
+    match known {
+        Known::Seen(seen) => heard(payment, seen, now),
+        // Late news of a payment that has ended without money.
+        _ if present.state == State::Failed => stay(present.clone()),
+        Known::Refused(decline) => stay(present.failed(decline, now)),
+        Known::Nothing if duty_unheard(present, now) == Duty::GiveUp => {
+            stay(present.failed(Decline::NeverSubmitted, now))
+        }
+        Known::Nothing | Known::NoAnswer => stay(Progress {
+            state: match present.state {
+                State::Created | State::Submitted => State::Unknown,
+                other => other,
+            },
+            due_at: Some(now.plus_seconds(pause(present.looks))),
+            looks: present.looks.saturating_add(1),
+            ..present.clone()
+        }),
+    }
+}
+
+/// The provider has said how it stands.
+fn heard(payment: &Payment, seen: Seen, now: Timestamp) -> Settled {
+    let present = &payment.progress;
+    let known = Progress {
+        reference: Some(seen.reference),
+        ..present.clone()
+    };
+    let open = |state, due: i64, action_url, looks| Progress {
+        state,
+        due_at: Some(now.plus_seconds(due)),
+        action_url,
+        looks,
+        ..known.clone()
+    };
+    if seen.amount != payment.amount {
+        let progress = Progress {
+            state: State::Quarantined,
+            due_at: None,
+            ended_at: Some(now),
+            ..known
+        };
+        return Settled {
+            progress,
+            grants: false,
+        };
+    }
+    let progress = match seen.outcome {
+        Outcome::Succeeded => {
+            let progress = Progress {
+                state: State::Succeeded,
+                due_at: None,
+                decline: None,
+                action_url: None,
+                ended_at: Some(now),
+                ..known
+            };
+            return Settled {
+                progress,
+                grants: true,
+            };
+        }
+        // It has ended; that it is under way was said before.
+        Outcome::Processing | Outcome::RequiresAction { .. } if present.state == State::Failed => {
+            present.clone()
+        }
+        Outcome::Processing => open(
+            State::Processing,
+            pause(present.looks),
+            None,
+            present.looks.saturating_add(1),
+        ),
+        Outcome::RequiresAction { url } => {
+            let late = present.submitted_at.unwrap_or(payment.created_at);
+            if now.seconds_since(late) >= CONFIRM_SECONDS {
+                known.failed(Decline::NotConfirmed, now)
+            } else {
+                open(
+                    State::RequiresAction,
+                    pause(present.looks),
+                    url,
+                    present.looks.saturating_add(1),
+                )
+            }
+        }
+        Outcome::Declined(decline) => known.failed(decline, now),
+    };
+    Settled {
+        progress,
+        grants: false,
+    }
+}
+
+impl Progress {
+    fn failed(&self, decline: Decline, now: Timestamp) -> Self {
+        Self {
+            state: State::Failed,
+            due_at: None,
+            // The first reason stays, as does the moment.
+            decline: self.decline.or(Some(decline)),
+            action_url: None,
+            ended_at: self.ended_at.or(Some(now)),
+            ..self.clone()
+        }
+    }
+}
+
+/// Seconds until the next look.
+fn pause(looks: i32) -> i64 {
+    let last = PAUSES.len() - 1;
+    PAUSES[usize::try_from(looks).unwrap_or(0).min(last)]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{prelude::*, sample::select};
+    use uuid::Uuid;
+
+    use super::{super::Purpose, *};
+    use crate::{
+        amount::Credits,
+        id::{CustomerId, PaymentId, PaymentMethodId, TenantId},
+        money::{Currency, Money},
+    };
+
+    const PRICE: Money = Money::of(500, Currency::USD);
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_micros(second * 1_000_000)
+    }
+
+    fn payment() -> Payment {
+        Payment {
+            id: PaymentId(Uuid::nil()),
+            tenant: TenantId(Uuid::nil()),
+            customer: CustomerId(Uuid::nil()),
+            purpose: Purpose::Purchase,
+            provider: "sandbox".to_owned(),
+            method: PaymentMethodId(Uuid::nil()),
+            amount: PRICE,
+            credits: Credits::from_raw(5_000_000),
+            lasts_seconds: None,
+            created_at: at(0),
+            progress: Progress::begin(at(0)),
+        }
+    }
+
+    fn seen(outcome: Outcome) -> Known {
+        Known::Seen(Seen {
+            reference: "pi_1".to_owned(),
+            amount: PRICE,
+            outcome,
+        })
+    }
+
+    fn after(known: Vec<(i64, Known)>) -> (Payment, usize) {
+        let mut payment = payment();
+        payment.progress = take(&payment.progress, at(0));
+        let mut grants = 0;
+        for (second, known) in known {
+            let settled = settle(&payment, known, at(second));
+            payment.progress = settled.progress;
+            grants += usize::from(settled.grants);
+        }
+        (payment, grants)
+    }
+
+    #[test]
+    fn ways_a_payment_can_go() {
+        let soft = || seen(Outcome::Declined(Decline::InsufficientFunds));
+        let asked = || seen(Outcome::RequiresAction { url: None });
+        let day = RESEND_SECONDS;
+        for (what, known, state, grants) in [
+            (
+                "at once",
+                vec![(1, seen(Outcome::Succeeded))],
+                State::Succeeded,
+                1,
+            ),
+            ("declined", vec![(1, soft())], State::Failed, 0),
+            ("no answer", vec![(1, Known::NoAnswer)], State::Unknown, 0),
+            (
+                "charged although nobody answered",
+                vec![(1, Known::NoAnswer), (40, seen(Outcome::Succeeded))],
+                State::Succeeded,
+                1,
+            ),
+            (
+                "reply and notice",
+                vec![(1, seen(Outcome::Succeeded)), (2, seen(Outcome::Succeeded))],
+                State::Succeeded,
+                1,
+            ),
+            (
+                "an old notice after success",
+                vec![
+                    (1, seen(Outcome::Succeeded)),
+                    (2, seen(Outcome::Processing)),
+                    (3, soft()),
+                ],
+                State::Succeeded,
+                1,
+            ),
+            (
+                "success after failure",
+                vec![(1, soft()), (9, seen(Outcome::Succeeded))],
+                State::Succeeded,
+                1,
+            ),
+            (
+                "an old notice after failure",
+                vec![(1, soft()), (9, seen(Outcome::Processing)), (10, asked())],
+                State::Failed,
+                0,
+            ),
+            ("to be confirmed", vec![(1, asked())], State::RequiresAction, 0),
+            (
+                "never confirmed",
+                vec![(1, asked()), (CONFIRM_SECONDS, asked())],
+                State::Failed,
+                0,
+            ),
+            (
+                "never heard of",
+                vec![(1, Known::NoAnswer), (100, Known::Nothing)],
+                State::Unknown,
+                0,
+            ),
+            (
+                "never heard of in a day",
+                vec![(1, Known::NoAnswer), (day, Known::Nothing)],
+                State::Failed,
+                0,
+            ),
+            (
+                "nobody answers for a day",
+                vec![(1, Known::NoAnswer), (day, Known::NoAnswer)],
+                State::Unknown,
+                0,
+            ),
+            (
+                "confirmed at last",
+                vec![(1, asked()), (2, Known::NoAnswer), (3, seen(Outcome::Succeeded))],
+                State::Succeeded,
+                1,
+            ),
+        ] {
+            let (payment, granted) = after(known);
+            assert_eq!((payment.progress.state, granted), (state, grants), "{what}");
+            let progress = &payment.progress;
+            assert_eq!(progress.due_at.is_some(), progress.state.is_open(), "{what}");
+            assert_eq!(progress.ended_at.is_none(), progress.state.is_open(), "{what}");
+        }
+    }
+
+    #[test]
+    fn another_amount_grants_nothing() {
+        let mut wrong = Seen {
+            reference: "pi_1".to_owned(),
+            amount: Money::of(501, Currency::USD),
+            outcome: Outcome::Succeeded,
+        };
+        let (payment, grants) = after(vec![
+            (1, Known::Seen(wrong.clone())),
+            (2, seen(Outcome::Succeeded)),
+        ]);
+        assert_eq!((payment.progress.state, grants), (State::Quarantined, 0));
+        wrong.amount = Money::of(500, Currency::EUR);
+        let (payment, grants) = after(vec![(1, Known::Seen(wrong))]);
+        assert_eq!((payment.progress.state, grants), (State::Quarantined, 0));
+    }
+
+    #[test]
+    fn looks_become_rarer() {
+        let mut payment = payment();
+        payment.progress = take(&payment.progress, at(0));
+        let mut now = at(0);
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            payment.progress = settle(&payment, Known::NoAnswer, now).progress;
+            let due = payment.progress.due_at.unwrap();
+            pauses.push(due.seconds_since(now));
+            now = due;
+        }
+        assert_eq!(pauses, [5, 30, 120, 600, 3_600, 21_600, 21_600, 21_600]);
+    }
+
+    #[test]
+    fn what_was_sent_is_asked_about_first() {
+        let progress = Progress::begin(at(0));
+        assert_eq!(duty(&progress), Duty::Send);
+        let sent = take(&progress, at(0));
+        assert_eq!((sent.state, sent.submitted_at), (State::Submitted, Some(at(0))));
+        assert_eq!(duty(&sent), Duty::Look);
+        assert_eq!(duty_unheard(&sent, at(RESEND_SECONDS - 1)), Duty::Send);
+        assert_eq!(duty_unheard(&sent, at(RESEND_SECONDS)), Duty::GiveUp);
+    }
+
+    fn anything() -> impl Strategy<Value = Known> {
+        select(vec![
+            seen(Outcome::Succeeded),
+            seen(Outcome::Processing),
+            seen(Outcome::RequiresAction { url: None }),
+            seen(Outcome::Declined(Decline::InsufficientFunds)),
+            Known::Nothing,
+            Known::NoAnswer,
+            Known::Refused(Decline::MethodGone),
+        ])
+    }
+
+    proptest! {
+        /// Whatever is heard, in whatever order: credits are granted once if the money was ever seen to be taken, and else never.
+        #[test]
+        fn one_grant_for_one_success(heard in prop::collection::vec((0..200_000_i64, anything()), 0..20)) {
+            let taken = heard.iter().any(|(_, known)| *known == seen(Outcome::Succeeded));
+            let (payment, grants) = after(heard);
+            prop_assert_eq!(grants, usize::from(taken));
+            prop_assert_eq!(payment.progress.state == State::Succeeded, taken);
+            prop_assert_eq!(payment.progress.due_at.is_some(), payment.progress.state.is_open());
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Payment providers: one trait, one file each, one line in [`Providers`].
+
+pub mod sandbox;
+pub mod stripe;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use domain::{
+    id::CustomerId,
+    payment::{Order, Seen, decline::Decline, method::Face},
+};
+
+/// What a payment provider does for us. Every call may be repeated: it names what it is about by our own id or key, and the provider
+/// does it once.
+#[async_trait::async_trait]
+pub trait Provider: Send + Sync + 'static {
+    /// Whether money that is not real is moved, so that tenants for tests alone may use it.
+    fn is_for_tests(&self) -> bool;
+
+    /// Makes a customer known to the provider; answers with the provider's own name for it.
+    async fn enrol(&self, payer: &Payer) -> Result<String, Trouble>;
+
+    /// Opens a page of the provider's own on which a customer leaves a way to pay. The same key opens the same page.
+    async fn begin_setup(&self, wish: &SetupWish) -> Result<Setup, Trouble>;
+
+    /// What was left there; `None`: nothing yet.
+    async fn left(&self, setup: &str) -> Result<Option<Face>, Trouble>;
+
+    /// Charges a method without its owner being there. The same order is charged once, and answered alike.
+    async fn charge(&self, order: &Order) -> Result<Seen, Trouble>;
+
+    /// How the charge of an order stands, by what the provider keeps beside it and not by its own name for it, which we may never have
+    /// heard. `None`: there is none.
+    async fn look(&self, order: &Order) -> Result<Option<Seen>, Trouble>;
+}
+
+/// A customer, as a provider gets to know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payer {
+    /// Our id.
+    pub id: CustomerId,
+    /// Name for people.
+    pub name: Option<String>,
+    /// Where the provider may send receipts.
+    pub email: Option<String>,
+}
+
+/// A page that is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetupWish {
+    /// Repeated, the same page is opened.
+    pub key: String,
+    /// The provider's own name for the customer.
+    pub payer: String,
+    /// Where the customer is sent afterwards; `None`: the provider's own choice.
+    pub return_url: Option<String>,
+}
+
+/// A page of a provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setup {
+    /// The provider's own name for it.
+    pub reference: String,
+    /// Where it is; `None`: the provider has no page of its own.
+    pub url: Option<String>,
+}
+
+/// How a provider can fail to say how it stands.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// No answer that tells anything: it may have happened or not.
+    #[error("the payment provider did not answer: {0}")]
+    NoAnswer(String),
+    /// It will have nothing to do with the request, and nothing has happened.
+    #[error("the payment provider refuses the request")]
+    Refused(Decline),
+}
+
+/// The providers of this installation, by the key under which rows and the API know them.
+#[derive(Clone, Default)]
+pub struct Providers(BTreeMap<&'static str, Arc<dyn Provider>>);
+
+impl Providers {
+    /// With one more.
+    #[must_use]
+    pub fn with(mut self, key: &'static str, provider: impl Provider) -> Self {
+        self.0.insert(key, Arc::new(provider));
+        self
+    }
+
+    /// The one of a key.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&dyn Provider> {
+        self.0.get(key).map(AsRef::as_ref)
+    }
+
+    /// The keys, in order.
+    pub fn keys(&self) -> impl Iterator<Item = &'static str> {
+        self.0.keys().copied()
+    }
+}

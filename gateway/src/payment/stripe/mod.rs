@@ -1,0 +1,222 @@
+//! Stripe. What is asked of it is written here; what it answers is read in [`words`].
+//!
+//! A charge is one PaymentIntent, made and confirmed by one request under the key of its order, so that Stripe makes it once. Our id of the
+//! payment lies in it: a charge whose answer was lost is found by going through those of the customer, since Stripe's search may be an
+//! hour behind. Of whatever is not certain nothing is concluded.
+
+mod amounts;
+mod client;
+mod declines;
+mod key;
+mod left;
+pub mod signature;
+mod words;
+
+use std::{fmt, time::Duration};
+
+use domain::payment::{Order, Outcome, Seen, decline::Decline, method::Face};
+use sha2::{Digest, Sha256};
+
+use self::{
+    client::{Client, Fields, No},
+    left::{Session, SessionLeft},
+    words::{Intent, Named, PAYMENT, Page, no_answer},
+};
+use super::{Payer, Provider, Setup, SetupWish, Trouble};
+
+pub use self::key::BadKey;
+
+/// Its key.
+pub const KEY: &str = "stripe";
+/// Where Stripe is.
+pub const BASE_URL: &str = "https://api.stripe.com";
+/// Where a customer is sent after leaving a way to pay, if nobody says where.
+const NOWHERE: &str = "https://stripe.com";
+/// Under this name our own id of a customer is kept beside Stripe's.
+const CUSTOMER: &str = "metadata[tallygate_customer]";
+/// Where charges are.
+const INTENTS: &str = "/v1/payment_intents";
+/// Where pages are on which ways to pay are left.
+const SESSIONS: &str = "/v1/checkout/sessions";
+/// How much Stripe's clock may be behind ours, in seconds.
+const SKEW: i64 = 3_600;
+/// Charges on one page of a list: as many as Stripe gives.
+const PER_PAGE: usize = 100;
+/// How many pages are looked through.
+const PAGES: usize = 10;
+
+/// One Stripe account.
+pub struct Stripe {
+    client: Client,
+    live: bool,
+}
+
+impl fmt::Debug for Stripe {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stripe")
+            .field("live", &self.live)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Stripe {
+    /// The account of a secret key, at [`BASE_URL`] or at a stand-in for it.
+    ///
+    /// # Errors
+    /// A key that is none, or an address to which none may be sent.
+    pub fn new(secret_key: &str, base_url: &str) -> Result<Self, BadKey> {
+        let (bearer, live) = key::read(secret_key)?;
+        let client = Client::new(key::address(base_url)?, bearer);
+        Ok(Self {
+            client: client.map_err(|error| BadKey::NoTrust(error.to_string()))?,
+            live,
+        })
+    }
+
+    /// One that waits so long for an answer, instead of thirty seconds.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.client.timeout = timeout;
+        self
+    }
+
+    /// An answer from the other world, that of real money or that of tests, is not about what was asked.
+    fn check_mode(&self, live: bool) -> Result<(), Trouble> {
+        if live == self.live {
+            return Ok(());
+        }
+        Err(no_answer(format!("livemode is {live}, but not that of the key")))
+    }
+
+    /// What an answer to a charge means, if it is about this one.
+    fn seen(&self, intent: Intent, order: &Order) -> Result<Seen, Trouble> {
+        self.check_mode(intent.livemode)?;
+        if !intent.is_of(&order.payment.to_string()) {
+            return Err(no_answer(format!("{} is not of {}", intent.id, order.payment)));
+        }
+        intent.seen()
+    }
+
+    /// Goes through the charges of a customer. There is one of an order at most; were there two, the one that took money would count.
+    async fn find(&self, order: &Order) -> Result<Option<Seen>, Trouble> {
+        let since = order.submitted_at.plus_seconds(-SKEW).micros() / 1_000_000;
+        let mut fields: Fields<'_> = vec![
+            ("customer", order.payer.clone()),
+            ("created[gte]", since.to_string()),
+            ("limit", PER_PAGE.to_string()),
+        ];
+        let payment = order.payment.to_string();
+        let mut found = None;
+        for _ in 0..PAGES {
+            let page: Page = self
+                .client
+                .get(INTENTS, &fields)
+                .await
+                .map_err(No::into_silence)?;
+            let last = page.data.last().map(|intent| intent.id.clone());
+            for intent in page.data {
+                self.check_mode(intent.livemode)?;
+                if !intent.is_of(&payment) {
+                    continue;
+                }
+                let seen = intent.seen()?;
+                if seen.outcome == Outcome::Succeeded {
+                    return Ok(Some(seen));
+                }
+                found = found.or(Some(seen));
+            }
+            let Some(last) = last.filter(|_| page.has_more) else {
+                return Ok(found);
+            };
+            fields.truncate(3);
+            fields.push(("starting_after", last));
+        }
+        Err(no_answer(format!("more than {} charges", PAGES * PER_PAGE)))
+    }
+}
+
+#[async_trait::async_trait]
+impl Provider for Stripe {
+    fn is_for_tests(&self) -> bool {
+        !self.live
+    }
+
+    async fn enrol(&self, payer: &Payer) -> Result<String, Trouble> {
+        let mut fields: Fields<'_> = vec![(CUSTOMER, payer.id.to_string())];
+        fields.extend(payer.name.clone().map(|name| ("name", name)));
+        fields.extend(payer.email.clone().map(|email| ("email", email)));
+        // Stripe refuses a key that comes with other fields, for a day: who has changed an address meanwhile may be enrolled once more.
+        let details = Sha256::digest(format!("{:?} {:?}", payer.name, payer.email));
+        let key = format!("{}_{}", payer.id, hex::encode(&details[..8]));
+        let customer: Named = self.client.post("/v1/customers", &key, &fields).await?;
+        self.check_mode(customer.livemode)?;
+        Ok(customer.id)
+    }
+
+    async fn begin_setup(&self, wish: &SetupWish) -> Result<Setup, Trouble> {
+        let back = wish.return_url.as_deref().unwrap_or(NOWHERE);
+        let fields: Fields<'_> = vec![
+            ("mode", "setup".to_owned()),
+            ("customer", wish.payer.clone()),
+            ("payment_method_types[]", "card".to_owned()),
+            ("success_url", back.to_owned()),
+            ("cancel_url", back.to_owned()),
+        ];
+        let session: Session = self.client.post(SESSIONS, &wish.key, &fields).await?;
+        self.check_mode(session.livemode)?;
+        Ok(Setup {
+            reference: session.id,
+            url: session.url,
+        })
+    }
+
+    async fn left(&self, setup: &str) -> Result<Option<Face>, Trouble> {
+        // It becomes part of an address.
+        if !setup
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        {
+            return Err(Trouble::Refused(Decline::Refused));
+        }
+        let fields: Fields<'_> = vec![("expand[]", "setup_intent.payment_method".to_owned())];
+        let session: SessionLeft = self.client.get(&format!("{SESSIONS}/{setup}"), &fields).await?;
+        self.check_mode(session.livemode)?;
+        session.face()
+    }
+
+    async fn charge(&self, order: &Order) -> Result<Seen, Trouble> {
+        let number = amounts::to_stripe(order.amount).filter(|number| *number > 0);
+        let number = number.ok_or(Trouble::Refused(Decline::Refused))?;
+        let payment = format!("metadata[{PAYMENT}]");
+        let yes = || "true".to_owned();
+        let fields: Fields<'_> = vec![
+            ("amount", number.to_string()),
+            ("currency", order.amount.currency.code().to_ascii_lowercase()),
+            ("customer", order.payer.clone()),
+            ("payment_method", order.method.clone()),
+            ("confirm", yes()),
+            ("off_session", yes()),
+            // Nobody is there who could be sent elsewhere.
+            ("automatic_payment_methods[enabled]", yes()),
+            ("automatic_payment_methods[allow_redirects]", "never".to_owned()),
+            (&payment, order.payment.to_string()),
+            (CUSTOMER, order.customer.to_string()),
+        ];
+        match self.client.post(INTENTS, &order.key(), &fields).await {
+            Ok(intent) => self.seen(intent, order),
+            // A bank that declines is an answer like another: the charge comes with it.
+            Err(No::Complaint(mut complaint)) => match complaint.payment_intent.take() {
+                Some(intent) => self.seen(*intent, order),
+                None => Err(complaint.trouble()),
+            },
+            Err(no) => Err(no.into()),
+        }
+    }
+
+    async fn look(&self, order: &Order) -> Result<Option<Seen>, Trouble> {
+        // One wait for all the pages.
+        let wait = tokio::time::timeout(self.client.timeout, self.find(order)).await;
+        wait.unwrap_or_else(|_| Err(no_answer("the list of charges takes too long")))
+    }
+}

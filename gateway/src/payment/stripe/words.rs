@@ -1,0 +1,159 @@
+//! What Stripe answers, in Stripe's words, and what it means in ours. Only what is read is declared; anything that does not fit is no
+//! answer at all.
+
+use std::collections::HashMap;
+
+use domain::payment::{Outcome, Seen, decline::Decline};
+use serde::Deserialize;
+
+use super::{amounts::from_stripe, declines::decline};
+use crate::payment::Trouble;
+
+/// Under this name our own id of a payment is kept beside Stripe's.
+pub(super) const PAYMENT: &str = "tallygate_payment";
+
+/// Something of which only the name is wanted.
+#[derive(Debug, Deserialize)]
+pub(super) struct Named {
+    pub(super) id: String,
+    pub(super) livemode: bool,
+}
+
+/// A part of a list, newest first.
+#[derive(Debug, Deserialize)]
+pub(super) struct Page {
+    pub(super) data: Vec<Intent>,
+    pub(super) has_more: bool,
+}
+
+/// A charge, from being asked for until its end.
+#[derive(Debug, Deserialize)]
+pub(super) struct Intent {
+    pub(super) id: String,
+    pub(super) livemode: bool,
+    #[serde(default)]
+    metadata: HashMap<String, String>,
+    status: String,
+    amount: i64,
+    amount_received: i64,
+    currency: String,
+    last_payment_error: Option<Complaint>,
+    next_action: Option<NextAction>,
+}
+
+#[derive(Debug, Deserialize)]
+struct NextAction {
+    redirect_to_url: Option<Redirect>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Redirect {
+    url: Option<String>,
+}
+
+impl Intent {
+    /// Whether it is the one of a payment of ours.
+    pub(super) fn is_of(&self, payment: &str) -> bool {
+        self.metadata.get(PAYMENT).is_some_and(|kept| kept == payment)
+    }
+
+    /// What it means. A word that we do not know means nothing.
+    pub(super) fn seen(self) -> Result<Seen, Trouble> {
+        let Some(outcome) = self.outcome() else {
+            return Err(no_answer(format!("{} is {:?}", self.id, self.status)));
+        };
+        // What was taken counts, not what was asked for.
+        let number = match outcome {
+            Outcome::Succeeded => self.amount_received,
+            _ => self.amount,
+        };
+        let Some(amount) = from_stripe(number, &self.currency) else {
+            return Err(no_answer(format!(
+                "{} is about {number} {:?}",
+                self.id, self.currency
+            )));
+        };
+        Ok(Seen {
+            reference: self.id,
+            amount,
+            outcome,
+        })
+    }
+
+    fn outcome(&self) -> Option<Outcome> {
+        match self.status.as_str() {
+            "succeeded" => Some(Outcome::Succeeded),
+            "processing" => Some(Outcome::Processing),
+            "requires_action" | "requires_confirmation" => Some(Outcome::RequiresAction { url: self.page() }),
+            // Stripe waits for another method, which it never gets from us.
+            "requires_payment_method" => Some(match &self.last_payment_error {
+                Some(error) if !error.wants_owner() => Outcome::Declined(decline(error)),
+                _ => Outcome::RequiresAction { url: None },
+            }),
+            "canceled" => Some(Outcome::Declined(Decline::NotConfirmed)),
+            _ => None,
+        }
+    }
+
+    /// Where its owner can confirm it.
+    fn page(&self) -> Option<String> {
+        self.next_action.as_ref()?.redirect_to_url.as_ref()?.url.clone()
+    }
+}
+
+/// The body of an answer that is an error.
+#[derive(Debug, Deserialize)]
+pub(super) struct Failure {
+    pub(super) error: Complaint,
+}
+
+/// What Stripe has against a request, or a bank against a charge.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Complaint {
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    pub(super) code: Option<String>,
+    pub(super) decline_code: Option<String>,
+    pub(super) advice_code: Option<String>,
+    pub(super) network_advice_code: Option<String>,
+    pub(super) network_decline_code: Option<String>,
+    pub(super) param: Option<String>,
+    /// The charge about which it is, if there is one.
+    pub(super) payment_intent: Option<Box<Intent>>,
+}
+
+impl Complaint {
+    /// Whether the owner of a card has to confirm the charge with the bank.
+    fn wants_owner(&self) -> bool {
+        [&self.code, &self.decline_code]
+            .into_iter()
+            .any(|code| code.as_deref() == Some("authentication_required"))
+    }
+
+    /// What it means where it is the whole answer. Only a request that Stripe could make nothing of has certainly done nothing.
+    pub(super) fn trouble(&self) -> Trouble {
+        match (self.kind.as_str(), self.code.as_deref(), self.param.as_deref()) {
+            ("invalid_request_error", Some("idempotency_key_in_use" | "lock_timeout" | "rate_limit"), _) => {
+                self.silence()
+            }
+            ("invalid_request_error", _, Some("payment_method"))
+            | ("invalid_request_error", Some("resource_missing"), Some("customer")) => {
+                Trouble::Refused(Decline::MethodGone)
+            }
+            ("invalid_request_error", ..) => Trouble::Refused(Decline::Refused),
+            _ => self.silence(),
+        }
+    }
+
+    /// That it tells nothing of what was asked. Stripe's own sentence is left out: it may name people.
+    pub(super) fn silence(&self) -> Trouble {
+        let code = self.code.as_deref().unwrap_or("no code");
+        no_answer(format!("{} ({code})", self.kind))
+    }
+}
+
+/// Nothing may be concluded.
+pub(super) fn no_answer(why: impl Into<String>) -> Trouble {
+    Trouble::NoAnswer(why.into())
+}
