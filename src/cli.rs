@@ -43,6 +43,9 @@ Configuration:
   for automation that must know the key beforehand: 32 or more visible ASCII characters.
   `dev` and `api` honour it.
 
+  TALLYGATE_STRIPE_SECRET_KEY (or stripe_secret_key in the file; no flag, for the same reason) is
+  that of a Stripe account which charges customers; stripe_url is where Stripe is, for stand-ins.
+
   The admin listener has no keys and no TLS: let only operators and their monitoring reach it.
 
 Exit codes:

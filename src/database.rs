@@ -45,6 +45,7 @@ impl Node {
         let limits = Limits {
             back_date_days: config.back_date_days,
             gate: config.gate,
+            providers: config.providers.clone(),
         };
         Self {
             app: App::new(db, Arc::new(queue.clone()), limits),

@@ -77,6 +77,8 @@ pub struct Limits {
     pub back_date_days: i64,
     /// What the gate says when it does not know.
     pub gate: gate::Policy,
+    /// Payment providers besides the sandbox, which is always there.
+    pub providers: Providers,
 }
 
 impl Default for Limits {
@@ -84,6 +86,7 @@ impl Default for Limits {
         Self {
             back_date_days: DEFAULT_BACK_DATE_DAYS,
             gate: gate::Policy::default(),
+            providers: Providers::default(),
         }
     }
 }
@@ -129,8 +132,8 @@ impl App {
             queue,
             clock,
             ids: Ids::default(),
+            providers: limits.providers.clone().with(sandbox::KEY, sandbox),
             limits,
-            providers: Providers::default().with(sandbox::KEY, sandbox),
             feed: Feed::default(),
             keys: access::Cache::default(),
             sentry: Arc::default(),

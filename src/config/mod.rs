@@ -1,7 +1,7 @@
 //! Configuration: flags over environment over file over defaults.
 //!
 //! Every source is first read into a [`Layer`] of plain texts, so that all of them follow the same rules and every complaint
-//! can say where the value came from. A complaint never shows the bootstrap key.
+//! can say where the value came from. A complaint never shows a key.
 
 mod door;
 mod layer;
@@ -15,6 +15,10 @@ use app::{
     gate::{Policy, Unsure},
 };
 use domain::usage::limits::DEFAULT_BACK_DATE_DAYS;
+use gateway::payment::{
+    Providers,
+    stripe::{self, BadKey, Stripe},
+};
 
 pub(crate) use self::settings::Flags;
 use self::{layer::Layer, settings::Setting};
@@ -69,6 +73,8 @@ pub(crate) struct Config {
     pub(crate) database_wait: Duration,
     /// What the gate says when it does not know.
     pub(crate) gate: Policy,
+    /// Payment providers besides the sandbox.
+    pub(crate) providers: Providers,
     /// How long, how many, how often.
     pub(crate) limits: api::Limits,
     /// Where traces are sent.
@@ -173,6 +179,7 @@ impl Config {
                 unknown_customer: unsure(text(Setting::GateUnknownCustomer))?,
                 outage: unsure(text(Setting::GateOutage))?,
             },
+            providers: providers(text(Setting::StripeSecretKey), text(Setting::StripeUrl))?,
             limits: door::limits(text)?,
             otlp_endpoint: text(Setting::OtlpEndpoint).map(|given| given.value.clone()),
             trace_sample_ratio: text(Setting::TraceSampleRatio).map_or(Ok(1.0), ratio)?,
@@ -190,6 +197,19 @@ impl Config {
 fn sqlite_url(path: &std::path::Path) -> String {
     let path = path.to_string_lossy().replace('%', "%25").replace('?', "%3f");
     format!("sqlite:{path}")
+}
+
+/// The payment providers that are set up here. A complaint never shows a key.
+fn providers(key: Option<&layer::Given>, url: Option<&layer::Given>) -> Outcome<Providers> {
+    let Some(key) = key else {
+        return Ok(Providers::default());
+    };
+    let base = url.map_or(stripe::BASE_URL, |given| given.value.as_str());
+    let account = Stripe::new(&key.value, base).map_err(|why| {
+        let to_blame = url.filter(|_| why == BadKey::NotSealed).unwrap_or(key);
+        Failure::of(&to_blame.source, why.to_string())
+    })?;
+    Ok(Providers::default().with(stripe::KEY, account))
 }
 
 fn check_bootstrap_key(key: &str) -> Result<(), String> {
@@ -388,6 +408,26 @@ mod tests {
             let complaint = resolve(&Flags::default(), env, file).err().unwrap();
             assert!(complaint.contains(words), "{complaint}");
         }
+    }
+
+    #[test]
+    fn a_bad_key_of_a_provider_is_never_shown() {
+        let secret = "sk_wrong_verysecret";
+        for env in [
+            vec![("TALLYGATE_STRIPE_SECRET_KEY", secret)],
+            vec![
+                ("TALLYGATE_STRIPE_SECRET_KEY", "sk_test_verysecret"),
+                ("TALLYGATE_STRIPE_URL", "http://example.com"),
+            ],
+        ] {
+            let complaint = resolve(&Flags::default(), &env, "").err().unwrap();
+            assert!(!complaint.contains("verysecret"), "{complaint}");
+            let (variable, _) = env.last().unwrap();
+            assert!(complaint.contains(variable), "{complaint}");
+        }
+        let good = [("TALLYGATE_STRIPE_SECRET_KEY", "sk_test_verysecret")];
+        let config = resolve(&Flags::default(), &good, "").unwrap();
+        assert_eq!(config.providers.keys().collect::<Vec<_>>(), ["stripe"]);
     }
 
     #[test]

@@ -123,6 +123,9 @@ settings! {
         AllowedOrigins allowed_origins "TALLYGATE_ALLOWED_ORIGINS" Text;
         GateUnknownCustomer gate_unknown_customer "TALLYGATE_GATE_UNKNOWN_CUSTOMER" Text;
         GateOutage gate_outage "TALLYGATE_GATE_OUTAGE" Text;
+        // Secret, as the first key is.
+        StripeSecretKey stripe_secret_key "TALLYGATE_STRIPE_SECRET_KEY" Text;
+        StripeUrl stripe_url "TALLYGATE_STRIPE_URL" Text;
     }
 }
 

@@ -11,6 +11,7 @@
 //! | [`lane`] | the typed lane of live balances tells what the general way tells |
 //! | [`socket`] | how sockets are opened, bounded and closed |
 //! | [`payments`] | credits bought with cards that work, that do not, and that keep silent |
+//! | [`stripe`] | the same through Stripe's stand-in |
 //! | [`plans`] | a plan, entered and read |
 //! | [`changes`] | a subscription changed, paused, renewed, cancelled, and read page by page |
 //! | [`subscriptions`] | source P4 with a contract and a test clock |
@@ -29,6 +30,9 @@ mod collector;
 mod command;
 pub mod contract;
 mod crash;
+#[path = "../../gateway/tests/fake/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "the provider's own tests use all of it")]
+mod fake;
 mod first_path;
 mod hostile;
 mod import;
@@ -46,5 +50,6 @@ mod seeing;
 mod socket;
 mod stage;
 mod strangers;
+mod stripe;
 mod subscriptions;
 mod trace;

@@ -89,10 +89,12 @@ async fn pursue(app: &App, payment: &Payment, duty: Duty) -> Result<()> {
     let Some(method) = store::any_method(app.db().reader(), payment.method).await? else {
         return Err(Error::Internal(format!("{} has no payment method", payment.id)));
     };
-    let payer = store::payer(app.db().reader(), payment.customer, &payment.provider).await?;
+    let Some(payer) = store::payer(app.db().reader(), payment.customer, &payment.provider).await? else {
+        return Err(Error::Internal(format!("{} has no payer", payment.id)));
+    };
     let order = Order {
         payment: payment.id,
-        payer: payer.unwrap_or_default(),
+        payer,
         customer: payment.customer,
         method: method.face.reference,
         amount: payment.amount,

@@ -3,7 +3,7 @@
 pub mod sandbox;
 pub mod stripe;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use domain::{
     id::CustomerId,
@@ -79,6 +79,12 @@ pub enum Trouble {
 /// The providers of this installation, by the key under which rows and the API know them.
 #[derive(Clone, Default)]
 pub struct Providers(BTreeMap<&'static str, Arc<dyn Provider>>);
+
+impl fmt::Debug for Providers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
 
 impl Providers {
     /// With one more.

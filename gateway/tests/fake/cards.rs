@@ -91,6 +91,7 @@ pub fn act(card: &str, intent: Value) -> Deed {
         "500_charged" => Deed::of(paid(), Reply::error(500, json!({"type": "api_error"}))),
         "500" => Deed::nothing(Reply::error(500, json!({"type": "api_error"})), true),
         "gone" => Deed::nothing(Reply::invalid("resource_missing", Some("payment_method")), true),
+        "locked" => Deed::nothing(Reply::invalid("lock_timeout", None), false),
         "refused" => Deed::nothing(Reply::invalid("amount_too_large", Some("amount")), true),
         "no_intent" => Deed::nothing(Reply::error(402, json!({"type": "card_error"})), true),
         "authentication" => declined(
@@ -118,7 +119,7 @@ pub fn act(card: &str, intent: Value) -> Deed {
                 &json!({}),
             ),
             (_, Some(status)) => {
-                let error = json!({"type": "invalid_request_error", "code": "lock_timeout"});
+                let error = json!({"type": "invalid_request_error"});
                 Deed::nothing(Reply::error(status.parse().unwrap(), error), false)
             }
             _ => shown(paid()),

@@ -5,7 +5,8 @@ use std::{cell::RefCell, collections::BTreeMap};
 use app::{
     Actor, Scope,
     access::{self, CreateApiKey, CreateCustomerToken},
-    catalog, credit,
+    catalog::{self, CreateVariant},
+    credit,
     customer::{CustomerRef, UpdateCustomer},
     page::Page,
     payment,
@@ -15,7 +16,7 @@ use app::{
 };
 use domain::{
     id::{CustomerId, EntryId, WorkId},
-    plan::variant::Mode,
+    plan::variant::{Mode, PurchaseLimits},
 };
 use entity::work;
 use gateway::payment::sandbox::Card;
@@ -144,9 +145,16 @@ async fn offered(world: &World, name: &str) -> Vec<(&'static str, String)> {
 
 /// Two subscriptions with contracts, one of which is to have another plan, and a test clock.
 async fn agreed(world: &World, customer: CustomerId, mark: &str) -> Vec<(&'static str, String)> {
+    let offer = || CreateVariant {
+        purchase: Some(PurchaseLimits {
+            minimum: None,
+            maximum: None,
+        }),
+        ..variant(Mode::Prepaid)
+    };
     let [sold, other] = [
-        world.sells(variant(Mode::Prepaid), Vec::new()).await,
-        world.sells(variant(Mode::Prepaid), Vec::new()).await,
+        world.sells(offer(), Vec::new()).await,
+        world.sells(offer(), Vec::new()).await,
     ];
     let agree = async |name: Option<String>| {
         let input = CreateSubscription {

@@ -181,7 +181,11 @@ impl Line {
     /// Whether it asks about something that a target owns.
     pub fn names_something(&self) -> bool {
         let word = |text: &str| text.len() > 2 && text.bytes().all(|byte| byte.is_ascii_uppercase());
-        self.request.split('"').any(|text| word(text) && text != "FRESH")
+        // Neither what is new every time nor a currency belongs to anybody.
+        let of_nobody = ["FRESH", "USD"];
+        self.request
+            .split('"')
+            .any(|text| word(text) && !of_nobody.contains(&text))
     }
 
     /// The root field that is asked.

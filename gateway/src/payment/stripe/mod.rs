@@ -126,9 +126,10 @@ impl Stripe {
                 }
                 found = found.or(Some(seen));
             }
-            let Some(last) = last.filter(|_| page.has_more) else {
+            if !page.has_more {
                 return Ok(found);
-            };
+            }
+            let last = last.ok_or_else(|| no_answer("a page without charges, and more to come"))?;
             fields.truncate(3);
             fields.push(("starting_after", last));
         }
@@ -173,10 +174,8 @@ impl Provider for Stripe {
 
     async fn left(&self, setup: &str) -> Result<Option<Face>, Trouble> {
         // It becomes part of an address.
-        if !setup
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        if setup.is_empty() || !setup.bytes().all(plain) {
             return Err(Trouble::Refused(Decline::Refused));
         }
         let fields: Fields<'_> = vec![("expand[]", "setup_intent.payment_method".to_owned())];
