@@ -1,7 +1,7 @@
 //! Payments: how a vendor sells credits, with what customers pay, and what has become of it.
 //!
-//! A purchase is a row before it is a request ([`purchase`]); a job sends it to the provider and asks about it until it has ended
-//! ([`collect`]). The network is never inside a transaction, and whatever is heard of a payment ends in the same place. The rules are in
+//! A purchase is a row before it is a request ([`mod@purchase`]); a job sends it to the provider and asks about it until it has ended
+//! ([`mod@collect`]). The network is never inside a transaction, and whatever is heard of a payment ends in the same place. The rules are in
 //! [`domain::payment`].
 
 mod collect;
