@@ -23,7 +23,7 @@ pub struct Model {
     pub asked_at: i64,
     /// How often.
     pub asked: i64,
-    /// 1 when its owner has confirmed it.
+    /// 0 while it waits for its owner, 1 when it was confirmed, 2 when it was given up before.
     pub confirmed: i32,
 }
 

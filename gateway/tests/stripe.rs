@@ -484,3 +484,26 @@ fn a_key_says_what_it_is_for_and_is_not_shown() {
     let shown = format!("{:?}", stripe("sk_live_verysecret").unwrap());
     assert!(!shown.contains("verysecret"), "{shown}");
 }
+
+#[tokio::test]
+async fn what_waits_for_its_customer_is_ended_and_what_was_paid_is_not() {
+    let fake = Fake::start().await;
+    for card in ["confirm", "authentication"] {
+        let order = order(card);
+        let asked = fake.stripe().charge(&order).await.unwrap();
+        let over = Outcome::Declined(Decline::NotConfirmed);
+        for _ in 0..2 {
+            let ended = fake.stripe().cancel(&order, &asked.reference).await;
+            assert_eq!(outcome(ended), over, "{card}");
+        }
+        let seen = fake.stripe().look(&order).await.unwrap().unwrap();
+        assert_eq!(seen.outcome, over, "{card}");
+    }
+    let order = order("ok");
+    let paid = fake.stripe().charge(&order).await.unwrap();
+    for reference in [paid.reference.as_str(), "pi_unknown", "", "../customers"] {
+        let ended = fake.stripe().cancel(&order, reference).await;
+        assert!(is_no_answer(&ended), "{reference}: {ended:?}");
+    }
+    assert_eq!(fake.stripe().look(&order).await, Ok(Some(paid)));
+}

@@ -10,7 +10,7 @@ use domain::{
     payment::{
         Order, Payment, State,
         decline::Decline,
-        settle::{Duty, Known, Settled, duty, duty_unheard, settle, take},
+        settle::{Duty, Known, Settled, duty, duty_unheard, is_to_be_cancelled, settle, take},
     },
 };
 use gateway::payment::{Provider, Trouble};
@@ -109,6 +109,12 @@ async fn ask(app: &App, provider: &dyn Provider, payment: &Payment, order: &Orde
     let unheard = match duty {
         Duty::Send => Duty::Send,
         Duty::Look => match provider.look(order).await {
+            Ok(Some(seen)) if is_to_be_cancelled(payment, &seen, app.now()) => {
+                return match provider.cancel(order, &seen.reference).await {
+                    Ok(seen) => Known::Seen(seen),
+                    Err(trouble) => known(payment, trouble),
+                };
+            }
             Ok(Some(seen)) => return Known::Seen(seen),
             Ok(None) => duty_unheard(&payment.progress, app.now()),
             Err(trouble) => return known(payment, trouble),

@@ -13,7 +13,7 @@ use domain::{
     time::Timestamp,
 };
 use entity::{Corrupt, from_text, sandbox_charge, sandbox_setup, to_text};
-use gateway::payment::sandbox::{Book, Card, Charge, KEY};
+use gateway::payment::sandbox::{Book, Card, Charge, KEY, Wait};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, EntityTrait, ExprTrait, QueryFilter,
@@ -29,6 +29,13 @@ use crate::{
     error::Result,
     op::Op,
 };
+
+/// A charge whose owner has not been heard of.
+const OPEN: i32 = 0;
+/// A charge that its owner has confirmed.
+const CONFIRMED: i32 = 1;
+/// A charge that was given up before.
+const CANCELLED: i32 = 2;
 
 /// The sandbox's book, in tables of its own.
 pub(crate) struct Rows {
@@ -62,7 +69,11 @@ fn charge(row: sandbox_charge::Model) -> Result<Charge> {
         amount: Money::of(row.amount, currency),
         asked_at: Timestamp::from_micros(row.asked_at),
         asked: row.asked,
-        confirmed: row.confirmed != 0,
+        wait: match row.confirmed {
+            OPEN => Wait::Open,
+            CANCELLED => Wait::Cancelled,
+            _ => Wait::Confirmed,
+        },
     })
 }
 
@@ -126,7 +137,7 @@ impl Book for Rows {
             currency: Set(order.amount.currency.code().to_owned()),
             asked_at: Set(now.micros()),
             asked: Set(1),
-            confirmed: Set(0),
+            confirmed: Set(OPEN),
         };
         let once_more = OnConflict::column(sandbox_charge::Column::Key)
             .value(
@@ -148,9 +159,24 @@ impl Book for Rows {
         self.charge_of(of.into()).await.map_err(away)
     }
 
+    async fn cancel(&self, payment: PaymentId) -> std::result::Result<(), String> {
+        end_wait(&self.db, payment, CANCELLED).await.map_err(away)
+    }
+
     fn now(&self) -> Timestamp {
         self.clock.now()
     }
+}
+
+/// Ends the wait of a charge for its owner, if it still waits.
+async fn end_wait(db: &Db, payment: PaymentId, how: i32) -> Result<()> {
+    sandbox_charge::Entity::update_many()
+        .col_expr(sandbox_charge::Column::Confirmed, Expr::value(how))
+        .filter(sandbox_charge::Column::PaymentId.eq(payment.0))
+        .filter(sandbox_charge::Column::Confirmed.eq(OPEN))
+        .exec(db.writer())
+        .await?;
+    Ok(())
 }
 
 /// Does what a customer would do on the sandbox's page: leaves a card.
@@ -195,11 +221,7 @@ pub async fn confirm_payment(app: &App, actor: &Actor, id: PaymentId) -> Result<
         let message = "it does not wait for its customer to confirm it at the sandbox";
         return Err(Rejection::new(RejectionCode::PaymentState, "paymentId", message).into());
     }
-    sandbox_charge::Entity::update_many()
-        .col_expr(sandbox_charge::Column::Confirmed, Expr::value(1))
-        .filter(sandbox_charge::Column::PaymentId.eq(id.0))
-        .exec(app.db().writer())
-        .await?;
+    end_wait(app.db(), id, CONFIRMED).await?;
     // A provider that is somewhere else would send a notice now.
     collect::look_now(app, &payment).await?;
     let after = store::payment(db, actor.reach(), id).await?;

@@ -9,7 +9,8 @@ pub const LEASE_SECONDS: i64 = 45;
 const PAUSES: [i64; 6] = [5, 30, 120, 600, 3_600, 21_600];
 /// How long the same request may be sent again, in seconds: providers keep a key for a day.
 pub const RESEND_SECONDS: i64 = 23 * 3_600;
-/// How long a customer has to confirm a payment with the bank, in seconds.
+/// How long a customer has to confirm a payment with the bank, in seconds. Then it is ended at the provider first: who could still confirm
+/// a payment that we have given up would pay for nothing.
 pub const CONFIRM_SECONDS: i64 = 24 * 3_600;
 
 /// What is known of a payment besides its row.
@@ -61,6 +62,13 @@ pub fn duty_unheard(progress: &Progress, now: Timestamp) -> Duty {
         Some(first) if now.seconds_since(first) >= RESEND_SECONDS => Duty::GiveUp,
         _ => Duty::Send,
     }
+}
+
+/// Whether a payment that still waits for its customer is to be ended at the provider.
+#[must_use]
+pub fn is_to_be_cancelled(payment: &Payment, seen: &Seen, now: Timestamp) -> bool {
+    let since = payment.progress.submitted_at.unwrap_or(payment.created_at);
+    matches!(seen.outcome, Outcome::RequiresAction { .. }) && now.seconds_since(since) >= CONFIRM_SECONDS
 }
 
 /// Takes a payment in hand: from now on the provider may have it.
@@ -160,19 +168,12 @@ fn heard(payment: &Payment, seen: Seen, now: Timestamp) -> Settled {
             None,
             present.looks.saturating_add(1),
         ),
-        Outcome::RequiresAction { url } => {
-            let late = present.submitted_at.unwrap_or(payment.created_at);
-            if now.seconds_since(late) >= CONFIRM_SECONDS {
-                known.failed(Decline::NotConfirmed, now)
-            } else {
-                open(
-                    State::RequiresAction,
-                    pause(present.looks),
-                    url,
-                    present.looks.saturating_add(1),
-                )
-            }
-        }
+        Outcome::RequiresAction { url } => open(
+            State::RequiresAction,
+            pause(present.looks),
+            url,
+            present.looks.saturating_add(1),
+        ),
         Outcome::Declined(decline) => known.failed(decline, now),
     };
     Settled {
@@ -305,8 +306,17 @@ mod tests {
             ),
             ("to be confirmed", vec![(1, asked())], State::RequiresAction, 0),
             (
-                "never confirmed",
+                "not confirmed for long",
                 vec![(1, asked()), (CONFIRM_SECONDS, asked())],
+                State::RequiresAction,
+                0,
+            ),
+            (
+                "ended at the provider",
+                vec![
+                    (1, asked()),
+                    (CONFIRM_SECONDS, seen(Outcome::Declined(Decline::NotConfirmed))),
+                ],
                 State::Failed,
                 0,
             ),
@@ -384,6 +394,27 @@ mod tests {
         assert_eq!(duty(&sent), Duty::Look);
         assert_eq!(duty_unheard(&sent, at(RESEND_SECONDS - 1)), Duty::Send);
         assert_eq!(duty_unheard(&sent, at(RESEND_SECONDS)), Duty::GiveUp);
+    }
+
+    #[test]
+    fn what_nobody_confirms_is_ended_after_a_day() {
+        let mut payment = payment();
+        payment.progress = take(&payment.progress, at(5));
+        for (outcome, second, cancelled) in [
+            (Outcome::RequiresAction { url: None }, 4 + CONFIRM_SECONDS, false),
+            (Outcome::RequiresAction { url: None }, 5 + CONFIRM_SECONDS, true),
+            (Outcome::Processing, 5 + CONFIRM_SECONDS, false),
+            (Outcome::Succeeded, 5 + CONFIRM_SECONDS, false),
+        ] {
+            let Known::Seen(seen) = seen(outcome) else {
+                unreachable!()
+            };
+            assert_eq!(
+                is_to_be_cancelled(&payment, &seen, at(second)),
+                cancelled,
+                "{seen:?}"
+            );
+        }
     }
 
     fn anything() -> impl Strategy<Value = Known> {

@@ -32,6 +32,10 @@ pub trait Provider: Send + Sync + 'static {
     /// How the charge of an order stands, by what the provider keeps beside it and not by its own name for it, which we may never have
     /// heard. `None`: there is none.
     async fn look(&self, order: &Order) -> Result<Option<Seen>, Trouble>;
+
+    /// Ends a charge that waits for its customer, so that nobody can confirm it any more; answers how it stands then, which may be that
+    /// it was confirmed in the last moment.
+    async fn cancel(&self, order: &Order, reference: &str) -> Result<Seen, Trouble>;
 }
 
 /// A customer, as a provider gets to know it.

@@ -113,8 +113,19 @@ pub struct Charge {
     pub asked_at: Timestamp,
     /// How often it was asked for, from 1.
     pub asked: i64,
-    /// Whether its owner has confirmed it.
-    pub confirmed: bool,
+    /// What has become of the wait for its owner.
+    pub wait: Wait,
+}
+
+/// Whether a card that wants its owner has had it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// Not yet.
+    Open,
+    /// It was confirmed.
+    Confirmed,
+    /// It was given up.
+    Cancelled,
 }
 
 /// Where the sandbox keeps what it knows: like that of a real provider, apart from our own books, and committed by itself.
@@ -130,6 +141,8 @@ pub trait Book: Send + Sync + 'static {
     async fn ask(&self, order: &Order, card: Card, now: Timestamp) -> Result<Charge, String>;
     /// The charge of a payment.
     async fn find(&self, payment: PaymentId) -> Result<Option<Charge>, String>;
+    /// Gives up the charge of a payment, unless its owner has confirmed it.
+    async fn cancel(&self, payment: PaymentId) -> Result<(), String>;
     /// What time it is there.
     fn now(&self) -> Timestamp;
 }
@@ -150,7 +163,11 @@ impl<B: Book> Sandbox<B> {
         match charge.card {
             Card::TimeoutNotCharged if charge.asked < 2 => return None,
             Card::LateSuccess if waited < LATE_SECONDS => outcome = Outcome::Processing,
-            Card::AuthenticationRequired if charge.confirmed => outcome = Outcome::Succeeded,
+            Card::AuthenticationRequired => match charge.wait {
+                Wait::Open => {}
+                Wait::Confirmed => outcome = Outcome::Succeeded,
+                Wait::Cancelled => outcome = Outcome::Declined(Decline::NotConfirmed),
+            },
             Card::WrongAmount => amount.minor = amount.minor.saturating_add(1),
             _ => {}
         }
@@ -211,5 +228,11 @@ impl<B: Book> Provider for Sandbox<B> {
     async fn look(&self, order: &Order) -> Result<Option<Seen>, Trouble> {
         let found = self.0.find(order.payment).await.map_err(Trouble::NoAnswer)?;
         Ok(found.and_then(|charge| self.seen(charge)))
+    }
+
+    async fn cancel(&self, order: &Order, _: &str) -> Result<Seen, Trouble> {
+        self.0.cancel(order.payment).await.map_err(Trouble::NoAnswer)?;
+        let seen = self.look(order).await?;
+        seen.ok_or_else(|| Trouble::NoAnswer("there is no such charge".to_owned()))
     }
 }

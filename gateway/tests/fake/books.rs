@@ -104,7 +104,13 @@ impl Books {
             "/v1/customers" => self.enrol(fields),
             "/v1/checkout/sessions" => self.open(fields),
             "/v1/payment_intents" => self.charge(fields),
-            _ => (Reply::error(404, json!({"type": "invalid_request_error"})), false),
+            _ => match path
+                .strip_prefix("/v1/payment_intents/")
+                .and_then(|rest| rest.strip_suffix("/cancel"))
+            {
+                Some(id) if fields.is_empty() => self.cancel(id),
+                _ => (Reply::error(404, json!({"type": "invalid_request_error"})), false),
+            },
         };
         if sticky {
             let kept = Kept {
@@ -115,6 +121,23 @@ impl Books {
             self.kept.insert(key.to_owned(), kept);
         }
         Some(reply)
+    }
+
+    /// Ends a charge of which nothing was taken and nothing is under way.
+    fn cancel(&mut self, id: &str) -> (Reply, bool) {
+        let Some(intent) = self.intents.iter_mut().find(|intent| intent["id"] == id) else {
+            return (Reply::invalid("resource_missing", Some("intent")), true);
+        };
+        let open = [
+            "requires_action",
+            "requires_confirmation",
+            "requires_payment_method",
+        ];
+        if !open.iter().any(|status| intent["status"] == *status) {
+            return (Reply::invalid("payment_intent_unexpected_state", None), true);
+        }
+        intent["status"] = json!("canceled");
+        (Reply::ok(intent), true)
     }
 
     pub fn get(&self, path: &str, query: &Fields) -> Reply {

@@ -137,6 +137,12 @@ impl Stripe {
     }
 }
 
+/// Whether a name of Stripe's can become part of an address.
+fn is_plain(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    !name.is_empty() && name.bytes().all(plain)
+}
+
 #[async_trait::async_trait]
 impl Provider for Stripe {
     fn is_for_tests(&self) -> bool {
@@ -173,9 +179,7 @@ impl Provider for Stripe {
     }
 
     async fn left(&self, setup: &str) -> Result<Option<Face>, Trouble> {
-        // It becomes part of an address.
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-        if setup.is_empty() || !setup.bytes().all(plain) {
+        if !is_plain(setup) {
             return Err(Trouble::Refused(Decline::Refused));
         }
         let fields: Fields<'_> = vec![("expand[]", "setup_intent.payment_method".to_owned())];
@@ -211,6 +215,19 @@ impl Provider for Stripe {
             },
             Err(no) => Err(no.into()),
         }
+    }
+
+    async fn cancel(&self, order: &Order, reference: &str) -> Result<Seen, Trouble> {
+        if !is_plain(reference) {
+            return Err(no_answer("a charge without a name of Stripe's"));
+        }
+        let (path, key) = (
+            format!("{INTENTS}/{reference}/cancel"),
+            format!("{}_cancel", order.key()),
+        );
+        // Where it cannot be ended any more, the next look says why.
+        let intent = self.client.post(&path, &key, &Fields::new()).await;
+        self.seen(intent.map_err(No::into_silence)?, order)
     }
 
     async fn look(&self, order: &Order) -> Result<Option<Seen>, Trouble> {
