@@ -21,6 +21,7 @@ use crate::harness::{World, at, credits, p4, per_unit, refusal, units, volume};
 
 on_both!(
     a_grant_happens_once,
+    a_grant_is_read_as_it_was_answered,
     grants_are_checked,
     blocks_burn_in_the_order_shown,
     expiry_is_half_open,
@@ -72,6 +73,19 @@ async fn a_grant_happens_once(world: World) {
         .collect();
     assert_eq!(all.iter().filter(|it| !it.replay).count(), 1);
     assert_eq!(world.stands(id).await.0, "15");
+}
+
+async fn a_grant_is_read_as_it_was_answered(world: World) {
+    let id = world.customer("acme").await;
+    for description in [None, Some("welcome".to_owned())] {
+        let grant = Grant {
+            description,
+            ..world.deposit(id, "10")
+        };
+        let answered = world.grant(grant).await;
+        let read = credit::block(&world.app, &world.actor, answered.block.id).await;
+        assert_eq!(read.unwrap(), Some(answered));
+    }
 }
 
 async fn grants_are_checked(world: World) {

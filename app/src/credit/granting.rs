@@ -105,7 +105,7 @@ async fn deposit(
         Some(keys) => Some(catalog::metric_ids_in(op.tx(), actor.tenant, keys, "metricKeys").await?),
         None => None,
     };
-    let text = input.description.as_deref().unwrap_or("Credits granted");
+    let text = input.description.as_deref();
     let effect_key = format!("grant:{}", block.id);
     let whose = (actor.tenant, id);
     put_in(op, whose, locked, &mut block, effect_key, text).await?;
@@ -123,7 +123,7 @@ pub(crate) async fn put_in(
     locked: Locked,
     block: &mut Block,
     effect_key: String,
-    description: &str,
+    description: Option<&str>,
 ) -> Result<()> {
     let mut account = locked.account;
     let cause = Cause {
@@ -131,8 +131,9 @@ pub(crate) async fn put_in(
         effect_key,
         usage: None,
     };
-    let entries = grant::grant(&mut account, locked.terms.settlement, block, cause, description)?;
-    store::insert_block(op, tenant, customer, block, Some(description)).await?;
+    let text = description.unwrap_or("Credits granted");
+    let entries = grant::grant(&mut account, locked.terms.settlement, block, cause, text)?;
+    store::insert_block(op, tenant, customer, block, description).await?;
     let posting = Posting {
         tenant,
         customer,

@@ -216,7 +216,15 @@ async fn grant(op: &mut Op, payment: &mut Payment) -> Result<bool> {
     // One per payment: the database refuses the second.
     let effect_key = format!("grant:{}", payment.id);
     let text = format!("Payment {} of {}", payment.id, payment.amount);
-    credit::put_in(op, (tenant, customer), locked, &mut block, effect_key, &text).await?;
+    credit::put_in(
+        op,
+        (tenant, customer),
+        locked,
+        &mut block,
+        effect_key,
+        Some(&text),
+    )
+    .await?;
     payment.progress.block = Some(block.id);
     reach("payment.granted")?;
     Ok(true)
