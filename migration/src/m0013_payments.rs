@@ -76,7 +76,8 @@ const UP: &[&str] = &[
         CHECK ((due_at IS NULL) = (ended_at IS NOT NULL))
     ) {roomy}",
     "CREATE INDEX payment_by_customer ON payment (customer_id, id)",
-    "CREATE INDEX payment_ended ON payment (ended_at) WHERE ended_at IS NOT NULL",
+    // The audit asks for them every minute.
+    "CREATE INDEX payment_quarantined ON payment (id) WHERE state = 'QUARANTINED'",
     "CREATE INDEX payment_due ON payment (due_at) WHERE due_at IS NOT NULL",
     // What the sandbox knows, apart from our own books like those of a real provider.
     "CREATE TABLE sandbox_setup (

@@ -22,7 +22,6 @@ use crate::{
     credit,
     error::{Error, Result},
     failpoint::reach,
-    job::{Wakeup, payments},
     op::Op,
     subscription,
 };
@@ -35,11 +34,6 @@ const SWEEP: u64 = 1_000;
 const ROUNDS: usize = 5;
 /// When a payment that succeeded is looked at again whose customer's books do not add up, in seconds.
 const FROZEN_PAUSE_SECONDS: i64 = 300;
-
-/// What wakes whoever collects from a customer.
-pub(crate) fn wakeup(customer: CustomerId) -> Wakeup {
-    payments::wakeup(customer)
-}
 
 /// Customers of whom a payment is due.
 pub(crate) async fn due(app: &App) -> Result<Vec<CustomerId>> {

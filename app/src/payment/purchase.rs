@@ -10,7 +10,6 @@ use domain::{
 use serde::Serialize;
 
 use super::{
-    collect,
     setting::{Setting, needed},
     store,
 };
@@ -21,6 +20,7 @@ use crate::{
     error::Result,
     failpoint::reach,
     idempotency::{Claim, Once, claim},
+    job::payments,
     op::Op,
     subscription,
 };
@@ -81,7 +81,7 @@ pub async fn purchase(app: &App, actor: &Actor, input: Purchase, key: &str) -> R
     };
     store::insert_payment(&op, &payment).await?;
     reach("payment.decided")?;
-    op.wake(collect::wakeup(customer));
+    op.wake(payments::wakeup(customer));
     let done = fresh.settle(&op, payment).await?;
     op.commit().await?;
     Ok(done)

@@ -16,7 +16,7 @@ use domain::{credit::block::Source, id::CustomerId};
 use sea_orm::ConnectionTrait;
 use serde_json::Value;
 
-use super::exists;
+use super::{by_its_own_hand, exists};
 use crate::{
     alone::alone,
     harness::{credits, post::Post},
@@ -90,13 +90,7 @@ async fn die(mut process: Process, load: &Load, point: &str, customer: &str) {
         })
         .await;
     }
-    let ended = process.end().await;
-    assert_eq!(
-        std::os::unix::process::ExitStatusExt::signal(&ended),
-        Some(6),
-        "{point}: not by its own hand, but {ended}\n{}",
-        process.err()
-    );
+    by_its_own_hand(process, point).await;
 }
 
 /// Who is there before anything goes wrong.

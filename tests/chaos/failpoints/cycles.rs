@@ -5,10 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use app::{customer::shard_of, db::Backend, failpoint, job};
+use app::{customer::shard_of, db::Backend, failpoint};
 use domain::{id::TestClockId, plan::interval::Interval};
 use serde_json::{Value, json};
 
+use super::run;
 use crate::{
     agreed::{self, Agreed, CLOSED, Order, boundary, consume, give_until, in_a_world, same},
     alone::alone,
@@ -161,10 +162,4 @@ async fn work(world: &World, payload: Value, strike: Option<&Strike>) -> BTreeSe
         world.catch_up().await;
     }
     reached.into_keys().collect()
-}
-
-/// In a task of its own, as workers do: a panic ends this run and nothing else.
-async fn run(world: &World, payload: Value) {
-    let world = world.clone();
-    let _ = tokio::spawn(async move { job::run(&world.app, payload).await }).await;
 }

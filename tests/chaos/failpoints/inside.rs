@@ -16,7 +16,7 @@ use app::{
 use domain::id::CustomerId;
 use tokio::runtime::Handle;
 
-use super::exists;
+use super::{exists, run};
 use crate::{
     alone::alone,
     harness::{World, auditor, backend, per_unit},
@@ -186,10 +186,4 @@ async fn record(world: &World, events: &[NewEvent]) -> Told {
     let recorded =
         tokio::spawn(async move { usage::record(&world.app, &world.actor, events, Age::Limited).await });
     recorded.await.ok()?.ok()
-}
-
-async fn run(world: &World, payload: serde_json::Value) {
-    let world = world.clone();
-    // In a task of its own, as workers do: a panic ends this run and nothing else.
-    let _ = tokio::spawn(async move { job::run(&world.app, payload).await }).await;
 }

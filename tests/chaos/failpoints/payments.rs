@@ -14,6 +14,7 @@ use gateway::payment::sandbox::Card;
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 use serde_json::json;
 
+use super::{by_its_own_hand, run};
 use crate::{
     alone::alone,
     harness::{
@@ -140,12 +141,6 @@ async fn decide(world: &World, wish: Purchase, key: &str) -> Option<domain::id::
     Some(decided.await.ok()?.ok()?.value.id)
 }
 
-/// In a task of its own, as workers do: a panic ends this run and nothing else.
-async fn run(world: &World, payload: serde_json::Value) {
-    let world = world.clone();
-    let _ = tokio::spawn(async move { job::run(&world.app, payload).await }).await;
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn processes_die_at_every_step_of_a_payment() {
     // At the same time, because much of it is waiting.
@@ -216,11 +211,5 @@ async fn die(mut process: Process, point: &str) {
         })
         .await;
     }
-    let ended = process.end().await;
-    assert_eq!(
-        std::os::unix::process::ExitStatusExt::signal(&ended),
-        Some(6),
-        "{point}: not by its own hand, but {ended}\n{}",
-        process.err()
-    );
+    by_its_own_hand(process, point).await;
 }
