@@ -20,7 +20,7 @@ pub(crate) fn reach(_: &'static str) -> Result<()> {
 #[cfg(feature = "failpoints")]
 pub(crate) use armed::reach;
 #[cfg(feature = "failpoints")]
-pub use armed::{ALL, CYCLES, PAYMENTS, reached};
+pub use armed::{ALL, CYCLES, PAYMENTS, RECHARGES, reached};
 
 #[cfg(feature = "failpoints")]
 mod armed {
@@ -57,6 +57,14 @@ mod armed {
         "payment.granted",
         "payment.written",
         "payment.concluded",
+    ];
+
+    /// Every place at which an auto-recharge is decided and heard of, besides those of its payment, in the order in which they are reached.
+    pub const RECHARGES: &[&str] = &[
+        "recharge.found",
+        "recharge.decided",
+        "recharge.written",
+        "recharge.heard",
     ];
 
     /// Every place of usage, in the order in which an event comes by. Those of `op` are parts of every commit.
@@ -115,7 +123,7 @@ mod armed {
     pub(crate) fn reach(name: &'static str) -> Result<()> {
         ARMED.call_once(arm);
         debug_assert!(
-            [ALL, CYCLES, PAYMENTS]
+            [ALL, CYCLES, PAYMENTS, RECHARGES]
                 .iter()
                 .any(|places| places.contains(&name)),
             "{name} is not listed"

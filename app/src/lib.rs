@@ -10,6 +10,7 @@
 //! | [`audit`] | prove that the books add up |
 //! | [`subscription`] | plans that customers have agreed to, their cycles, and what time makes due of them |
 //! | [`payment`] | ways to pay, purchases, what has become of payments |
+//! | [`recharge`] | buying credits when the balance runs low |
 //! | [`test_clock`] | time that is set by hand, for customers of test tenants |
 //! | [`event`] | what vendors are told |
 //! | [`gate`] | may this customer go on? |
@@ -38,6 +39,7 @@ mod measure;
 mod op;
 pub mod page;
 pub mod payment;
+pub mod recharge;
 mod sql;
 pub mod subscription;
 pub mod telemetry;

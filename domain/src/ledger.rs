@@ -130,6 +130,8 @@ pub struct Account {
     pub overdraft: Credits,
     /// Hash of the last entry that was written; it moves when entries are, because their instant is part of it.
     pub head: EntryHash,
+    /// The balance at which an auto-recharge is to be decided; `None`: nobody watches it.
+    pub watched_balance: Option<Credits>,
 }
 
 impl Account {
@@ -138,6 +140,13 @@ impl Account {
     pub fn balance(&self) -> Credits {
         // Both are between zero and the maximum, so the difference fits.
         Credits::from_raw(self.blocks.raw().saturating_sub(self.overdraft.raw()))
+    }
+
+    /// Whether the balance has come to where an auto-recharge is to be decided.
+    #[must_use]
+    pub fn is_low(&self) -> bool {
+        self.watched_balance
+            .is_some_and(|threshold| self.balance() <= threshold)
     }
 
     /// Credits enter a block.

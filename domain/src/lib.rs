@@ -17,6 +17,7 @@
 //! 11. [`cycle`]: billing cycles: their boundaries, what they grant, what rolls over, where late usage counts, what they came to.
 //! 12. [`subscription`]: a customer's agreement to a variant, its states, and what time makes due.
 //! 13. [`payment`]: ways to pay, what credits are sold for, and what follows from what a provider says.
+//! 14. [`recharge`]: buying credits when the balance runs low.
 //!
 //! Some rules name their *source*, one of five systems of this kind that are on sale and whose guides we have followed: P0 a postpaid
 //! guide (usage in seconds, a billing day, itemised invoices), P1 a prepaid guide (expiry after a year, auto-recharge, a negative balance
@@ -34,6 +35,7 @@ pub mod metering;
 pub mod money;
 pub mod payment;
 pub mod plan;
+pub mod recharge;
 pub mod rejection;
 pub mod subscription;
 pub mod time;

@@ -62,6 +62,18 @@ impl Timestamp {
         }
     }
 
+    /// Midnight UTC at the start of the day of this instant.
+    #[must_use]
+    pub fn day(self) -> Self {
+        Self::midnight(self.civil().date())
+    }
+
+    /// Midnight UTC at the end of the day of this instant.
+    #[must_use]
+    pub fn next_day(self) -> Self {
+        Self::midnight(self.civil().date().tomorrow().unwrap_or(civil::Date::MAX))
+    }
+
     fn civil(self) -> civil::DateTime {
         self.jiff().to_zoned(TimeZone::UTC).datetime()
     }
@@ -163,6 +175,20 @@ mod tests {
                     start: at(start),
                     end: at(end)
                 },
+                "{instant}"
+            );
+        }
+    }
+
+    #[test]
+    fn days_begin_at_midnight() {
+        for (instant, day, next) in [
+            ("2026-02-28T23:59:59.999999Z", "2026-02-28", "2026-03-01"),
+            ("2026-03-01T00:00:00Z", "2026-03-01", "2026-03-02"),
+        ] {
+            assert_eq!(
+                (at(instant).day(), at(instant).next_day()),
+                (at(day), at(next)),
                 "{instant}"
             );
         }

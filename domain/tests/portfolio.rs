@@ -60,6 +60,7 @@ fn state(blocks: Vec<Block>, settlement: Settlement) -> CustomerState {
             blocks: Credits::total(blocks.iter().map(|block| block.remaining)).unwrap(),
             overdraft: Credits::ZERO,
             head: EntryHash::NONE,
+            watched_balance: None,
         },
         funds: Funds::new(blocks, Credits::ZERO),
         counters: HashMap::new(),

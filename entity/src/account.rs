@@ -31,6 +31,8 @@ pub struct Model {
     pub admission: String,
     /// The test clock that the customer lives by; none: the clock on the wall.
     pub clock_id: Option<Uuid>,
+    /// The balance at which a change decides an auto-recharge, in micro-credits; none: nobody watches it.
+    pub watched_balance: Option<i64>,
 }
 
 /// None: reads are joined by hand, in batches.

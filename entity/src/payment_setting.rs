@@ -15,6 +15,8 @@ pub struct Model {
     pub terms: String,
     /// When it last changed, in microseconds.
     pub updated_at: i64,
+    /// Since when no auto-recharge charges, in microseconds; none: they do.
+    pub recharge_stopped_at: Option<i64>,
 }
 
 /// None: reads are joined by hand, in batches.

@@ -21,6 +21,7 @@ mod m0010_subscriptions;
 mod m0011_test_clocks;
 mod m0012_agreements;
 mod m0013_payments;
+mod m0014_auto_recharge;
 
 use sea_orm_migration::MigrationTrait;
 pub use sea_orm_migration::{
@@ -48,6 +49,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0011_test_clocks::Migration),
             Box::new(m0012_agreements::Migration),
             Box::new(m0013_payments::Migration),
+            Box::new(m0014_auto_recharge::Migration),
         ]
     }
 }

@@ -7,12 +7,18 @@ use app::{
     customer::CustomerRef,
     db::Backend,
     page::Page,
+    recharge::{self, UpdateRecharge},
 };
-use domain::{id::CustomerId, plan::variant::Mode as Billing, rejection::RejectionCode};
+use domain::{
+    id::CustomerId,
+    plan::variant::Mode as Billing,
+    recharge::rule::{Rule, Size},
+    rejection::RejectionCode,
+};
 use gateway::payment::sandbox::Card;
 
 use crate::harness::{
-    World, graduated, paying,
+    World, credits, graduated, paying,
     plans::{template, variant},
     refusal,
 };
@@ -377,6 +383,42 @@ const PLAN_FAULTS: &[Fault] = &[
     },
 ];
 
+const OWNER: &str = "(SELECT id FROM customer WHERE external_id = 'owner')";
+
+const RECHARGE_FAULTS: &[Fault] = &[
+    Fault {
+        damage: "UPDATE account SET watched_balance = NULL WHERE customer_id = {owner}",
+        repair: "UPDATE account SET watched_balance = 1 WHERE customer_id = {owner}",
+        found: &["recharge.watched"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE account SET watched_balance = 1 WHERE customer_id = {one}",
+        repair: "UPDATE account SET watched_balance = NULL WHERE customer_id = {one}",
+        found: &["recharge.watched"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE auto_recharge SET tenant_id = {stranger} WHERE customer_id = {owner}",
+        repair: "UPDATE auto_recharge SET tenant_id = {acme} WHERE customer_id = {owner}",
+        found: &["recharge.watched"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE auto_recharge SET state = 'OFF', payment_id = (SELECT id FROM payment WHERE customer_id = {payer})
+            WHERE customer_id = {owner}",
+        repair: "UPDATE auto_recharge SET state = 'WATCHING', payment_id = NULL WHERE customer_id = {owner}",
+        found: &["recharge.watched"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE auto_recharge SET state = 'WAITING', next_at = 1, updated_at = 1 WHERE customer_id = {owner}",
+        repair: "UPDATE auto_recharge SET state = 'WATCHING', next_at = NULL WHERE customer_id = {owner}",
+        found: &["recharge.due", "recharge.watched"],
+        at_once: true,
+    },
+];
+
 const PAYER: &str = "(SELECT id FROM customer WHERE external_id = 'payer')";
 
 const PAID_FAULTS: &[Fault] = &[
@@ -427,6 +469,21 @@ async fn paid_story(world: &World) {
     assert_eq!(world.stands(id).await.0, "10");
 }
 
+/// A customer whose balance is watched at a millionth of a credit.
+async fn recharge_story(world: &World) {
+    let id = world.customer("owner").await;
+    world.give(id, "5").await;
+    let input = UpdateRecharge {
+        customer: CustomerRef::Id(id),
+        rule: Some(Rule {
+            threshold: credits("0.000001"),
+            size: Size::Target(credits("10")),
+            monthly_cap: paying::money("50 USD"),
+        }),
+    };
+    recharge::update(&world.app, &world.actor, input).await.unwrap();
+}
+
 /// A customer with a subscription: one cycle has closed, one runs.
 async fn plan_story(world: &World) {
     let plan = world
@@ -445,6 +502,7 @@ fn sql(text: &str) -> String {
         .replace("{other}", OTHER)
         .replace("{plan}", PLAN)
         .replace("{payer}", PAYER)
+        .replace("{owner}", OWNER)
         .replace("{stranger}", STRANGER)
         .replace("{acme}", ACME)
 }
@@ -460,6 +518,8 @@ async fn every_fault_is_found_by_its_check(world: World) {
     seen.extend(plant(&world, PLAN_FAULTS).await);
     paid_story(&world).await;
     seen.extend(plant(&world, PAID_FAULTS).await);
+    recharge_story(&world).await;
+    seen.extend(plant(&world, RECHARGE_FAULTS).await);
     // Guards have a case of their own.
     let all: BTreeSet<&str> = audit::Check::ALL.iter().map(|check| check.id()).collect();
     let missing: Vec<_> = all.difference(&seen).collect();

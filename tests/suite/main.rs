@@ -13,6 +13,7 @@
 //! | [`authorisation`] | every field, by every kind of credential, about own and foreign things |
 //! | [`catalog`] | metrics, versions of prices, previews |
 //! | [`payment`] | how credits are sold, ways to pay, purchases whatever a provider does |
+//! | [`recharge`] | credits bought when the balance is low: once, within the cap, and why not |
 //! | [`plan`] | plans, variants, grant templates, previews in money |
 //! | [`customer`] | customers and their terms |
 //! | [`credit`] | grants, burn order, expiry, revocation, adjustments, the ledger |
@@ -81,6 +82,7 @@ mod lane;
 mod live;
 mod payment;
 mod plan;
+mod recharge;
 mod schema;
 mod subscription;
 mod subscription_changes;

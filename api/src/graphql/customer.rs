@@ -28,6 +28,7 @@ use super::{
     page::{Args, Connection, connection, cost},
     payload::{payload, plain},
     payment::{Payment, PaymentMethod, methods, payments},
+    recharge::{AutoRecharge, RechargeDryRun, RechargeRuleInput, auto_recharge, dry_run},
     scalar::{CountryCode, DateTime, Decimal, EmailAddress, Json},
     subscription::{BillingCycle, BillingEvent, PlanSubscription, cycles, events, subscriptions},
     test_clock::test_clock_id,
@@ -275,6 +276,21 @@ impl Customer {
     /// Ways to pay, oldest first, at most 20; without those that were removed. Needs `payment:read`.
     async fn payment_methods(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<PaymentMethod>> {
         methods(ctx, self.customer).await
+    }
+
+    /// Buying credits when the balance is low; null: it was never set up. Needs `payment:read`.
+    async fn auto_recharge(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<AutoRecharge>> {
+        auto_recharge(ctx, self.customer).await
+    }
+
+    /// What a rule of auto-recharge would have done in the last 30 days (of the clock on the wall), on the terms of today, without what
+    /// auto-recharge has really bought. Nothing is written or charged. Needs `payment:read`.
+    async fn auto_recharge_dry_run(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The rule.")] rule: RechargeRuleInput,
+    ) -> async_graphql::Result<RechargeDryRun> {
+        dry_run(ctx, self.customer, rule).await
     }
 
     /// Payments, newest first. Needs `payment:read`.

@@ -15,6 +15,7 @@ mod page;
 mod payload;
 mod payment;
 mod plan;
+mod recharge;
 pub(crate) mod scalar;
 mod subscription;
 mod test_clock;
@@ -65,6 +66,7 @@ pub struct Mutation(
     usage::UsageMutation,
     subscription::SubscriptionMutation,
     payment::PaymentMutation,
+    recharge::RechargeMutation,
     job::JobMutation,
     test_clock::TestClockMutation,
     audit::AuditMutation,

@@ -41,7 +41,9 @@ pub struct PaymentSettings {
     pub maximum: Option<Money>,
     /// How long bought credits last, in seconds; null: for ever.
     pub credits_expire_after_seconds: Option<SafeInt>,
-    /// When it last changed.
+    /// Since when no auto-recharge charges: see `stopAllAutoRecharge`; null: they do.
+    pub auto_recharge_stopped_at: Option<DateTime>,
+    /// When the other settings last changed.
     pub updated_at: DateTime,
 }
 
@@ -54,6 +56,7 @@ impl From<Setting> for PaymentSettings {
             minimum: minimum.map(Money::from),
             maximum: maximum.map(Money::from),
             credits_expire_after_seconds: setting.sale.lasts_seconds.map(SafeInt),
+            auto_recharge_stopped_at: setting.recharge_stopped_at.map(DateTime),
             updated_at: setting.updated_at.into(),
         }
     }
@@ -144,6 +147,8 @@ impl From<MethodSetup> for PaymentMethodSetup {
 pub enum PaymentPurpose {
     /// Credits that somebody has asked for.
     Purchase,
+    /// Credits that the customer's auto-recharge has asked for.
+    Recharge,
 }
 
 /// Where a payment stands. New values may be added.
@@ -188,6 +193,8 @@ pub enum DeclineCode {
     NeverSubmitted,
     /// The provider will not take such a request.
     Refused,
+    /// The vendor stopped it before it was sent.
+    Withdrawn,
 }
 
 /// Money asked from a customer.

@@ -195,13 +195,21 @@ async fn cycles(tx: &DatabaseTransaction, subjects: &mut [Subject]) -> Result<()
     Ok(())
 }
 
-/// Checks what payments became. One statement.
+/// Checks what payments became, and who is watched for an auto-recharge. Two statements.
 async fn paid(tx: &DatabaseTransaction, subjects: &mut [Subject]) -> Result<()> {
     let all: Vec<Uuid> = subjects.iter().map(Subject::id).collect();
     for (customer, payment) in store::wrongly_paid(tx, &all).await? {
         for subject in subjects.iter_mut().filter(|subject| subject.id() == customer) {
             let message = "what it became is not what was paid for";
             subject.found.add(Check::PaymentGranted, payment, message);
+        }
+    }
+    for customer in store::wrongly_watched(tx, &all).await? {
+        for subject in subjects.iter_mut().filter(|subject| subject.id() == customer) {
+            let message =
+                "its account does not watch as its auto-recharge says, or the charge under way is not one";
+            let who = CustomerId(customer);
+            subject.found.add(Check::RechargeWatched, who, message);
         }
     }
     Ok(())

@@ -399,6 +399,19 @@ pub(super) async fn wrongly_paid(db: &impl ConnectionTrait, all: &[Uuid]) -> Res
     found.collect()
 }
 
+/// Customers whose account does not watch the balance as their auto-recharge says, or whose charge under way is none of theirs.
+pub(super) async fn wrongly_watched(db: &impl ConnectionTrait, all: &[Uuid]) -> Result<Vec<Uuid>> {
+    let sql = "SELECT a.customer_id FROM {rows} AS v
+        JOIN account a ON a.customer_id = v.id LEFT JOIN auto_recharge r ON r.customer_id = v.id
+        LEFT JOIN payment p ON p.id = r.payment_id
+        WHERE (a.watched_balance IS NOT NULL) <> (COALESCE(r.state, 'OFF') = 'WATCHING')
+            OR r.tenant_id <> a.tenant_id
+            OR p.customer_id <> r.customer_id OR p.purpose <> 'RECHARGE' OR p.ended_at IS NOT NULL";
+    let rows = ids(all).query(db, sql, Vec::new()).await?;
+    let found = rows.iter().map(|row| Ok(row.try_get("", "customer_id")?));
+    found.collect()
+}
+
 // What was found.
 
 pub(super) async fn begin_run(op: &Op, mode: Mode, tenant: Option<TenantId>) -> Result<Uuid> {

@@ -37,6 +37,7 @@ use crate::{
     failpoint::reach,
     op::Op,
     page::{Page, Slice, ordered},
+    recharge,
     sql::Rows,
 };
 
@@ -46,7 +47,7 @@ const MAX_BLOCKS: u64 = 10_000;
 const MAX_PENDING_COUNT: i64 = 100_000;
 
 /// Writes what changes did: accounts, blocks and ledger, one statement each for any number of customers. The new entries are
-/// chained to the account's head on the way.
+/// chained to the account's head on the way. Whose balance has come to where its auto-recharge watches it is evaluated at once.
 pub(crate) async fn post_in(op: &mut Op, postings: &[&Posting]) -> Result<()> {
     if postings.is_empty() {
         return Ok(());
@@ -66,7 +67,10 @@ pub(crate) async fn post_in(op: &mut Op, postings: &[&Posting]) -> Result<()> {
     update_blocks(op, postings).await?;
     reach("post.blocks")?;
     insert_entries(op, postings, &hashes).await?;
-    reach("post.entries")
+    reach("post.entries")?;
+    let low = postings.iter().filter(|posting| posting.account.is_low());
+    let low: Vec<CustomerId> = low.map(|posting| posting.customer).collect();
+    recharge::decide_in(op, &low).await
 }
 
 async fn update_accounts(op: &Op, postings: &[&Posting], hashes: &[Vec<EntryHash>]) -> Result<()> {
@@ -640,6 +644,8 @@ pub(crate) async fn present_in(
                     blocks: Credits::from_raw(row.try_get("", "blocks")?),
                     overdraft: Credits::from_raw(row.try_get("", "overdraft")?),
                     head: EntryHash::from_bytes(&row.try_get::<Vec<u8>>("", "head")?).unwrap_or_default(),
+                    // For whoever reads only.
+                    watched_balance: None,
                 },
                 terms: Terms {
                     at_zero: from_text("customer", &text("at_zero")?)?,

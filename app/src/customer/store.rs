@@ -51,6 +51,7 @@ pub(super) async fn insert(op: &Op, tenant: TenantId, customer: &Customer) -> Re
         barrier_at: Set(None),
         admission: Set(to_text(Admission::Admitted)),
         clock_id: Set(customer.clock.map(|clock| clock.0)),
+        watched_balance: Set(None),
     };
     account::Entity::insert(account)
         .exec_without_returning(op.tx())

@@ -11,6 +11,7 @@ pub(crate) mod cycles;
 pub(crate) mod drain;
 mod expire;
 pub(crate) mod payments;
+pub(crate) mod recharges;
 mod status;
 mod store;
 pub(crate) mod work;
@@ -119,6 +120,7 @@ pub(crate) static KINDS: &[Kind] = &[
     cycles::KIND,
     clocks::KIND,
     payments::KIND,
+    recharges::KIND,
     expire::KIND,
     audit::KIND,
 ];

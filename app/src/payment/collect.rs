@@ -6,9 +6,9 @@
 
 use domain::{
     credit::block::{Billing, Block, BlockState, DEFAULT_PRIORITY, Source},
-    id::{BlockId, CustomerId, PaymentId},
+    id::{BlockId, CustomerId},
     payment::{
-        Order, Payment, State,
+        Order, Payment, Purpose, State,
         decline::Decline,
         settle::{Duty, Known, Settled, duty, duty_unheard, is_to_be_cancelled, settle, take},
     },
@@ -23,7 +23,7 @@ use crate::{
     error::{Error, Result},
     failpoint::reach,
     op::Op,
-    subscription,
+    recharge, subscription,
 };
 
 /// Payments of one customer that are taken in hand at once.
@@ -96,12 +96,19 @@ async fn pursue(app: &App, payment: &Payment, duty: Duty) -> Result<()> {
     };
     let known = ask(app, provider(app, &payment.provider)?, payment, &order, duty).await;
     reach("payment.answered")?;
-    conclude(app, payment.id, payment.customer, known).await
+    conclude(app, payment, known).await
 }
 
 async fn ask(app: &App, provider: &dyn Provider, payment: &Payment, order: &Order, duty: Duty) -> Known {
     let unheard = match duty {
-        Duty::Send => Duty::Send,
+        Duty::Send => match is_withdrawn(app, payment).await {
+            Ok(false) => Duty::Send,
+            Ok(true) => return Known::Refused(Decline::Withdrawn),
+            Err(error) => {
+                tracing::warn!(payment = %payment.id, %error, "whether a payment may be sent is not known");
+                return Known::NoAnswer;
+            }
+        },
         Duty::Look => match provider.look(order).await {
             Ok(Some(seen)) if is_to_be_cancelled(payment, &seen, app.now()) => {
                 return match provider.cancel(order, &seen.reference).await {
@@ -124,6 +131,15 @@ async fn ask(app: &App, provider: &dyn Provider, payment: &Payment, order: &Orde
     }
 }
 
+/// Whether the vendor has stopped auto-recharges since this one was decided. It has not been sent yet.
+async fn is_withdrawn(app: &App, payment: &Payment) -> Result<bool> {
+    if payment.purpose != Purpose::Recharge {
+        return Ok(false);
+    }
+    let setting = store::setting(app.db().reader(), payment.tenant).await?;
+    Ok(setting.is_some_and(|setting| setting.recharge_stopped_at.is_some()))
+}
+
 fn known(payment: &Payment, trouble: Trouble) -> Known {
     match trouble {
         Trouble::Refused(decline) => Known::Refused(decline),
@@ -135,11 +151,14 @@ fn known(payment: &Payment, trouble: Trouble) -> Known {
 }
 
 /// Takes over what is known of a payment. Everything that is heard of one ends here.
-pub(super) async fn conclude(app: &App, id: PaymentId, customer: CustomerId, known: Known) -> Result<()> {
+pub(super) async fn conclude(app: &App, payment: &Payment, known: Known) -> Result<()> {
+    let &Payment {
+        id, tenant, customer, ..
+    } = payment;
     for _ in 0..ROUNDS {
         let mut op = Op::begin(app).await?;
         // Under the lock on the account nobody else concludes anything of this customer.
-        let account = op.lock_accounts(&[customer]).await?.pop();
+        let account = op.lock_account(tenant, customer).await?;
         let (Some(account), Some(mut payment)) = (account, store::any_payment(op.tx(), id).await?) else {
             return Err(Error::Internal(format!("{id} of {customer} is gone")));
         };
@@ -180,6 +199,7 @@ async fn write(op: Op, payment: &Payment, before: State) -> Result<()> {
             tracing::error!(payment = %payment.id, "the provider refuses a request for payment");
         }
         event::tell(&op, payment).await?;
+        recharge::heard_in(&op, payment).await?;
     }
     op.commit().await?;
     reach("payment.concluded")

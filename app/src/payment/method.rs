@@ -18,6 +18,7 @@ use crate::{
     error::{Error, Result},
     idempotency::{Claim, Once, claim},
     op::Op,
+    recharge,
 };
 
 /// Most ways to pay of one customer.
@@ -165,13 +166,13 @@ pub(super) async fn finish(app: &App, tenant: TenantId, mut setup: MethodSetup) 
     op.lock_account(tenant, setup.customer).await?;
     setup.method = match store::method_of_setup(op.tx(), setup.id).await? {
         Some(known) => Some(known),
-        None => Some(add(&op, tenant, &setup, face).await?),
+        None => Some(add(&mut op, tenant, &setup, face).await?),
     };
     op.commit().await?;
     Ok(setup)
 }
 
-async fn add(op: &Op, tenant: TenantId, setup: &MethodSetup, face: Face) -> Result<PaymentMethodId> {
+async fn add(op: &mut Op, tenant: TenantId, setup: &MethodSetup, face: Face) -> Result<PaymentMethodId> {
     let others = store::default_in(op.tx(), setup.customer).await?;
     let method = Method {
         id: PaymentMethodId(op.new_id()),
@@ -183,6 +184,9 @@ async fn add(op: &Op, tenant: TenantId, setup: &MethodSetup, face: Face) -> Resu
     };
     let id = store::insert_method(op, tenant, &method).await?;
     store::end_setup(op, setup.id, id).await?;
+    if method.is_default {
+        recharge::look_again_in(op, method.customer).await?;
+    }
     Ok(id)
 }
 
@@ -237,6 +241,9 @@ async fn change(
     // Again, under the lock.
     let present = store::method(op.tx(), actor.reach(), id).await?;
     let changed = write(&op, present.ok_or_else(unknown)?).await?;
+    if changed.is_default {
+        recharge::look_again_in(&mut op, changed.customer).await?;
+    }
     op.commit().await?;
     Ok(changed)
 }

@@ -19,7 +19,10 @@ use domain::{
 
 pub(crate) use self::{
     collect::{collect, due},
+    purchase::decide_in,
     sandbox::Rows as SandboxRows,
+    setting::{needed, set_stopped_in},
+    store::{defaults_in, settings_in},
 };
 pub use self::{
     method::{MethodSetup, StartSetup, methods, remove_method, set_default_method, setup, start_setup},

@@ -20,7 +20,7 @@ use crate::{
     error::Result,
     failpoint::reach,
     idempotency::{Claim, Once, claim},
-    job::payments,
+    job,
     op::Op,
     subscription,
 };
@@ -79,12 +79,22 @@ pub async fn purchase(app: &App, actor: &Actor, input: Purchase, key: &str) -> R
         created_at: op.now(),
         progress: Progress::begin(op.now()),
     };
-    store::insert_payment(&op, &payment).await?;
-    reach("payment.decided")?;
-    op.wake(payments::wakeup(customer));
+    decide_in(&mut op, std::slice::from_ref(&payment)).await?;
     let done = fresh.settle(&op, payment).await?;
     op.commit().await?;
     Ok(done)
+}
+
+/// Writes payments that have been decided, and wakes who sends them to their provider. One statement for any number.
+pub(crate) async fn decide_in(op: &mut Op, payments: &[Payment]) -> Result<()> {
+    if payments.is_empty() {
+        return Ok(());
+    }
+    store::insert_payments(op, payments).await?;
+    for payment in payments {
+        op.wake(job::payments::wakeup(payment.customer));
+    }
+    reach("payment.decided")
 }
 
 /// The way to pay that is named, or else the default. It must be with the provider that the vendor uses now.

@@ -1,6 +1,7 @@
 //! How a vendor sells credits: through which provider, at what price, within which limits.
 
 use domain::{
+    id::TenantId,
     payment::sale::Sale,
     rejection::{Rejection, RejectionCode},
     time::Timestamp,
@@ -23,6 +24,8 @@ pub struct Setting {
     pub provider: String,
     /// Price, limits and life of credits.
     pub sale: Sale,
+    /// Since when no auto-recharge charges; `None`: they do.
+    pub recharge_stopped_at: Option<Timestamp>,
     /// When it last changed.
     pub updated_at: Timestamp,
 }
@@ -36,7 +39,7 @@ pub struct UpdateSetting {
     pub sale: Sale,
 }
 
-/// Says how the vendor sells credits. One statement to write.
+/// Says how the vendor sells credits. One statement to write. Whether auto-recharges are stopped stays as it is.
 ///
 /// # Errors
 /// A provider that is not there or moves no real money for a tenant that is live, or terms that cannot be.
@@ -57,9 +60,11 @@ pub async fn update_setting(app: &App, actor: &Actor, input: UpdateSetting) -> R
         };
         return Err(Rejection::invalid("provider", message).into());
     }
+    let before = store::setting(op.tx(), actor.tenant).await?;
     let setting = Setting {
         provider: input.provider,
         sale: input.sale,
+        recharge_stopped_at: before.and_then(|setting| setting.recharge_stopped_at),
         updated_at: op.now(),
     };
     store::write_setting(&op, actor.tenant, &setting).await?;
@@ -76,8 +81,13 @@ pub async fn setting(app: &App, actor: &Actor) -> Result<Option<Setting>> {
     store::setting(app.db().reader(), actor.tenant).await
 }
 
+/// Stops the auto-recharges of all of a vendor's customers, or lets them go on. One statement.
+pub(crate) async fn set_stopped_in(op: &Op, tenant: TenantId, stopped: bool) -> Result<()> {
+    store::write_stopped(op, tenant, stopped.then(|| op.now())).await
+}
+
 /// The same for who cannot do without.
-pub(super) async fn needed(db: &impl ConnectionTrait, actor: &Actor) -> Result<Setting> {
+pub(crate) async fn needed(db: &impl ConnectionTrait, actor: &Actor) -> Result<Setting> {
     let setting = store::setting(db, actor.tenant).await?;
     Ok(setting.ok_or_else(|| {
         Rejection::new(

@@ -1,5 +1,7 @@
 //! The SQL of payments.
 
+use std::collections::HashMap;
+
 use domain::{
     id::{CustomerId, PaymentId, PaymentMethodId, PaymentSetupId, TenantId},
     payment::{Payment, method::Method, sale::Sale},
@@ -19,6 +21,7 @@ use crate::{
     error::Result,
     op::Op,
     page::{Page, Slice, ordered},
+    sql::Rows,
 };
 
 // How credits are sold.
@@ -29,6 +32,7 @@ pub(super) async fn write_setting(op: &Op, tenant: TenantId, setting: &Setting) 
         provider: Set(setting.provider.clone()),
         terms: Set(serde_json::to_string(&setting.sale)?),
         updated_at: Set(setting.updated_at.micros()),
+        recharge_stopped_at: Set(setting.recharge_stopped_at.map(Timestamp::micros)),
     };
     use payment_setting::Column::{Provider, TenantId, Terms, UpdatedAt};
     let update = OnConflict::column(TenantId)
@@ -42,14 +46,47 @@ pub(super) async fn write_setting(op: &Op, tenant: TenantId, setting: &Setting) 
 }
 
 pub(super) async fn setting(db: &impl ConnectionTrait, tenant: TenantId) -> Result<Option<Setting>> {
-    let Some(row) = payment_setting::Entity::find_by_id(tenant.0).one(db).await? else {
-        return Ok(None);
-    };
-    Ok(Some(Setting {
+    let row = payment_setting::Entity::find_by_id(tenant.0).one(db).await?;
+    row.map(read_setting).transpose()
+}
+
+fn read_setting(row: payment_setting::Model) -> Result<Setting> {
+    Ok(Setting {
         sale: Sale::try_from(&row)?,
         updated_at: Timestamp::from_micros(row.updated_at),
+        recharge_stopped_at: row.recharge_stopped_at.map(Timestamp::from_micros),
         provider: row.provider,
-    }))
+    })
+}
+
+/// How some vendors sell credits. One statement. What cannot be read is left out and reported: usage must not wait for it.
+pub(crate) async fn settings_in(
+    db: &impl ConnectionTrait,
+    tenants: &[TenantId],
+) -> Result<HashMap<TenantId, Setting>> {
+    let rows = payment_setting::Entity::find()
+        .filter(payment_setting::Column::TenantId.is_in(tenants.iter().map(|tenant| tenant.0)))
+        .all(db)
+        .await?;
+    let mut all = HashMap::new();
+    for row in rows {
+        let tenant = TenantId(row.tenant_id);
+        match read_setting(row) {
+            Ok(setting) => drop(all.insert(tenant, setting)),
+            Err(error) => tracing::error!(%tenant, %error, "how credits are sold cannot be read"),
+        }
+    }
+    Ok(all)
+}
+
+pub(super) async fn write_stopped(op: &Op, tenant: TenantId, at: Option<Timestamp>) -> Result<()> {
+    use payment_setting::Column::{RechargeStoppedAt, TenantId as Tenant};
+    payment_setting::Entity::update_many()
+        .col_expr(RechargeStoppedAt, Expr::value(at.map(Timestamp::micros)))
+        .filter(Tenant.eq(tenant.0))
+        .exec(op.tx())
+        .await?;
+    Ok(())
 }
 
 // Ways to pay.
@@ -126,6 +163,26 @@ pub(super) async fn default_in(db: &impl ConnectionTrait, customer: CustomerId) 
         .one(db)
         .await?;
     Ok(row.map(Method::try_from).transpose()?)
+}
+
+/// The default ways to pay of some customers. One statement.
+pub(crate) async fn defaults_in(
+    db: &impl ConnectionTrait,
+    customers: &[CustomerId],
+) -> Result<HashMap<CustomerId, Method>> {
+    let rows = Rows::default()
+        .id("id", customers.iter().map(|customer| customer.0))
+        .select::<payment_method::Entity>(
+            db,
+            "SELECT m.* FROM {rows} AS v JOIN payment_method m ON m.customer_id = v.id
+             WHERE m.is_default = 1 AND m.removed_at IS NULL",
+        )
+        .await?;
+    let methods = rows.into_iter().map(|row| {
+        let method = Method::try_from(row)?;
+        Ok((method.customer, method))
+    });
+    methods.collect()
 }
 
 /// Makes one the default, and the one before no longer. Two statements: there is never more than one.
@@ -248,7 +305,16 @@ pub(super) async fn end_setup(op: &Op, id: PaymentSetupId, method: PaymentMethod
 
 // Payments.
 
-pub(super) async fn insert_payment(op: &Op, payment: &Payment) -> Result<()> {
+/// Writes new payments. One statement for any number.
+pub(super) async fn insert_payments(op: &Op, payments: &[Payment]) -> Result<()> {
+    let rows = payments.iter().map(|payment| new_row(op, payment));
+    payment::Entity::insert_many(rows)
+        .exec_without_returning(op.tx())
+        .await?;
+    Ok(())
+}
+
+fn new_row(op: &Op, payment: &Payment) -> payment::ActiveModel {
     let mut row = progress(op, payment);
     row.tenant_id = Set(payment.tenant.0);
     row.customer_id = Set(payment.customer.0);
@@ -260,10 +326,7 @@ pub(super) async fn insert_payment(op: &Op, payment: &Payment) -> Result<()> {
     row.credits = Set(payment.credits.raw());
     row.lasts_seconds = Set(payment.lasts_seconds);
     row.created_at = Set(payment.created_at.micros());
-    payment::Entity::insert(row)
-        .exec_without_returning(op.tx())
-        .await?;
-    Ok(())
+    row
 }
 
 /// Writes what has become of a payment. What was agreed is never written again.

@@ -14,6 +14,8 @@ mod timeline;
 mod view;
 mod write;
 
+use std::collections::HashMap;
+
 use domain::{
     id::{CustomerId, SubscriptionId, VariantId},
     plan::variant::Variant,
@@ -81,17 +83,34 @@ async fn views(app: &App, rows: Vec<entity::subscription::Model>) -> Result<Vec<
 
 /// What a customer has agreed to and is not over, oldest first. Three statements.
 pub(crate) async fn variants_in(db: &impl ConnectionTrait, customer: CustomerId) -> Result<Vec<Variant>> {
-    let rows = store::living(db, &[customer]).await?;
+    Ok(variants_of(db, &[customer])
+        .await?
+        .remove(&customer)
+        .unwrap_or_default())
+}
+
+/// The same for many customers; whoever subscribes to nothing is left out.
+pub(crate) async fn variants_of(
+    db: &impl ConnectionTrait,
+    customers: &[CustomerId],
+) -> Result<HashMap<CustomerId, Vec<Variant>>> {
     let mut wanted = Vec::new();
-    for row in &rows {
+    for row in &store::living(db, customers).await? {
         let state: State = from_text("subscription", &row.state)?;
-        if !state.is_over() {
-            wanted.push(VariantId(row.variant_id));
+        let pair = (CustomerId(row.customer_id), VariantId(row.variant_id));
+        if !state.is_over() && !wanted.contains(&pair) {
+            wanted.push(pair);
         }
     }
-    let mut offers = catalog::offers_in(db, &wanted).await?;
-    let variants = wanted.iter().filter_map(|id| offers.remove(id));
-    Ok(variants.map(|offer| offer.variant).collect())
+    let ids: Vec<VariantId> = wanted.iter().map(|(_, variant)| *variant).collect();
+    let offers = catalog::offers_in(db, &ids).await?;
+    let mut all: HashMap<CustomerId, Vec<Variant>> = HashMap::new();
+    for (customer, variant) in wanted {
+        if let Some(offer) = offers.get(&variant) {
+            all.entry(customer).or_default().push(offer.variant.clone());
+        }
+    }
+    Ok(all)
 }
 
 /// A customer's subscriptions, oldest first. Two statements.

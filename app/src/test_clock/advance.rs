@@ -14,7 +14,7 @@ use crate::{
     failpoint::reach,
     job::work::{self, Duty, RUN_BUDGET},
     op::Op,
-    subscription,
+    recharge, subscription,
 };
 
 /// Clocks that are on their way.
@@ -64,21 +64,22 @@ async fn going(app: &App, members: &[CustomerId]) -> Result<Vec<CustomerId>> {
     Ok(going)
 }
 
-/// Does all that is due by an instant: steps of subscriptions, and blocks that run out.
+/// Does all that is due by an instant: steps of subscriptions, blocks that run out, and auto-recharges with the charges that follow.
 async fn settle(app: &App, tenant: TenantId, customers: &[CustomerId], until: Timestamp) -> Result<()> {
     if customers.is_empty() {
         return Ok(());
     }
     subscription::advance_each(app, tenant, customers, until).await?;
     credit::expire_of(app, customers, until).await?;
-    Ok(())
+    recharge::evaluate_of(app, customers, until).await
 }
 
 /// When something is due next.
 async fn next(app: &App, customers: &[CustomerId]) -> Result<Option<Timestamp>> {
     let step = subscription::next_due(app, customers).await?;
     let expiry = credit::next_expiry(app, customers).await?;
-    Ok([step, expiry].into_iter().flatten().min())
+    let recharge = recharge::next_due(app, customers).await?;
+    Ok([step, expiry, recharge].into_iter().flatten().min())
 }
 
 /// Notes that everything has been done. Answers whether the clock stands.

@@ -22,6 +22,8 @@ pub enum Decline {
     NeverSubmitted,
     /// The provider will not take such a request.
     Refused,
+    /// The vendor stopped it before it was sent.
+    Withdrawn,
 }
 
 impl Decline {
@@ -29,7 +31,7 @@ impl Decline {
     #[must_use]
     pub fn is_soft(self) -> bool {
         match self {
-            Self::InsufficientFunds | Self::TryAgainLater | Self::NeverSubmitted => true,
+            Self::InsufficientFunds | Self::TryAgainLater | Self::NeverSubmitted | Self::Withdrawn => true,
             Self::ExpiredCard
             | Self::DoNotTryAgain
             | Self::MethodGone

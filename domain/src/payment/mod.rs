@@ -25,6 +25,8 @@ use crate::{
 pub enum Purpose {
     /// Credits that somebody has asked for.
     Purchase,
+    /// Credits that the customer's auto-recharge has asked for.
+    Recharge,
 }
 
 /// Where a payment stands.

@@ -27,7 +27,39 @@ pub struct Sale {
     pub lasts_seconds: Option<i64>,
 }
 
+/// What a customer can buy at once, and at what price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offer {
+    /// What one credit costs.
+    pub price: CreditPrice,
+    /// Smallest purchase; `None`: any.
+    pub minimum: Option<Money>,
+    /// Largest purchase; `None`: any.
+    pub maximum: Option<Money>,
+}
+
 impl Sale {
+    /// What a customer with these plans can buy: on the terms of the first plan that sells credits, within the own limits as well. Limits
+    /// in a currency that is not that of the price are left to [`buy`](Self::buy). `None`: none of the plans sells credits.
+    #[must_use]
+    pub fn offer(&self, plans: &[&Variant]) -> Option<Offer> {
+        let mut selling = plans.iter().filter_map(|plan| Some((plan, plan.purchase?)));
+        let (price, limits) = match selling.next() {
+            Some((plan, limits)) => (plan.credit_price.unwrap_or(self.price), Some(limits)),
+            None if plans.is_empty() => (self.price, None),
+            None => return None,
+        };
+        let all = |pick: fn(PurchaseLimits) -> Option<Money>| {
+            let both = [Some(self.limits), limits].into_iter().flatten().filter_map(pick);
+            both.filter(|limit| limit.currency == price.currency)
+        };
+        Some(Offer {
+            price,
+            minimum: all(|limits| limits.minimum).max_by_key(|limit| limit.minor),
+            maximum: all(|limits| limits.maximum).min_by_key(|limit| limit.minor),
+        })
+    }
+
     /// Checks terms before it is written.
     ///
     /// # Errors
@@ -125,7 +157,10 @@ fn check_limits(limits: PurchaseLimits, amount: Money) -> Result<(), Rejection> 
 }
 
 /// `amount ÷ price`, rounded down to micro-credits.
-fn credits_for(amount: Money, price: CreditPrice) -> Result<Credits, Overflow> {
+///
+/// # Errors
+/// A price that is not positive, or credits outside their range.
+pub(crate) fn credits_for(amount: Money, price: CreditPrice) -> Result<Credits, Overflow> {
     // Both in units of 10⁻¹⁸: minor units have at most four places, micro-credits six, rates twelve.
     let minor = 10_i128.pow(18 - amount.currency.places());
     let paid = i128::from(amount.minor).checked_mul(minor).ok_or(Overflow)?;

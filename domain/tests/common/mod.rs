@@ -170,6 +170,7 @@ pub fn state(blocks: Vec<Block>, overdraft: Credits, settlement: Settlement) -> 
             blocks: total,
             overdraft,
             head: EntryHash::NONE,
+            watched_balance: None,
         },
         funds: Funds::new(blocks, overdraft),
         counters: HashMap::new(),

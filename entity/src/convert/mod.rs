@@ -2,6 +2,7 @@
 
 mod payment;
 mod plan;
+mod recharge;
 mod subscription;
 
 pub use self::subscription::blank;
@@ -124,6 +125,7 @@ impl From<&account::Model> for Account {
             overdraft: Credits::from_raw(row.overdraft),
             // The database keeps it at 32 bytes.
             head: EntryHash::from_bytes(&row.head).unwrap_or_default(),
+            watched_balance: row.watched_balance.map(Credits::from_raw),
         }
     }
 }

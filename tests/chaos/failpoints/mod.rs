@@ -5,6 +5,7 @@ mod cycles;
 mod dying;
 mod inside;
 mod payments;
+mod recharges;
 
 use app::job;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Credits, bought over the wire: with a card that works, with one that leaves everybody in the dark, and with one that wants its owner.
+//! Credits, bought over the wire, by hand and by auto-recharge: with a card that works, with one that leaves everybody in the dark, and with one that wants its owner.
 
 use serde_json::{Value, json};
 
@@ -13,6 +13,7 @@ async fn credits_are_bought_on_sqlite() {
     Stage::on_sqlite(async |stage| {
         let dev = stage.dev().await;
         buy(&dev.client).await;
+        recharge(&dev.client).await;
     })
     .await;
 }
@@ -24,6 +25,8 @@ async fn credits_are_bought_with_a_worker_of_the_lane_on_postgres() {
         let api = stage.api().await;
         let _worker: Process = stage.start(&["worker", "--lane", "payments"]);
         buy(&api.client).await;
+        let _usage: Process = stage.start(&["worker", "--lane", "usage"]);
+        recharge(&api.client).await;
     })
     .await;
 }
@@ -103,6 +106,80 @@ async fn buy(client: &Client) {
     let told = &read["customer"]["events"]["nodes"][0];
     assert_eq!(told["type"], "payment.failed");
     assert_eq!(told["data"]["decline_code"], "insufficient_funds");
+}
+
+/// Usage brings a balance down, and it comes up again by itself.
+async fn recharge(client: &Client) {
+    client.metric("call", r#"{perUnit: {creditsPerUnit: "1"}}"#).await;
+    client.customer("steady", "12").await;
+    client.card("steady", "SUCCESS").await;
+    let rule = |cap: &str| {
+        format!(
+            r#"mutation {{ updateAutoRecharge(input: {{externalCustomerId: "steady", rule: {{threshold: "10",
+                amount: {{fixed: {{amount: "20", currency: "USD"}}}}, monthlyCap: {{amount: "{cap}", currency: "USD"}}}}}})
+                {{ autoRecharge {{ enabled state threshold fixedAmount {{ amount }} target }} userErrors {{ code path message }} }} }}"#
+        )
+    };
+    let refused = client.ask(&rule("19")).await;
+    let no = &refused["updateAutoRecharge"]["userErrors"][0];
+    assert_eq!(
+        (&no["code"], &no["path"]),
+        (
+            &json!("INVALID_INPUT"),
+            &json!(["input", "rule", "monthlyCap", "amount"])
+        )
+    );
+    let agreed = client.change(&rule("100")).await;
+    assert_eq!(
+        agreed["autoRecharge"],
+        json!({ "enabled": true, "state": "WATCHING", "threshold": "10", "fixedAmount": { "amount": "20.00" }, "target": null })
+    );
+    let event =
+        json!({ "externalCustomerId": "steady", "metricKey": "call", "units": "5", "idempotencyKey": "low" });
+    client.try_record(&[event]).await.unwrap();
+    until("the balance has come up again", async || {
+        (balance(client, "steady").await == "27").then_some(())
+    })
+    .await;
+    let read = client
+        .ask(
+            r#"{ customer(externalId: "steady") { payments { nodes { purpose state amount { amount } } }
+                autoRecharge { state reason failures chargedInMonth { amount } evaluations { reason balance threshold times }
+                    forecast { creditsPerDay charge { amount } } }
+                autoRechargeDryRun(rule: {threshold: "1", amount: {target: "9"}, monthlyCap: {amount: "50", currency: "USD"}})
+                    { charges { amount { amount } } lowestBalance closingBalance } } }"#,
+        )
+        .await;
+    let customer = &read["customer"];
+    assert_eq!(
+        customer["payments"]["nodes"],
+        json!([{ "purpose": "RECHARGE", "state": "SUCCEEDED", "amount": { "amount": "20.00" } }])
+    );
+    let seen = &customer["autoRecharge"];
+    assert_eq!(
+        (&seen["state"], &seen["reason"], &seen["chargedInMonth"]["amount"]),
+        (&json!("WAITING"), &json!("JUST_CHARGED"), &json!("20.00"))
+    );
+    assert_eq!(
+        seen["evaluations"],
+        json!([{ "reason": null, "balance": "7", "threshold": "10", "times": 1 }])
+    );
+    assert_eq!(seen["forecast"]["charge"]["amount"], "20.00");
+    assert_eq!(
+        customer["autoRechargeDryRun"],
+        json!({ "charges": [], "lowestBalance": "0", "closingBalance": "7" })
+    );
+    let stop = |stopped: bool| {
+        format!(
+            "mutation {{ stopAllAutoRecharge(input: {{stopped: {stopped}}}) {{ paymentSettings {{ autoRechargeStoppedAt }} userErrors {{ code }} }} }}"
+        )
+    };
+    let stopped = client.change(&stop(true)).await;
+    assert!(stopped["paymentSettings"]["autoRechargeStoppedAt"].is_string());
+    let going = client.change(&stop(false)).await;
+    assert!(going["paymentSettings"]["autoRechargeStoppedAt"].is_null());
+    let off = r#"mutation { updateAutoRecharge(input: {externalCustomerId: "steady"}) { autoRecharge { enabled } userErrors { code } } }"#;
+    assert_eq!(client.change(off).await["autoRecharge"]["enabled"], false);
 }
 
 /// Waits until a payment has come to a state.

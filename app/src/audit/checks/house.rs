@@ -88,6 +88,16 @@ const STATEMENTS: &[Statement] = &[
              FROM payment WHERE due_at < $1 - 600000000 OR state = 'QUARANTINED'",
     },
     Statement {
+        check: Check::RechargeDue,
+        prefix: "cus",
+        sql: "SELECT r.tenant_id, r.customer_id, r.customer_id AS subject_id,
+                'its auto-recharge is due to be looked at again, and it has not been done' AS message
+             FROM auto_recharge r JOIN account a ON a.customer_id = r.customer_id
+             LEFT JOIN test_clock c ON c.id = a.clock_id
+             WHERE r.next_at IS NOT NULL AND ((a.clock_id IS NULL AND r.next_at < $1 - 600000000
+                    AND r.updated_at < $1 - 600000000) OR (c.ready = 1 AND r.next_at > 0 AND r.next_at < c.now_at))",
+    },
+    Statement {
         check: Check::UsageWaiting,
         prefix: "evt",
         sql: "SELECT c.tenant_id, c.id AS customer_id, p.id AS subject_id,

@@ -107,6 +107,8 @@ checks! {
     BlockSwept "block.swept" S2 "A block is ended within ten minutes after its expiry, unless a billing cycle ends it or a test clock.";
     SubscriptionDue "subscription.due" S2 "What time makes due of a subscription is done within ten minutes; by a test clock, before it stands.";
     PaymentDue "payment.due" S2 "A payment is sent and asked about within ten minutes after that is due, and none waits for a person.";
+    RechargeWatched "recharge.watched" S2 "A balance is watched exactly while its customer's auto-recharge says so, and a charge under way is one of its customer's.";
+    RechargeDue "recharge.due" S2 "An auto-recharge that waits is looked at again within ten minutes after its instant.";
     UsageWaiting "usage.waiting" S2 "An accepted event is debited within five minutes, unless it waits for a test clock.";
     WorkParked "work.parked" S2 "No work waits for a person, and none is overdue by ten minutes.";
 }

@@ -1,0 +1,66 @@
+//! What vendors are told about auto-recharges. Charges themselves are told as payments.
+
+use domain::{
+    recharge::{Reason, Recharge, State},
+    time::Timestamp,
+};
+use entity::to_text;
+use serde_json::{Map, Value, json};
+
+use crate::{event::NewEvent, op::Op};
+
+/// Tells what has become of one that does not charge although it should. That it rests after a charge is not news.
+pub(super) fn told(op: &Op, recharge: &Recharge, before: State, at: Timestamp) -> Option<NewEvent> {
+    let kind = match (recharge.state, recharge.reason) {
+        (State::Waiting, Some(Reason::JustCharged)) => return None,
+        (State::Waiting, Some(_)) => "auto_recharge.held",
+        (State::Paused, _) if before != State::Paused => "auto_recharge.paused",
+        (State::Disabled, _) if before != State::Disabled => "auto_recharge.disabled",
+        _ => return None,
+    };
+    Some(new(op, recharge, kind, at, Map::new()))
+}
+
+/// Tells that a share of the month's cap is spent, in percent.
+pub(super) fn cap(op: &Op, recharge: &Recharge, percent: i64, at: Timestamp) -> NewEvent {
+    let data = [("percent".to_owned(), json!(percent))].into_iter().collect();
+    new(op, recharge, "auto_recharge.cap_used", at, data)
+}
+
+fn new(
+    op: &Op,
+    recharge: &Recharge,
+    kind: &'static str,
+    at: Timestamp,
+    mut data: Map<String, Value>,
+) -> NewEvent {
+    let lower = |text: String| text.to_lowercase();
+    let cap = recharge.rule.monthly_cap;
+    for (name, value) in [
+        ("customer_id", json!(recharge.customer)),
+        ("state", json!(lower(to_text(recharge.state)))),
+        (
+            "reason",
+            json!(recharge.reason.map(|reason| lower(to_text(reason)))),
+        ),
+        (
+            "next_attempt_at",
+            json!(recharge.next_at.map(|at| at.to_string())),
+        ),
+        ("payment_id", json!(recharge.payment)),
+        ("monthly_cap", json!(cap.amount())),
+        ("currency", json!(cap.currency)),
+    ] {
+        data.insert(name.to_owned(), value);
+    }
+    NewEvent {
+        tenant: recharge.tenant,
+        customer: recharge.customer,
+        subscription: None,
+        kind,
+        // Under the lock on the account each change is written once.
+        key: format!("{kind}:{}", op.new_id()),
+        at,
+        data,
+    }
+}
