@@ -91,6 +91,12 @@ ids! {
     PaymentSetupId "pst";
     /// Money asked from a customer.
     PaymentId "pay";
+    /// A bill, or the receipt of a purchase.
+    InvoiceId "inv";
+    /// What takes back a part of an invoice.
+    CreditNoteId "crn";
+    /// A tax number that a customer has given.
+    TaxRegistrationId "txr";
     /// A clock of a test tenant that is set by hand.
     TestClockId "clk";
     /// A duty that needs attention.

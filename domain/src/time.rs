@@ -120,7 +120,7 @@ impl FromStr for Timestamp {
 }
 
 /// A half-open stretch of time: `start` belongs to it, `end` does not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Period {
     /// First instant inside.
     pub start: Timestamp,

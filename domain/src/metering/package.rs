@@ -28,9 +28,13 @@ impl Package {
         non_negative(self.credits_per_package, "creditsPerPackage")
     }
 
-    pub(super) fn exact(&self, units: Quantity) -> ExactCost {
+    /// How many packages so many units start.
+    pub(crate) fn started(&self, units: Quantity) -> i64 {
         let full = units.raw().div_euclid(self.size.raw());
-        let started = i64::from(units.raw().rem_euclid(self.size.raw()) > 0);
-        ExactCost::of_count(full + started, self.credits_per_package)
+        full + i64::from(units.raw().rem_euclid(self.size.raw()) > 0)
+    }
+
+    pub(super) fn exact(&self, units: Quantity) -> ExactCost {
+        ExactCost::of_count(self.started(units), self.credits_per_package)
     }
 }
