@@ -219,93 +219,39 @@ fn usage_that_goes_by_credits() {
     );
 }
 
+/// Price, units, events, currency, what is counted, parts.
+type Row = (
+    &'static str,
+    &'static str,
+    i64,
+    &'static str,
+    Counts,
+    &'static [&'static str],
+);
+
+#[rustfmt::skip]
+const PARTS: &[Row] = &[
+    ("0.002", "1250", 3, "USD", Counts::Units, &["1250 × 0.002 = 2.50"]),
+    ("flat", "999", 3, "USD", Counts::Events, &["3 × 0.25 = 0.75"]),
+    ("per 1000", "1000.5", 3, "USD", Counts::Packages, &["2 × 3 = 6.00"]),
+    ("volume", "1000", 3, "USD", Counts::Units, &["1000 × 0.02 = 20.00"]),
+    ("volume", "1001", 3, "USD", Counts::Units, &["1001 × 0.015 = 15.02"]),
+    ("p4", "10000", 3, "USD", Counts::Units, &["10000 × 0.01 = 100.00"]),
+    ("p4", "100001", 3, "USD", Counts::Units, &["10000 × 0.01 = 100.00", "90000 × 0.005 = 450.00", "1 × 0.001 = 0.00"]),
+    // 0.335, 0.67 and 1.005 are rounded, and not the three parts: 0.34 each would be 1.02.
+    ("thirds", "3", 3, "USD", Counts::Units, &["1 × 0.335 = 0.34", "1 × 0.335 = 0.33", "1 × 0.335 = 0.33"]),
+    ("p4", "85000", 3, "JPY", Counts::Units, &["10000 × 0.01 = 100", "75000 × 0.005 = 375"]),
+    ("0.0015", "333", 3, "JPY", Counts::Units, &["333 × 0.0015 = 0"]),
+    ("0.0015", "333", 3, "KWD", Counts::Units, &["333 × 0.0015 = 0.500"]),
+    ("p4", "10001", 3, "KWD", Counts::Units, &["10000 × 0.01 = 100.000", "1 × 0.005 = 0.005"]),
+    ("p4", "0", 0, "USD", Counts::Units, &[]),
+    ("volume", "0", 0, "USD", Counts::Units, &[]),
+    ("flat", "0", 0, "USD", Counts::Events, &[]),
+];
+
 #[test]
 fn parts_of_every_kind_of_price() {
-    for (name, units, events, currency, counts, parts) in [
-        (
-            "0.002",
-            "1250",
-            3,
-            "USD",
-            Counts::Units,
-            &["1250 × 0.002 = 2.50"][..],
-        ),
-        ("flat", "999", 3, "USD", Counts::Events, &["3 × 0.25 = 0.75"]),
-        (
-            "per 1000",
-            "1000.5",
-            3,
-            "USD",
-            Counts::Packages,
-            &["2 × 3 = 6.00"],
-        ),
-        (
-            "volume",
-            "1000",
-            3,
-            "USD",
-            Counts::Units,
-            &["1000 × 0.02 = 20.00"],
-        ),
-        (
-            "volume",
-            "1001",
-            3,
-            "USD",
-            Counts::Units,
-            &["1001 × 0.015 = 15.02"],
-        ),
-        ("p4", "10000", 3, "USD", Counts::Units, &["10000 × 0.01 = 100.00"]),
-        (
-            "p4",
-            "100001",
-            3,
-            "USD",
-            Counts::Units,
-            &[
-                "10000 × 0.01 = 100.00",
-                "90000 × 0.005 = 450.00",
-                "1 × 0.001 = 0.00",
-            ],
-        ),
-        // 0.335, 0.67 and 1.005 are rounded, and not the three parts: 0.34 each would be 1.02.
-        (
-            "thirds",
-            "3",
-            3,
-            "USD",
-            Counts::Units,
-            &["1 × 0.335 = 0.34", "1 × 0.335 = 0.33", "1 × 0.335 = 0.33"],
-        ),
-        (
-            "p4",
-            "85000",
-            3,
-            "JPY",
-            Counts::Units,
-            &["10000 × 0.01 = 100", "75000 × 0.005 = 375"],
-        ),
-        ("0.0015", "333", 3, "JPY", Counts::Units, &["333 × 0.0015 = 0"]),
-        (
-            "0.0015",
-            "333",
-            3,
-            "KWD",
-            Counts::Units,
-            &["333 × 0.0015 = 0.500"],
-        ),
-        (
-            "p4",
-            "10001",
-            3,
-            "KWD",
-            Counts::Units,
-            &["10000 × 0.01 = 100.000", "1 × 0.005 = 0.005"],
-        ),
-        ("p4", "0", 0, "USD", Counts::Units, &[]),
-        ("volume", "0", 0, "USD", Counts::Units, &[]),
-        ("flat", "0", 0, "USD", Counts::Events, &[]),
-    ] {
+    for &(name, units, events, currency, counts, parts) in PARTS {
         let bill = in_money(bill(units, events, ["0", "1", "0"]), currency, name);
         let (line, usage) = made(&bill, currency);
         assert_eq!(shown(&usage), parts, "{name} {units}");
@@ -316,6 +262,10 @@ fn parts_of_every_kind_of_price() {
         let sum: i64 = usage.parts.iter().map(|part| part.amount.minor).sum();
         assert_eq!(sum, line.amount.minor, "{name} {units}");
     }
+}
+
+#[test]
+fn where_tiers_begin_and_end() {
     let tier = |units| {
         made(&in_money(bill(units, 1, ["0", "1", "0"]), "USD", "volume"), "USD")
             .1
