@@ -136,7 +136,8 @@ pub struct Usage {
 ///
 /// The full amount is what all usage costs: by the metric's own price, else by the price of a credit, else nothing. Of it the line
 /// bills the share of the credits that came from budgets and overdraft, rounded once, half to even (source P1: what is over the
-/// prepaid credits is billed). Usage that cost no credits was covered by none, so it is billed in full.
+/// prepaid credits is billed). By a metric's price that is the share of the full amount as it is shown; by the price of a credit it is
+/// what those credits cost. Usage with a price that cost no credits was covered by none, so it is billed in full.
 ///
 /// # Errors
 /// Credits that do not add up, a price in another currency, or an amount outside its range.
@@ -146,33 +147,32 @@ pub fn line(bill: &MetricBill, period: Period, currency: Currency) -> Result<Lin
     if parts.iter().any(|part| part.is_negative()) || Credits::total(parts)? != credits.total {
         return Err(BillError::DoesNotAddUp);
     }
-    let (pricing, parts, full) = match (&bill.money_price, bill.credit_price) {
+    let billable = credits.budget.plus(credits.overdraft)?;
+    let (pricing, parts, full, amount) = match (&bill.money_price, bill.credit_price) {
         (Some(price), _) => {
             let full = price.cumulative(bill.position)?;
-            (
-                Pricing::Metric(price.clone()),
-                parts_of(price, bill.position)?,
-                full,
-            )
+            let amount = if credits.total.is_zero() {
+                full
+            } else {
+                full.share(billable.raw(), credits.total.raw())?
+            };
+            let parts = parts_of(price, bill.position)?;
+            (Pricing::Metric(price.clone()), parts, full, amount)
         }
         (None, Some(price)) => {
             let full = price.of(credits.total)?;
-            (
-                Pricing::Credit(price),
-                credit_parts(price, credits.total, full),
-                full,
-            )
+            let parts = credit_parts(price, credits.total, full);
+            // The exact share of the exact full amount.
+            (Pricing::Credit(price), parts, full, price.of(billable)?)
         }
-        (None, None) => (Pricing::Nothing, Vec::new(), Money::of(0, currency)),
+        (None, None) => {
+            let nothing = Money::of(0, currency);
+            (Pricing::Nothing, Vec::new(), nothing, nothing)
+        }
     };
     if full.currency != currency {
         return Err(MoneyError::Currencies(currency, full.currency).into());
     }
-    let billable = credits.budget.plus(credits.overdraft)?;
-    let amount = match credits.total.is_zero() {
-        true => full,
-        false => full.share(billable.raw(), credits.total.raw())?,
-    };
     Ok(Line {
         description: bill.name.clone(),
         period: Some(period),

@@ -208,6 +208,13 @@ fn usage_that_goes_by_credits() {
         assert_eq!((usage.full.minor, line.amount.minor), (full, billed), "{what}");
         assert_eq!(shown(&usage), Vec::from_iter(part), "{what}");
     }
+    // Rounded once: half a cent is none, although the full amount was rounded up to two.
+    let small = in_credits(bill("3", 3, ["2", "0", "1"]), "USD", "0.005");
+    let (line, usage) = made(&small, "USD");
+    assert_eq!(
+        (usage.full.minor, usage.covered.minor, line.amount.minor),
+        (2, 2, 0)
+    );
     // Its own price goes before that of credits.
     let both = in_credits(in_money(bill("2", 2, ["0", "0", "9"]), "USD", "3"), "USD", "1");
     assert_eq!(made(&both, "USD").0.amount.amount(), "6.00");
@@ -398,6 +405,18 @@ proptest! {
         if !matches!(price, Price::Flat(_)) {
             prop_assert_eq!(amount(&events), amount(&[events.iter().sum()]));
         }
+    }
+
+    /// Usage that goes by credits costs what its billed credits cost.
+    #[test]
+    fn credits_add_up(rate in 0..9_000_000_000_000_i64, parts in (0..9_000_000_i64, 0..9_000_000_i64, 0..9_000_000_i64)) {
+        let credit = CreditPrice { currency: Currency::USD, per_credit: Rate::from_raw(rate) };
+        let bill = MetricBill { money_price: None, credit_price: Some(credit), ..any_bill(price("1"), "USD", &[5], parts) };
+        let (line, usage) = made(&bill, "USD");
+        prop_assert_eq!(Ok(line.amount), credit.of(Credits::from_raw(parts.1 + parts.2)));
+        prop_assert_eq!(line.amount.minor + usage.covered.minor, usage.full.minor);
+        prop_assert!(line.amount.minor >= 0 && usage.covered.minor >= 0);
+        prop_assert_eq!(usage.parts.iter().map(|part| part.amount.minor).sum::<i64>(), usage.full.minor);
     }
 
     /// A line is kept as JSON.
