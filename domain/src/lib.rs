@@ -18,8 +18,8 @@
 //! 12. [`subscription`]: a customer's agreement to a variant, its states, and what time makes due.
 //! 13. [`payment`]: ways to pay, what credits are sold for, and what follows from what a provider says.
 //! 14. [`recharge`]: buying credits when the balance runs low.
-//! 14. [`tax`]: countries, tax numbers and rates, and which of them apply to a sale.
-//! 15. [`invoice`]: what a customer is asked to pay, line by line; its numbers, its states, and *credit notes* that take it back.
+//! 15. [`tax`]: countries, tax numbers and rates, and which of them apply to a sale.
+//! 16. [`invoice`]: what a customer is asked to pay, line by line; its numbers, its states, and *credit notes* that take it back.
 //!
 //! Some rules name their *source*, one of five systems of this kind that are on sale and whose guides we have followed: P0 a postpaid
 //! guide (usage in seconds, a billing day, itemised invoices), P1 a prepaid guide (expiry after a year, auto-recharge, a negative balance
