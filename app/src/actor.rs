@@ -61,6 +61,10 @@ scopes! {
     PaymentRead "payment:read";
     /// Charge customers, change their ways to pay, and say how credits are sold.
     PaymentWrite "payment:write";
+    /// Read invoices, tax numbers, and how the vendor bills.
+    InvoiceRead "invoice:read";
+    /// Issue, charge and take back invoices, change tax numbers, and say how the vendor bills.
+    InvoiceWrite "invoice:write";
     /// Read the state of jobs.
     OperationsRead "operations:read";
     /// Retry parked work.
@@ -83,6 +87,7 @@ impl Scope {
         Self::CreditRead,
         Self::SubscriptionRead,
         Self::PaymentRead,
+        Self::InvoiceRead,
     ];
 }
 

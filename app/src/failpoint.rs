@@ -20,7 +20,7 @@ pub(crate) fn reach(_: &'static str) -> Result<()> {
 #[cfg(feature = "failpoints")]
 pub(crate) use armed::reach;
 #[cfg(feature = "failpoints")]
-pub use armed::{ALL, CYCLES, PAYMENTS, RECHARGES, reached};
+pub use armed::{ALL, CYCLES, INVOICES, PAYMENTS, RECHARGES, reached};
 
 #[cfg(feature = "failpoints")]
 mod armed {
@@ -65,6 +65,21 @@ mod armed {
         "recharge.decided",
         "recharge.written",
         "recharge.heard",
+    ];
+
+    /// Every place of an invoice, from the close of its cycle to its payment, besides those of the payment.
+    pub const INVOICES: &[&str] = &[
+        "invoice.chosen",
+        "invoice.settled",
+        "invoice.filed",
+        "invoice.issued",
+        "invoice.written",
+        "invoice.billed",
+        "invoice.due",
+        "invoice.stepped",
+        "invoice.heard",
+        "invoice.paying",
+        "invoice.credited",
     ];
 
     /// Every place of usage, in the order in which an event comes by. Those of `op` are parts of every commit.
@@ -123,7 +138,7 @@ mod armed {
     pub(crate) fn reach(name: &'static str) -> Result<()> {
         ARMED.call_once(arm);
         debug_assert!(
-            [ALL, CYCLES, PAYMENTS, RECHARGES]
+            [ALL, CYCLES, INVOICES, PAYMENTS, RECHARGES]
                 .iter()
                 .any(|places| places.contains(&name)),
             "{name} is not listed"

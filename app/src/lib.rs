@@ -10,6 +10,7 @@
 //! | [`audit`] | prove that the books add up |
 //! | [`subscription`] | plans that customers have agreed to, their cycles, and what time makes due of them |
 //! | [`payment`] | ways to pay, purchases, what has become of payments |
+//! | [`invoice`] | what customers are asked to pay, taxes, collection, credit notes |
 //! | [`recharge`] | buying credits when the balance runs low |
 //! | [`test_clock`] | time that is set by hand, for customers of test tenants |
 //! | [`event`] | what vendors are told |
@@ -34,6 +35,7 @@ pub mod feed;
 pub mod gate;
 pub mod health;
 pub mod idempotency;
+pub mod invoice;
 pub mod job;
 mod measure;
 mod op;

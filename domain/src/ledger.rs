@@ -47,6 +47,8 @@ pub enum EntryKind {
     Repayment,
     /// The plan changed: credits of the time that was left went back.
     Proration,
+    /// An invoice bills overdraft, which is no longer owed in credits.
+    Settlement,
 }
 
 impl EntryKind {
@@ -62,6 +64,7 @@ impl EntryKind {
             Self::Revocation => "REVOCATION",
             Self::Repayment => "REPAYMENT",
             Self::Proration => "PRORATION",
+            Self::Settlement => "SETTLEMENT",
         }
     }
 }
@@ -254,6 +257,7 @@ mod tests {
             EntryKind::Revocation,
             EntryKind::Repayment,
             EntryKind::Proration,
+            EntryKind::Settlement,
         ] {
             assert_eq!(serde_json::to_value(kind).ok(), Some(kind.as_str().into()));
         }

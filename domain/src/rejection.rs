@@ -32,6 +32,10 @@ pub enum RejectionCode {
     TooManyPayments,
     /// The state of the payment does not allow it.
     PaymentState,
+    /// The vendor has not said how it bills.
+    InvoicingNotSetUp,
+    /// The state of the invoice does not allow it.
+    InvoiceState,
     /// The work is not parked, so there is nothing to retry.
     WorkNotParked,
     /// The audit found that the customer's books do not add up; an operator has to look first.

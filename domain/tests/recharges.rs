@@ -103,6 +103,7 @@ fn payment(id: PaymentId, state: PaymentState, decline: Option<Decline>) -> Paym
         amount: usd(1_000),
         credits: credits("1000"),
         lasts_seconds: None,
+        invoice: None,
         created_at: start(),
         progress: Progress {
             state,

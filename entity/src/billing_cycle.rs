@@ -54,6 +54,8 @@ pub struct Model {
     pub summary: Option<String>,
     /// When it closed, in microseconds.
     pub closed_at: Option<i64>,
+    /// Whether it waits for its invoice.
+    pub bill: Option<String>,
 }
 
 /// None: reads are joined by hand, in batches.

@@ -27,6 +27,8 @@ pub struct Model {
     pub credits: i64,
     /// How long they last, in seconds from the grant; none: for ever.
     pub lasts_seconds: Option<i64>,
+    /// The invoice that it pays.
+    pub invoice_id: Option<Uuid>,
     /// Where it stands.
     pub state: String,
     /// When it was first sent to the provider, in microseconds.

@@ -31,6 +31,8 @@ pub struct Model {
     pub currency: String,
     /// When it was made, in microseconds since 1970.
     pub created_at: i64,
+    /// The invoice that bills it.
+    pub invoice_id: Option<Uuid>,
 }
 
 /// None: reads are joined by hand, in batches.

@@ -22,6 +22,7 @@ mod m0011_test_clocks;
 mod m0012_agreements;
 mod m0013_payments;
 mod m0014_auto_recharge;
+mod m0015_invoices;
 
 use sea_orm_migration::MigrationTrait;
 pub use sea_orm_migration::{
@@ -50,6 +51,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0012_agreements::Migration),
             Box::new(m0013_payments::Migration),
             Box::new(m0014_auto_recharge::Migration),
+            Box::new(m0015_invoices::Migration),
         ]
     }
 }

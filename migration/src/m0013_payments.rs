@@ -57,8 +57,9 @@ const UP: &[&str] = &[
         method_id {id} NOT NULL REFERENCES payment_method (id),
         amount {big} NOT NULL CHECK (amount > 0),
         currency {text} NOT NULL,
-        credits {big} NOT NULL CHECK (credits > 0),
+        credits {big} NOT NULL,
         lasts_seconds {big},
+        invoice_id {id},
         state {text} NOT NULL,
         submitted_at {big},
         due_at {big},
@@ -71,13 +72,17 @@ const UP: &[&str] = &[
         ended_at {big},
         updated_at {big} NOT NULL,
         UNIQUE (tenant_id, provider, reference),
-        CHECK ((block_id IS NULL) = (state <> 'SUCCEEDED')),
+        CHECK ((invoice_id IS NOT NULL) = (purpose = 'INVOICE')),
+        CHECK (CASE purpose WHEN 'INVOICE' THEN credits = 0 ELSE credits > 0 END),
+        CHECK ((block_id IS NULL) = (state <> 'SUCCEEDED' OR purpose = 'INVOICE')),
         CHECK ((ended_at IS NULL) = (state NOT IN ('SUCCEEDED', 'FAILED', 'QUARANTINED'))),
         CHECK ((due_at IS NULL) = (ended_at IS NOT NULL))
     ) {roomy}",
     "CREATE INDEX payment_by_customer ON payment (customer_id, id)",
     // The audit asks for them every minute.
     "CREATE INDEX payment_quarantined ON payment (id) WHERE state = 'QUARANTINED'",
+    "CREATE INDEX payment_by_invoice ON payment (invoice_id, id) WHERE invoice_id IS NOT NULL",
+    "CREATE UNIQUE INDEX payment_invoice_open ON payment (invoice_id) WHERE invoice_id IS NOT NULL AND ended_at IS NULL",
     "CREATE INDEX payment_due ON payment (due_at) WHERE due_at IS NOT NULL",
     // What the sandbox knows, apart from our own books like those of a real provider.
     "CREATE TABLE sandbox_setup (

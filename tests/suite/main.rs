@@ -13,6 +13,7 @@
 //! | [`authorisation`] | every field, by every kind of credential, about own and foreign things |
 //! | [`catalog`] | metrics, versions of prices, previews |
 //! | [`payment`] | how credits are sold, ways to pay, purchases whatever a provider does |
+//! | [`invoice`] | what cycles cost, asked for once, collected once, put right by hand; taxes |
 //! | [`recharge`] | credits bought when the balance is low: once, within the cap, and why not |
 //! | [`plan`] | plans, variants, grant templates, previews in money |
 //! | [`customer`] | customers and their terms |
@@ -77,6 +78,7 @@ mod door;
 mod e2e;
 mod gate;
 mod harness;
+mod invoice;
 mod jobs;
 mod lane;
 mod live;

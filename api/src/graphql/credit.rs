@@ -174,6 +174,8 @@ pub enum LedgerEntryKind {
     Repayment,
     /// The plan changed: credits of the time that was left went back.
     Proration,
+    /// An invoice bills overdraft, which is no longer owed in credits.
+    Settlement,
 }
 
 /// One line of a customer's ledger. Never changed.

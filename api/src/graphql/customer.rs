@@ -24,7 +24,9 @@ use super::{
     caller,
     credit::{Balance, CreditBlock, LedgerEntry},
     error::top_level,
+    invoice::{Invoice, TaxRegistration, invoices, money_balances, registrations},
     loader::Balances,
+    money::Money,
     page::{Args, Connection, connection, cost},
     payload::{payload, plain},
     payment::{Payment, PaymentMethod, methods, payments},
@@ -291,6 +293,54 @@ impl Customer {
         #[graphql(desc = "The rule.")] rule: RechargeRuleInput,
     ) -> async_graphql::Result<RechargeDryRun> {
         dry_run(ctx, self.customer, rule).await
+    }
+
+    /// Invoices and receipts, newest first. Needs `invoice:read`.
+    #[graphql(complexity = "cost(first, last, child_complexity)")]
+    async fn invoices(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Size of the page from the front, 1 to 100; 20 by default.")] first: Option<i32>,
+        #[graphql(desc = "Size of the page from the back, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Only items before this cursor.")] before: Option<String>,
+    ) -> async_graphql::Result<Connection<Invoice>> {
+        let args = Args {
+            first,
+            last,
+            after,
+            before,
+        };
+        invoices(ctx, self.customer, false, args).await
+    }
+
+    /// What is to be paid: invoices that are open or past due, newest first. Needs `invoice:read`.
+    #[graphql(complexity = "cost(first, last, child_complexity)")]
+    async fn payments_due(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Size of the page from the front, 1 to 100; 20 by default.")] first: Option<i32>,
+        #[graphql(desc = "Size of the page from the back, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Only items before this cursor.")] before: Option<String>,
+    ) -> async_graphql::Result<Connection<Invoice>> {
+        let args = Args {
+            first,
+            last,
+            after,
+            before,
+        };
+        invoices(ctx, self.customer, true, args).await
+    }
+
+    /// What credit notes and invoices below zero have left in money, by currency; it pays for the next invoices. Needs `invoice:read`.
+    async fn money_balances(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<Money>> {
+        money_balances(ctx, self.customer).await
+    }
+
+    /// Tax numbers, oldest first, at most 10. Needs `invoice:read`.
+    async fn tax_registrations(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<TaxRegistration>> {
+        registrations(ctx, self.customer).await
     }
 
     /// Payments, newest first. Needs `payment:read`.

@@ -51,6 +51,10 @@ pub enum UserErrorCode {
     TooManyPayments,
     /// The state of the payment does not allow it.
     PaymentState,
+    /// The vendor has not said how it bills: see `updateInvoiceSettings`.
+    InvoicingNotSetUp,
+    /// The state of the invoice does not allow it.
+    InvoiceState,
     /// The work is not parked, so there is nothing to retry.
     WorkNotParked,
     /// The audit found that the customer's books do not add up: credits are not moved by hand until an operator has looked.

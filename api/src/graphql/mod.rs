@@ -7,6 +7,7 @@ pub(crate) mod credit;
 mod customer;
 pub(crate) mod error;
 pub(crate) mod gate;
+pub(crate) mod invoice;
 mod job;
 mod loader;
 mod money;
@@ -47,6 +48,7 @@ pub struct Query(
     usage::UsageQuery,
     subscription::SubscriptionQuery,
     payment::PaymentQuery,
+    invoice::InvoiceQuery,
     gate::GateQuery,
     job::JobQuery,
     test_clock::TestClockQuery,
@@ -67,6 +69,9 @@ pub struct Mutation(
     subscription::SubscriptionMutation,
     payment::PaymentMutation,
     recharge::RechargeMutation,
+    invoice::InvoiceMutation,
+    invoice::SettingMutation,
+    invoice::TaxMutation,
     job::JobMutation,
     test_clock::TestClockMutation,
     audit::AuditMutation,

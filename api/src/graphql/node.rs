@@ -1,7 +1,7 @@
 //! Any object by its global id.
 
 use app::{
-    access, catalog, catalog::PlanRef, credit, customer, customer::CustomerRef, event, job, payment,
+    access, catalog, catalog::PlanRef, credit, customer, customer::CustomerRef, event, invoice, job, payment,
     subscription, test_clock, usage,
 };
 use async_graphql::{Context, ID, Interface, Object};
@@ -13,6 +13,7 @@ use super::{
     credit::{CreditBlock, LedgerEntry},
     customer::Customer,
     error::top_level,
+    invoice::Invoice,
     job::ParkedWork,
     payment::Payment,
     plan::{GrantTemplate, Plan, PlanVariant},
@@ -24,12 +25,15 @@ use super::{
 /// Anything that has a global id: a prefix that tells what it is, and a time-ordered part. Treat it as opaque.
 #[derive(Interface)]
 #[graphql(field(name = "id", ty = "&ID", desc = "Global id, usable with `node`."))]
+// There is one at a time, and not for long.
+#[allow(clippy::large_enum_variant)]
 pub enum Node {
     ApiKey(ApiKey),
     BillingEvent(BillingEvent),
     CreditBlock(CreditBlock),
     Customer(Customer),
     GrantTemplate(GrantTemplate),
+    Invoice(Invoice),
     LedgerEntry(LedgerEntry),
     MeteringRule(MeteringRule),
     Metric(Metric),
@@ -79,6 +83,7 @@ impl NodeQuery {
             )),
             "bev" => find!(event::event, |it| Node::from(BillingEvent::from(it))),
             "pay" => find!(payment::payment, |it| Node::from(Payment::from(it))),
+            "inv" => find!(invoice::invoice, |it| Node::from(Invoice::from(it))),
             "clk" => find!(test_clock::clock, |it| Node::from(TestClock::from(it))),
             "wrk" => find!(job::parked_by_id, |it| Node::from(ParkedWork::from(it))),
             "cus" => match id.parse() {

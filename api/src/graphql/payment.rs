@@ -149,6 +149,8 @@ pub enum PaymentPurpose {
     Purchase,
     /// Credits that the customer's auto-recharge has asked for.
     Recharge,
+    /// An invoice.
+    Invoice,
 }
 
 /// Where a payment stands. New values may be added.
@@ -212,8 +214,10 @@ pub struct Payment {
     pub payment_method_id: ID,
     /// How much.
     pub amount: Money,
-    /// Credits that it becomes.
+    /// Credits that it becomes; none if it pays an invoice.
     pub credits: Decimal,
+    /// Global id of the invoice that it pays; null: none.
+    pub invoice_id: Option<ID>,
     /// Where it stands.
     pub state: PaymentState,
     /// Why no money was taken; null otherwise.
@@ -241,6 +245,7 @@ impl From<domain::payment::Payment> for Payment {
             payment_method_id: payment.method.to_string().into(),
             amount: payment.amount.into(),
             credits: payment.credits.into(),
+            invoice_id: payment.invoice.map(|id| id.to_string().into()),
             state: progress.state.into(),
             decline_code: progress.decline.map(DeclineCode::from),
             action_url: progress.action_url,

@@ -278,7 +278,8 @@ pub(crate) fn check_name(field: &str, name: &str) -> Result<()> {
     Ok(())
 }
 
-fn secret(prefix: &str) -> String {
+/// A text that nobody can guess.
+pub(crate) fn secret(prefix: &str) -> String {
     let mut rng = rand::rng();
     let body: String = (0..SECRET_LENGTH)
         .map(|_| char::from(SECRET_ALPHABET[rng.random_range(0..SECRET_ALPHABET.len())]))

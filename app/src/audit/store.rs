@@ -389,7 +389,7 @@ pub(super) async fn misplaced(db: &impl ConnectionTrait, all: &[Uuid]) -> Result
 pub(super) async fn wrongly_paid(db: &impl ConnectionTrait, all: &[Uuid]) -> Result<Vec<(Uuid, PaymentId)>> {
     let sql = "SELECT p.customer_id, p.id FROM {rows} AS v
         JOIN customer c ON c.id = v.id JOIN payment p ON p.customer_id = v.id LEFT JOIN block b ON b.id = p.block_id
-        WHERE p.tenant_id <> c.tenant_id OR (p.state = 'SUCCEEDED') <> (b.id IS NOT NULL)
+        WHERE p.tenant_id <> c.tenant_id OR (p.state = 'SUCCEEDED' AND p.purpose <> 'INVOICE') <> (b.id IS NOT NULL)
             OR b.customer_id <> p.customer_id OR b.credits <> p.credits OR b.source <> 'PURCHASE'";
     let rows = ids(all).query(db, sql, Vec::new()).await?;
     let found = rows.iter().map(|row| {

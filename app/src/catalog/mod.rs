@@ -10,15 +10,19 @@ use std::collections::BTreeMap;
 use domain::{
     amount::{Credits, Quantity},
     id::{MeteringRuleId, MetricId, TenantId, VariantId},
+    invoice::cycle::Named,
     metering::{
         Position, Price,
         rule::{MeteringRule, Properties, RuleBook, place, select, validate_properties},
     },
-    plan::preview::{self, Line, Preview},
+    plan::{
+        preview::{self, Line, Preview},
+        variant::Variant,
+    },
     rejection::{Rejection, RejectionCode},
     time::Timestamp,
 };
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, EntityTrait};
 use serde::Serialize;
 
 pub(crate) use self::plan::{offer_of_tenant, offers_behind, offers_in};
@@ -415,6 +419,31 @@ pub(crate) async fn metric_keys_in(
 ) -> Result<BTreeMap<MetricId, String>> {
     let rows = store::metrics_by_id(db, tenant, ids).await?;
     Ok(rows.into_iter().map(|row| (MetricId(row.id), row.key)).collect())
+}
+
+/// What metrics are called, and their units. One statement, none when there are no metrics.
+pub(crate) async fn metric_names_in(
+    db: &impl ConnectionTrait,
+    ids: &[MetricId],
+) -> Result<BTreeMap<MetricId, Named>> {
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let rows = store::metrics_of_all(db, ids).await?;
+    let named = rows.into_iter().map(|row| {
+        let named = Named {
+            name: row.name,
+            unit: row.unit,
+        };
+        (MetricId(row.id), named)
+    });
+    Ok(named.collect())
+}
+
+/// What the plan of a variant is called. One statement.
+pub(crate) async fn plan_name_in(db: &impl ConnectionTrait, variant: &Variant) -> Result<String> {
+    let row = entity::plan::Entity::find_by_id(variant.plan.0).one(db).await?;
+    Ok(row.map_or_else(String::new, |row| row.name))
 }
 
 /// The keys of metrics of several tenants, for work that is done for all of them at once. One statement, none when there are no metrics.

@@ -18,15 +18,17 @@ use domain::{
     amount::Credits,
     credit::{
         block::{Billing, Block, BlockState, DEFAULT_PRIORITY, Source},
+        draws::Purse,
         grant,
     },
     customer::{Settlement, Terms},
-    id::{BlockId, CustomerId, EntryId, TenantId},
-    ledger::{Account, Cause, Entry, chain::EntryHash},
+    id::{BlockId, CustomerId, EntryId, InvoiceId, TenantId},
+    ledger::{Account, Cause, Entry, EntryKind, chain::EntryHash},
     rejection::{Rejection, RejectionCode},
     time::Timestamp,
 };
 use entity::account;
+use sea_orm::ConnectionTrait;
 
 pub use self::view::{Adjusted, Balance, BlockView, Explanation, LedgerLine};
 pub use self::{
@@ -137,6 +139,43 @@ pub(crate) async fn lock(op: &mut Op, reach: Reach, customer: CustomerId) -> Res
         account: Account::from(&account),
         terms: Terms::try_from(&row)?,
     })
+}
+
+/// Settles overdraft that an invoice bills: the account is locked, and owes at least so much. Three statements.
+pub(crate) async fn settle_in(
+    op: &mut Op,
+    tenant: TenantId,
+    customer: CustomerId,
+    credits: Credits,
+    invoice: InvoiceId,
+) -> Result<()> {
+    let locked = lock(op, Reach::of(tenant), customer).await?;
+    let mut account = locked.account;
+    let cause = Cause {
+        kind: EntryKind::Settlement,
+        effect_key: format!("settle:{invoice}"),
+        usage: None,
+    };
+    let entry = account.refund(Purse::Overdraft, credits, cause, "Overdraft billed by an invoice")?;
+    let posting = Posting {
+        tenant,
+        customer,
+        account,
+        entries: vec![entry],
+        blocks: Vec::new(),
+    };
+    post_in(op, &[&posting]).await
+}
+
+/// How blocks are billed. One statement, none for no blocks.
+pub(crate) async fn billing_in(
+    db: &impl ConnectionTrait,
+    blocks: &[BlockId],
+) -> Result<HashMap<BlockId, Billing>> {
+    if blocks.is_empty() {
+        return Ok(HashMap::new());
+    }
+    store::billing(db, blocks).await
 }
 
 /// Credits that return at an instant for an overdraft which has been repaid since go into a block of their own: somebody paid for them.

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use domain::{
     amount::{Credits, Quantity},
     credit::{
-        block::{Block, BlockState},
+        block::{Billing, Block, BlockState},
         burn::rank,
     },
     customer::Terms,
@@ -188,6 +188,26 @@ pub(crate) struct Origin {
     pub(crate) template: TemplateId,
     pub(crate) cycle: i64,
     pub(crate) ends_with_cycle: bool,
+}
+
+/// How blocks are billed.
+pub(super) async fn billing(
+    db: &impl ConnectionTrait,
+    blocks: &[BlockId],
+) -> Result<HashMap<BlockId, Billing>> {
+    let rows = Rows::default()
+        .id("id", blocks.iter().map(|block| block.0))
+        .query(
+            db,
+            "SELECT b.id, b.billing FROM {rows} AS v JOIN block b ON b.id = v.id",
+            Vec::new(),
+        )
+        .await?;
+    let billing = rows.iter().map(|row| {
+        let text: String = row.try_get_by_index(1)?;
+        Ok((BlockId(row.try_get_by_index(0)?), from_text("block", &text)?))
+    });
+    billing.collect()
 }
 
 pub(super) async fn insert_block(

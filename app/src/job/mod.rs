@@ -10,6 +10,7 @@ pub(crate) mod clocks;
 pub(crate) mod cycles;
 pub(crate) mod drain;
 mod expire;
+pub(crate) mod invoices;
 pub(crate) mod payments;
 pub(crate) mod recharges;
 mod status;
@@ -121,6 +122,7 @@ pub(crate) static KINDS: &[Kind] = &[
     clocks::KIND,
     payments::KIND,
     recharges::KIND,
+    invoices::KIND,
     expire::KIND,
     audit::KIND,
 ];

@@ -22,6 +22,7 @@ use crate::{
     credit,
     error::{Error, Result},
     failpoint::reach,
+    invoice,
     op::Op,
     recharge, subscription,
 };
@@ -175,6 +176,7 @@ pub(super) async fn conclude(app: &App, payment: &Payment, known: Known) -> Resu
             return Ok(());
         }
         payment.progress = progress;
+        let grants = grants && payment.purpose != Purpose::Invoice;
         if !grants || grant(&mut op, &mut payment).await? {
             return write(op, &payment, before).await;
         }
@@ -188,7 +190,7 @@ pub(super) async fn conclude(app: &App, payment: &Payment, known: Known) -> Resu
 }
 
 /// Writes how a payment stands, and tells it when it is news.
-async fn write(op: Op, payment: &Payment, before: State) -> Result<()> {
+async fn write(mut op: Op, payment: &Payment, before: State) -> Result<()> {
     store::write_progress(&op, payment).await?;
     reach("payment.written")?;
     if payment.progress.state != before {
@@ -200,6 +202,7 @@ async fn write(op: Op, payment: &Payment, before: State) -> Result<()> {
         }
         event::tell(&op, payment).await?;
         recharge::heard_in(&op, payment).await?;
+        invoice::heard_in(&mut op, payment).await?;
     }
     op.commit().await?;
     reach("payment.concluded")
@@ -241,5 +244,6 @@ async fn grant(op: &mut Op, payment: &mut Payment) -> Result<bool> {
     .await?;
     payment.progress.block = Some(block.id);
     reach("payment.granted")?;
+    invoice::receipt_in(op, payment, None, block.expires_at).await?;
     Ok(true)
 }

@@ -17,6 +17,7 @@ use crate::{
     customer::{self, CustomerRef},
     error::{Error, Result},
     idempotency::{Claim, Once, claim},
+    invoice,
     op::Op,
     recharge,
 };
@@ -186,6 +187,7 @@ async fn add(op: &mut Op, tenant: TenantId, setup: &MethodSetup, face: Face) -> 
     store::end_setup(op, setup.id, id).await?;
     if method.is_default {
         recharge::look_again_in(op, method.customer).await?;
+        invoice::hasten_in(op, method.customer).await?;
     }
     Ok(id)
 }
@@ -243,6 +245,7 @@ async fn change(
     let changed = write(&op, present.ok_or_else(unknown)?).await?;
     if changed.is_default {
         recharge::look_again_in(&mut op, changed.customer).await?;
+        invoice::hasten_in(&mut op, changed.customer).await?;
     }
     op.commit().await?;
     Ok(changed)

@@ -13,16 +13,17 @@ mod setting;
 mod store;
 
 use domain::{
-    id::{CustomerId, PaymentId},
-    payment::Payment,
+    id::{CustomerId, InvoiceId, PaymentId, TenantId},
+    payment::{Payment, method::Method},
 };
+use sea_orm::ConnectionTrait;
 
 pub(crate) use self::{
     collect::{collect, due},
-    purchase::decide_in,
+    purchase::{decide_in, payable_in},
     sandbox::Rows as SandboxRows,
     setting::{needed, set_stopped_in},
-    store::{defaults_in, settings_in},
+    store::{defaults_in, of_invoice_in, settings_in},
 };
 pub use self::{
     method::{MethodSetup, StartSetup, methods, remove_method, set_default_method, setup, start_setup},
@@ -37,6 +38,19 @@ use crate::{
     page::{Page, Slice},
 };
 
+/// A customer's default way to pay, if it is with the provider that the vendor uses now. Two statements.
+pub(crate) async fn usable_in(
+    db: &impl ConnectionTrait,
+    tenant: TenantId,
+    customer: CustomerId,
+) -> Result<Option<Method>> {
+    let Some(setting) = store::setting(db, tenant).await? else {
+        return Ok(None);
+    };
+    let method = store::default_in(db, customer).await?;
+    Ok(method.filter(|method| method.provider == setting.provider))
+}
+
 /// One payment.
 ///
 /// # Errors
@@ -44,6 +58,17 @@ use crate::{
 pub async fn payment(app: &App, actor: &Actor, id: PaymentId) -> Result<Option<Payment>> {
     actor.require(Scope::PaymentRead)?;
     store::payment(app.db().reader(), actor.reach(), id).await
+}
+
+/// The payments of an invoice, oldest first.
+///
+/// # Errors
+/// The scope is missing.
+pub async fn of_invoice(app: &App, actor: &Actor, invoice: InvoiceId) -> Result<Vec<Payment>> {
+    actor.require(Scope::PaymentRead)?;
+    let mut found = store::of_invoice_in(app.db().reader(), invoice).await?;
+    found.retain(|it| it.tenant == actor.tenant && actor.reach().admits(it.customer));
+    Ok(found)
 }
 
 /// A customer's payments, newest first.

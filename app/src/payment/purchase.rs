@@ -9,10 +9,7 @@ use domain::{
 };
 use serde::Serialize;
 
-use super::{
-    setting::{Setting, needed},
-    store,
-};
+use super::{setting::needed, store};
 use crate::{
     App,
     actor::{Actor, Scope},
@@ -61,7 +58,7 @@ pub async fn purchase(app: &App, actor: &Actor, input: Purchase, key: &str) -> R
     let plans = subscription::variants_in(op.tx(), customer).await?;
     let plans: Vec<&Variant> = plans.iter().collect();
     let credits = setting.sale.buy(&plans, input.amount)?;
-    let method = payable(&op, actor, customer, &setting, input.method).await?;
+    let method = payable(&op, actor, customer, &setting.provider, input.method).await?;
     if store::count_open(op.tx(), customer).await? >= MAX_OPEN {
         let message = format!("{MAX_OPEN} payments of this customer have not ended");
         return Err(Rejection::new(RejectionCode::TooManyPayments, "", message).into());
@@ -76,6 +73,7 @@ pub async fn purchase(app: &App, actor: &Actor, input: Purchase, key: &str) -> R
         amount: input.amount,
         credits,
         lasts_seconds: setting.sale.lasts_seconds,
+        invoice: None,
         created_at: op.now(),
         progress: Progress::begin(op.now()),
     };
@@ -97,12 +95,23 @@ pub(crate) async fn decide_in(op: &mut Op, payments: &[Payment]) -> Result<()> {
     reach("payment.decided")
 }
 
+/// The way to pay that is named, or else the default, for something other than credits.
+pub(crate) async fn payable_in(
+    op: &Op,
+    actor: &Actor,
+    customer: CustomerId,
+    named: Option<PaymentMethodId>,
+) -> Result<Method> {
+    let setting = needed(op.tx(), actor).await?;
+    payable(op, actor, customer, &setting.provider, named).await
+}
+
 /// The way to pay that is named, or else the default. It must be with the provider that the vendor uses now.
 async fn payable(
     op: &Op,
     actor: &Actor,
     customer: CustomerId,
-    setting: &Setting,
+    provider: &str,
     named: Option<PaymentMethodId>,
 ) -> Result<Method> {
     let no = |message| Rejection::new(RejectionCode::NotFound, "paymentMethodId", message);
@@ -115,7 +124,7 @@ async fn payable(
             .await?
             .ok_or_else(|| no("the customer has no default payment method"))?,
     };
-    if method.provider != setting.provider {
+    if method.provider != provider {
         return Err(no("this payment method is with a provider that is no longer used").into());
     }
     Ok(method)

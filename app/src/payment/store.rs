@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use domain::{
-    id::{CustomerId, PaymentId, PaymentMethodId, PaymentSetupId, TenantId},
+    id::{CustomerId, InvoiceId, PaymentId, PaymentMethodId, PaymentSetupId, TenantId},
     payment::{Payment, method::Method, sale::Sale},
     time::Timestamp,
 };
@@ -325,6 +325,7 @@ fn new_row(op: &Op, payment: &Payment) -> payment::ActiveModel {
     row.currency = Set(payment.amount.currency.code().to_owned());
     row.credits = Set(payment.credits.raw());
     row.lasts_seconds = Set(payment.lasts_seconds);
+    row.invoice_id = Set(payment.invoice.map(|id| id.0));
     row.created_at = Set(payment.created_at.micros());
     row
 }
@@ -361,6 +362,7 @@ fn progress(op: &Op, payment: &Payment) -> payment::ActiveModel {
         currency: NotSet,
         credits: NotSet,
         lasts_seconds: NotSet,
+        invoice_id: NotSet,
         created_at: NotSet,
     }
 }
@@ -398,6 +400,19 @@ pub(super) async fn payments(
 pub(super) async fn any_payment(db: &impl ConnectionTrait, id: PaymentId) -> Result<Option<Payment>> {
     let row = payment::Entity::find_by_id(id.0).one(db).await?;
     Ok(row.map(Payment::try_from).transpose()?)
+}
+
+/// The payments of an invoice, oldest first. One statement.
+pub(crate) async fn of_invoice_in(db: &impl ConnectionTrait, id: InvoiceId) -> Result<Vec<Payment>> {
+    let rows = payment::Entity::find()
+        .filter(payment::Column::InvoiceId.eq(id.0))
+        .order_by_asc(payment::Column::Id)
+        .all(db)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(Payment::try_from)
+        .collect::<std::result::Result<_, _>>()?)
 }
 
 /// How many payments of a customer have not ended.

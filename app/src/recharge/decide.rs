@@ -115,6 +115,7 @@ async fn evaluate_in(op: &mut Op, mut found: Vec<Found>) -> Result<()> {
                 amount,
                 credits,
                 lasts_seconds: setting.sale.lasts_seconds,
+                invoice: None,
                 created_at: op.now(),
                 progress: Progress::begin(op.now()),
             });

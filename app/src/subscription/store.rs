@@ -256,21 +256,22 @@ pub(super) async fn put_cycles(op: &Op, all: &[billing_cycle::Model]) -> Result<
         .int("balance_at_end", all.iter().map(|it| it.balance_at_end))
         .opt_text("summary", all.iter().map(|it| it.summary.clone()))
         .opt_int("closed_at", all.iter().map(|it| it.closed_at))
+        .opt_text("bill", all.iter().map(|it| it.bill.clone()))
         .execute(
             op.tx(),
             "INSERT INTO billing_cycle (subscription_id, number, tenant_id, customer_id, variant_id, state, since,
                 late, period_start, period_end, natural_end, basis_seconds, trial, paid, closes_at, granted, ahead,
-                granted_from, granted_through, balance_at_start, balance_at_end, summary, closed_at)
+                granted_from, granted_through, balance_at_start, balance_at_end, summary, closed_at, bill)
              SELECT subscription_id, number, tenant_id, customer_id, variant_id, state, since, late, period_start,
                  period_end, natural_end, basis_seconds, trial, paid, closes_at, granted, ahead, granted_from,
-                 granted_through, balance_at_start, balance_at_end, summary, closed_at FROM {rows} AS v WHERE true
+                 granted_through, balance_at_start, balance_at_end, summary, closed_at, bill FROM {rows} AS v WHERE true
              ON CONFLICT (subscription_id, number) DO UPDATE SET
                 variant_id = excluded.variant_id, state = excluded.state, period_end = excluded.period_end,
                 natural_end = excluded.natural_end, basis_seconds = excluded.basis_seconds, trial =
                 excluded.trial, paid = excluded.paid, closes_at = excluded.closes_at, granted = excluded.granted,
                 ahead = excluded.ahead, granted_from = excluded.granted_from, granted_through =
                 excluded.granted_through, balance_at_start = excluded.balance_at_start, balance_at_end =
-                excluded.balance_at_end, summary = excluded.summary, closed_at = excluded.closed_at
+                excluded.balance_at_end, summary = excluded.summary, closed_at = excluded.closed_at, bill = excluded.bill
              WHERE billing_cycle.state <> 'CLOSED'",
             Vec::new(),
         )

@@ -192,8 +192,10 @@ pub(super) fn cycles(
         rows.extend(open.filter_map(|cycle| row(tenant, portfolio, it, cycle)));
         if let Some(closed) = closed
             && let Some(open) = row(tenant, portfolio, it, &closed.cycle)
+            && let Some(offer) = portfolio.offers.get(&closed.cycle.variant)
         {
-            rows.push(open.closed(&closed.summary, closed.cycle.closes_at)?);
+            let (mode, at) = (offer.variant.mode, closed.cycle.closes_at);
+            rows.push(open.closed(&closed.summary, mode, at)?);
         }
     }
     // The last word on a cycle counts, and what is as it was is not written.

@@ -12,6 +12,7 @@ use crate::{
     App, credit,
     error::Result,
     failpoint::reach,
+    invoice,
     job::work::{self, Duty, RUN_BUDGET},
     op::Op,
     recharge, subscription,
@@ -64,14 +65,16 @@ async fn going(app: &App, members: &[CustomerId]) -> Result<Vec<CustomerId>> {
     Ok(going)
 }
 
-/// Does all that is due by an instant: steps of subscriptions, blocks that run out, and auto-recharges with the charges that follow.
+/// Does all that is due by an instant: steps of subscriptions, blocks that run out, auto-recharges and invoices, with the
+/// charges that follow.
 async fn settle(app: &App, tenant: TenantId, customers: &[CustomerId], until: Timestamp) -> Result<()> {
     if customers.is_empty() {
         return Ok(());
     }
     subscription::advance_each(app, tenant, customers, until).await?;
     credit::expire_of(app, customers, until).await?;
-    recharge::evaluate_of(app, customers, until).await
+    recharge::evaluate_of(app, customers, until).await?;
+    invoice::advance_of(app, customers, until).await
 }
 
 /// When something is due next.
@@ -79,7 +82,8 @@ async fn next(app: &App, customers: &[CustomerId]) -> Result<Option<Timestamp>> 
     let step = subscription::next_due(app, customers).await?;
     let expiry = credit::next_expiry(app, customers).await?;
     let recharge = recharge::next_due(app, customers).await?;
-    Ok([step, expiry, recharge].into_iter().flatten().min())
+    let invoice = invoice::next_due(app, customers).await?;
+    Ok([step, expiry, recharge, invoice].into_iter().flatten().min())
 }
 
 /// Notes that everything has been done. Answers whether the clock stands.

@@ -14,6 +14,7 @@
 
 pub mod collection;
 pub mod credit_note;
+pub mod cycle;
 pub mod draft;
 pub mod fee;
 pub mod line;
@@ -21,6 +22,7 @@ pub mod number;
 pub mod party;
 pub mod purchase;
 pub mod state;
+pub mod terms;
 pub mod usage;
 
 use serde::{Deserialize, Serialize};

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use self::decline::Decline;
 use crate::{
     amount::Credits,
-    id::{BlockId, CustomerId, PaymentId, PaymentMethodId, TenantId},
+    id::{BlockId, CustomerId, InvoiceId, PaymentId, PaymentMethodId, TenantId},
     money::Money,
     time::Timestamp,
 };
@@ -27,6 +27,8 @@ pub enum Purpose {
     Purchase,
     /// Credits that the customer's auto-recharge has asked for.
     Recharge,
+    /// An invoice.
+    Invoice,
 }
 
 /// Where a payment stands.
@@ -79,10 +81,12 @@ pub struct Payment {
     pub method: PaymentMethodId,
     /// How much; more than zero.
     pub amount: Money,
-    /// Credits that it becomes; more than zero.
+    /// Credits that it becomes: more than zero, and none if it pays an invoice.
     pub credits: Credits,
     /// How long they last, in seconds from the grant; `None`: for ever.
     pub lasts_seconds: Option<i64>,
+    /// The invoice that it pays.
+    pub invoice: Option<InvoiceId>,
     /// When it was decided.
     pub created_at: Timestamp,
     /// What has become of it.

@@ -231,6 +231,7 @@ mod tests {
             amount: PRICE,
             credits: Credits::from_raw(5_000_000),
             lasts_seconds: None,
+            invoice: None,
             created_at: at(0),
             progress: Progress::begin(at(0)),
         }

@@ -72,6 +72,18 @@ pub struct Treatment {
     pub note: Option<String>,
 }
 
+impl Treatment {
+    /// Nothing is charged, and nothing said about it.
+    #[must_use]
+    pub fn untaxed() -> Self {
+        Self {
+            ground: Ground::Export,
+            rates: Vec::new(),
+            note: None,
+        }
+    }
+}
+
 /// Decides on a sale.
 #[must_use]
 pub fn decide(seller: &Seller, buyer: Buyer<'_>, rates: &[TaxRate]) -> Treatment {

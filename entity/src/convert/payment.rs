@@ -2,7 +2,7 @@
 
 use domain::{
     amount::Credits,
-    id::{BlockId, CustomerId, PaymentId, PaymentMethodId, TenantId},
+    id::{BlockId, CustomerId, InvoiceId, PaymentId, PaymentMethodId, TenantId},
     money::Money,
     payment::{Payment, Progress, method::Method, sale::Sale},
     time::Timestamp,
@@ -68,6 +68,7 @@ impl TryFrom<payment::Model> for Payment {
             amount: Money::of(row.amount, currency),
             credits: Credits::from_raw(row.credits),
             lasts_seconds: row.lasts_seconds,
+            invoice: row.invoice_id.map(InvoiceId),
             created_at: Timestamp::from_micros(row.created_at),
             progress,
         })

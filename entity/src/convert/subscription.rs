@@ -12,6 +12,7 @@ use domain::{
     },
     id::{BlockId, CustomerId, SubscriptionId, TemplateId, TenantId, VariantId},
     plan::interval::Interval,
+    plan::variant::Mode,
     subscription::{Subscription, contract::Contract},
     time::{Period, Timestamp},
 };
@@ -26,6 +27,8 @@ const RUNNING: &str = "RUNNING";
 const CLOSING: &str = "CLOSING";
 /// The state of one whose summary is final.
 const CLOSED: &str = "CLOSED";
+/// It waits for its invoice.
+const DUE: &str = "DUE";
 
 fn instant(micros: Option<i64>) -> Option<Timestamp> {
     micros.map(Timestamp::from_micros)
@@ -224,15 +227,17 @@ impl billing_cycle::Model {
             balance_at_end: cycle.balance_at_end.raw(),
             summary: None,
             closed_at: None,
+            bill: None,
         }
     }
 
-    /// The row once the cycle has closed.
+    /// The row once the cycle has closed: one that is paid afterwards waits for its invoice.
     ///
     /// # Errors
     /// A summary that cannot be written.
-    pub fn closed(self, summary: &Summary, at: Timestamp) -> Result<Self, serde_json::Error> {
+    pub fn closed(self, summary: &Summary, mode: Mode, at: Timestamp) -> Result<Self, serde_json::Error> {
         Ok(Self {
+            bill: (mode == Mode::Postpaid).then(|| DUE.to_owned()),
             state: CLOSED.to_owned(),
             summary: Some(serde_json::to_string(summary)?),
             closed_at: Some(at.micros()),

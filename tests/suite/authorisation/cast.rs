@@ -8,6 +8,7 @@ use app::{
     catalog::{self, CreateVariant},
     credit,
     customer::{CustomerRef, UpdateCustomer},
+    invoice,
     page::Page,
     payment,
     subscription::{CreateSubscription, Wish},
@@ -17,6 +18,7 @@ use app::{
 use domain::{
     id::{CustomerId, EntryId, WorkId},
     plan::variant::{Mode, PurchaseLimits},
+    tax::number::Kind as TaxKind,
 };
 use entity::work;
 use gateway::payment::sandbox::Card;
@@ -24,7 +26,7 @@ use sea_orm::{ActiveValue::Set, EntityTrait};
 use uuid::Uuid;
 
 use crate::harness::{
-    World, at, every_cycle, monthly, paying, per_unit,
+    World, at, billing, every_cycle, monthly, paying, per_unit,
     plans::{agreement, variant},
 };
 
@@ -34,7 +36,7 @@ pub struct Target {
     /// `METRIC` and `METER` (a metric's key and id), `RULE`, `PLAN` and `OFFER` (a plan's id and key), `STALE` (a plan to archive),
     /// `VARIANT`, `TEMPLATE`, `SOLD` and `OTHER` (variants that nobody archives), `AGREED` and `NAMED` (a subscription's id and the
     /// vendor's name for it), `LIVED` (another one, prepaid), `TOLD` (what has happened to it), `CLOCK` (a test clock), `KEY` and `TURNED` (API keys), `WORK` (parked), `METHOD` (a
-    /// way to pay), `SETUP` (a page for another), `PAYMENT` (waits for its customer). `FRESH` is new every time.
+    /// way to pay), `SETUP` (a page for another), `PAYMENT` (waits for its customer), `RECEIPT`, `DRAFT`, `INVOICE`, `UNPAID`, `WRONG` and `LOST` (invoices, four of them open), `TAXNUMBER`. `FRESH` is new every time.
     pub words: Vec<(&'static str, String)>,
     /// A text in everything it has that has a name: whoever may not see it must not be sent it.
     pub mark: String,
@@ -101,6 +103,7 @@ pub async fn target(world: &World, name: &str) -> Target {
     words.extend(offered(world, name).await);
     words.extend(agreed(world, customer, &mark).await);
     words.extend(paying(world, customer).await);
+    words.extend(billed(world, customer).await);
     Target {
         words,
         mark,
@@ -204,6 +207,36 @@ async fn paying(world: &World, customer: CustomerId) -> Vec<(&'static str, Strin
         ("SETUP", page.unwrap().value.id.to_string()),
         ("PAYMENT", asked.unwrap().value.id.to_string()),
     ]
+}
+
+/// A receipt, and a tax number.
+async fn billed(world: &World, customer: CustomerId) -> Vec<(&'static str, String)> {
+    let (app, actor) = (&world.app, &world.actor);
+    billing::bills(world, billing::terms()).await;
+    let method = paying::card(world, customer, Card::Success).await;
+    let wish = payment::Purchase {
+        method: Some(method),
+        ..paying::wish(customer, "10 USD")
+    };
+    payment::purchase(app, actor, wish, &world.key()).await.unwrap();
+    world.run_to_rest().await;
+    let number = invoice::AddRegistration {
+        customer: CustomerRef::Id(customer),
+        kind: TaxKind::EuVat,
+        country: "DE".parse().unwrap(),
+        value: "DE136695976".to_owned(),
+    };
+    let number = invoice::add_registration(app, actor, number, &world.key()).await;
+    let receipt = billing::all(world, customer).await.remove(0);
+    let mut words = vec![
+        ("RECEIPT", receipt.invoice.id.to_string()),
+        ("TAXNUMBER", number.unwrap().value.id.to_string()),
+    ];
+    for word in ["DRAFT", "INVOICE", "UNPAID", "WRONG", "LOST"] {
+        let id = billing::like(world, &receipt, word != "DRAFT").await;
+        words.push((word, id.to_string()));
+    }
+    words
 }
 
 async fn key(world: &World, name: &str) -> String {

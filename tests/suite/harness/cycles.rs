@@ -176,6 +176,7 @@ impl World {
             balance_at_end: 0,
             summary: None,
             closed_at: None,
+            bill: None,
         };
         let db = self.app.db().writer();
         billing_cycle::Entity::insert(row.into_active_model())

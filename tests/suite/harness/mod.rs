@@ -2,6 +2,7 @@
 
 pub mod auditor;
 pub mod backend;
+pub mod billing;
 pub mod cycles;
 pub mod desk;
 pub mod door;

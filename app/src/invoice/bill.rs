@@ -1,0 +1,230 @@
+//! Making invoices of cycles that have closed.
+//!
+//! One cycle per transaction, in the order in which they closed, under the lock on the account: some fifteen statements to read and
+//! eight to write.
+
+use std::collections::HashMap;
+
+use domain::{
+    amount::Credits,
+    credit::block::Billing,
+    cycle::{Cycle, CycleRef},
+    id::{BlockId, CustomerId, InvoiceId, MetricId, SubscriptionId, TenantId},
+    invoice::{
+        Kind,
+        cycle::{CycleBill, CycleLines},
+        draft::{Draft, draft},
+        terms::BillingTerms,
+        usage::BillError,
+    },
+    plan::variant::Variant,
+    rejection::Rejection,
+    time::Timestamp,
+    usage::{Counter, CounterKey},
+};
+use domain::{credit::draws::Purse, money::Currency};
+use entity::billing_cycle;
+
+use super::{
+    issue::{self, Made},
+    party,
+    setting::needed,
+    store,
+};
+use crate::{
+    App,
+    actor::Reach,
+    catalog, credit,
+    error::{Error, Result},
+    failpoint::reach,
+    op::Op,
+    subscription, usage,
+};
+
+/// Customers that a sweep wakes at once.
+const SWEEP: u64 = 1_000;
+
+/// Customers with cycles that wait for their invoice.
+pub(crate) async fn to_bill(app: &App) -> Result<Vec<CustomerId>> {
+    store::customers_to_bill(app.db().reader(), SWEEP).await
+}
+
+/// Makes the invoice of a customer's oldest cycle that waits for one. Answers whether there was any.
+pub(crate) async fn bill(app: &App, customer: CustomerId) -> Result<bool> {
+    let Some(row) = store::next_cycle(app.db().reader(), customer).await? else {
+        return Ok(false);
+    };
+    let tenant = TenantId(row.tenant_id);
+    let mut op = Op::begin(app).await?;
+    let account = op.lock_account(tenant, customer).await?;
+    let Some(account) = account else {
+        return Err(Error::Internal(format!("{customer} has no account")));
+    };
+    // Again, under the lock: another worker may have been first.
+    let Some(row) = store::next_cycle(op.tx(), customer).await? else {
+        return Ok(false);
+    };
+    reach("invoice.chosen")?;
+    let terms = needed(op.tx(), tenant).await?;
+    let overdraft = Credits::from_raw(account.overdraft);
+    let story = Story::read(&op, tenant, customer, &row, overdraft).await?;
+    match story.bill().currency() {
+        Some(currency) => write(&mut op, &terms, &story, currency).await?,
+        // Nothing of it has a price: the vendor charges elsewhere.
+        None => store::mark_billed(&op, &row, None).await?,
+    }
+    op.commit().await?;
+    reach("invoice.billed")?;
+    Ok(true)
+}
+
+/// A cycle, and all that its invoice is made of.
+struct Story {
+    tenant: TenantId,
+    customer: CustomerId,
+    row: billing_cycle::Model,
+    cycle: Cycle,
+    variant: Variant,
+    plan: String,
+    changes: Vec<domain::subscription::MoneyLine>,
+    counts: Vec<(CounterKey, Counter)>,
+    metrics: std::collections::BTreeMap<MetricId, domain::invoice::cycle::Named>,
+    blocks: HashMap<BlockId, Billing>,
+    settlement: domain::customer::Settlement,
+    overdraft: Credits,
+}
+
+impl Story {
+    async fn read(
+        op: &Op,
+        tenant: TenantId,
+        customer: CustomerId,
+        row: &billing_cycle::Model,
+        overdraft: Credits,
+    ) -> Result<Self> {
+        let cycle = row.noun();
+        let mut offers = catalog::offers_in(op.tx(), &[cycle.variant]).await?;
+        let Some(offer) = offers.remove(&cycle.variant) else {
+            return Err(Error::Internal(format!("{} is gone", cycle.variant)));
+        };
+        let variant = offer.variant;
+        let plan = catalog::plan_name_in(op.tx(), &variant).await?;
+        let counts = counts(op, customer, row, &cycle).await?;
+        let metrics: Vec<MetricId> = counts.iter().map(|(key, _)| key.metric).collect();
+        let draws = counts.iter().flat_map(|(_, count)| count.draws.as_slice());
+        let blocks: Vec<BlockId> = draws
+            .filter_map(|draw| match draw.from {
+                Purse::Block(id) => Some(id),
+                Purse::Overdraft => None,
+            })
+            .collect();
+        let settlements = usage::settlements_in(op.tx(), &[customer]).await?;
+        Ok(Self {
+            tenant,
+            customer,
+            plan: format!("{plan}, {}", variant.name),
+            changes: store::changes(op.tx(), row).await?,
+            metrics: catalog::metric_names_in(op.tx(), &metrics).await?,
+            blocks: credit::billing_in(op.tx(), &blocks).await?,
+            settlement: settlements.get(&customer).copied().unwrap_or_default(),
+            row: row.clone(),
+            cycle,
+            variant,
+            counts,
+            overdraft,
+        })
+    }
+
+    fn bill(&self) -> CycleBill<'_> {
+        CycleBill {
+            cycle: &self.cycle,
+            variant: &self.variant,
+            plan: &self.plan,
+            changes: &self.changes,
+            counts: &self.counts,
+            metrics: &self.metrics,
+            blocks: &self.blocks,
+            settlement: self.settlement,
+            overdraft: self.overdraft,
+        }
+    }
+
+    fn name(&self) -> CycleRef {
+        CycleRef {
+            subscription: SubscriptionId(self.row.subscription_id),
+            number: self.row.number,
+        }
+    }
+}
+
+/// What was counted in the stretches of a cycle.
+async fn counts(
+    op: &Op,
+    customer: CustomerId,
+    row: &billing_cycle::Model,
+    cycle: &Cycle,
+) -> Result<Vec<(CounterKey, Counter)>> {
+    let since: Timestamp = cycle.period.start;
+    let mut timelines = subscription::timelines_in(op.tx(), &[customer], since).await?;
+    let timeline = timelines.remove(&customer).unwrap_or_default();
+    let stretches = timeline.stretches_of(CycleRef {
+        subscription: SubscriptionId(row.subscription_id),
+        number: row.number,
+    });
+    let mut counters = usage::standing::counters_in(op.tx(), &[(customer, since)]).await?;
+    let all = counters.remove(&customer).unwrap_or_default();
+    let mut counts: Vec<_> = all
+        .into_iter()
+        .filter(|(key, _)| stretches.iter().any(|it| it.start == key.period_start))
+        .collect();
+    counts.sort_unstable_by_key(|(key, _)| *key);
+    Ok(counts)
+}
+
+async fn write(op: &mut Op, terms: &BillingTerms, story: &Story, currency: Currency) -> Result<()> {
+    let billed = story.bill().lines(currency).map_err(unbillable)?;
+    let CycleLines { lines, settles } = billed;
+    if lines.is_empty() {
+        return store::mark_billed(op, &story.row, None).await;
+    }
+    let (tenant, customer) = (story.tenant, story.customer);
+    let buyer = party::buyer(op.tx(), Reach::of(tenant), customer).await?;
+    let balance = store::money(op.tx(), customer, currency).await?;
+    let id = InvoiceId(op.new_id());
+    let wanted = Draft {
+        id,
+        tenant,
+        customer,
+        cycle: Some(story.name()),
+        kind: Kind::Cycle,
+        currency,
+        period: Some(story.cycle.period),
+        seller: terms.printed_seller(),
+        buyer: buyer.party.clone(),
+        lines,
+        prices: terms.prices,
+        balance,
+        now: op.present(),
+    };
+    let mut invoice = draft(wanted, &terms.treat(&buyer.party, &buyer.registrations))?;
+    invoice.notes.extend(terms.footer.clone());
+    if settles.is_positive() {
+        credit::settle_in(op, tenant, customer, settles, id).await?;
+    }
+    reach("invoice.settled")?;
+    let name = story.name();
+    let made = Made {
+        invoice,
+        source: format!("cycle:{}:{}", name.subscription, name.number),
+    };
+    issue::file_in(op, terms, made).await?;
+    store::mark_billed(op, &story.row, Some(id)).await?;
+    reach("invoice.written")
+}
+
+fn unbillable(no: BillError) -> Error {
+    match no {
+        BillError::Money(no) => Rejection::invalid("", no.to_string()).into(),
+        BillError::DoesNotAddUp => Error::Internal(no.to_string()),
+    }
+}

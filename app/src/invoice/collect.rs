@@ -1,0 +1,230 @@
+//! What time makes due of invoices: issuing drafts, charging, calling past due. And hearing what became of charges.
+//!
+//! Per invoice: three statements to read, two or three to write.
+
+use domain::{
+    amount::Credits,
+    id::{CustomerId, PaymentId, TenantId},
+    invoice::{
+        collection::{Attempt, Next, next_attempt},
+        state::State,
+        terms::BillingTerms,
+    },
+    money::Money,
+    payment::{Payment, Progress, Purpose, State as PaymentState, method::Method},
+    time::Timestamp,
+};
+use entity::account;
+
+use super::{
+    event,
+    issue::{self, refused},
+    setting::needed,
+    store,
+    view::Filed,
+};
+use crate::{
+    App,
+    error::{Error, Result},
+    failpoint::reach,
+    job,
+    op::Op,
+    payment,
+};
+
+/// Customers that a sweep wakes at once.
+const SWEEP: u64 = 1_000;
+/// Invoices of one customer that are looked at in one transaction.
+const BATCH: u64 = 10;
+/// When an invoice is looked at again whose customer's books do not add up, in seconds.
+const FROZEN_SECONDS: i64 = 3_600;
+
+/// Customers of whom something of an invoice is due, but for those that live by a clock of their own.
+pub(crate) async fn due(app: &App) -> Result<Vec<CustomerId>> {
+    store::customers_due(app.db().reader(), app.now(), SWEEP).await
+}
+
+/// Does what is due of a customer's invoices. Answers whether more may be.
+pub(crate) async fn collect(app: &App, customer: CustomerId) -> Result<bool> {
+    let Some(tenant) = store::tenant_with_due(app.db().reader(), customer).await? else {
+        return Ok(false);
+    };
+    let mut op = Op::begin(app).await?;
+    let account = op.lock_account(tenant, customer).await?;
+    let Some(account) = account else {
+        return Err(Error::Internal(format!("{customer} has no account")));
+    };
+    let due = store::due_of(op.tx(), customer, op.present(), BATCH).await?;
+    reach("invoice.due")?;
+    let terms = needed(op.tx(), tenant).await?;
+    let more = due.len() as u64 == BATCH;
+    for mut filed in due {
+        step(&mut op, &terms, &account, &mut filed).await?;
+    }
+    op.commit().await?;
+    reach("invoice.stepped")?;
+    Ok(more)
+}
+
+/// Takes the next step of one invoice.
+async fn step(op: &mut Op, terms: &BillingTerms, account: &account::Model, filed: &mut Filed) -> Result<()> {
+    if filed.invoice.state == State::Draft {
+        return issue::issue_in(op, terms, filed).await;
+    }
+    let now = op.present();
+    if filed.invoice.state == State::Open && filed.invoice.due_at.is_some_and(|due| due <= now) {
+        filed.invoice = filed.invoice.fall_due(now).map_err(refused)?;
+        event::tell(op, "invoice.past_due", filed).await?;
+    }
+    filed.next_at = match attempt(op, terms, filed).await? {
+        Some(_) if account.frozen_at.is_some() => Some(now.plus_seconds(FROZEN_SECONDS)),
+        Some((Next::At(at), Some(method))) if at <= now => {
+            charge(op, filed, &method).await?;
+            term(filed)
+        }
+        Some((Next::At(at), _)) => Some(term(filed).map_or(at, |term| term.min(at))),
+        _ => term(filed),
+    };
+    store::write(op, filed).await
+}
+
+/// When the term of an invoice ends that is still open.
+fn term(filed: &Filed) -> Option<Timestamp> {
+    filed
+        .invoice
+        .due_at
+        .filter(|_| filed.invoice.state == State::Open)
+}
+
+/// When an invoice is to be charged, and with what; `None`: it is not charged by itself, or a charge is under way.
+async fn attempt(op: &Op, terms: &BillingTerms, filed: &Filed) -> Result<Option<(Next, Option<Method>)>> {
+    if !terms.collects {
+        return Ok(None);
+    }
+    let attempts = payment::of_invoice_in(op.tx(), filed.invoice.id).await?;
+    if attempts.iter().any(|payment| payment.progress.state.is_open()) {
+        return Ok(None);
+    }
+    let ended: Vec<Attempt> = attempts
+        .iter()
+        .filter_map(|payment| {
+            Some(Attempt {
+                method: payment.method,
+                decline: payment.progress.decline?,
+                ended_at: payment.progress.ended_at?,
+            })
+        })
+        .collect();
+    let method = payment::usable_in(op.tx(), filed.invoice.tenant, filed.invoice.customer).await?;
+    let next = next_attempt(&filed.invoice, method.as_ref().map(|it| it.id), &ended);
+    Ok(Some((next, method)))
+}
+
+/// Decides the payment of what is left of an invoice.
+pub(super) async fn charge(op: &mut Op, filed: &Filed, method: &Method) -> Result<PaymentId> {
+    let payment = Payment {
+        id: PaymentId(op.new_id()),
+        tenant: filed.invoice.tenant,
+        customer: filed.invoice.customer,
+        purpose: Purpose::Invoice,
+        provider: method.provider.clone(),
+        method: method.id,
+        amount: filed.outstanding()?,
+        credits: Credits::ZERO,
+        lasts_seconds: None,
+        invoice: Some(filed.invoice.id),
+        created_at: op.now(),
+        progress: Progress::begin(op.now()),
+    };
+    payment::decide_in(op, std::slice::from_ref(&payment)).await?;
+    Ok(payment.id)
+}
+
+impl Filed {
+    /// What is still to be paid.
+    pub(super) fn outstanding(&self) -> Result<Money> {
+        let left = self.invoice.outstanding(self.credited);
+        left.map_err(|no| Error::Internal(no.to_string()))
+    }
+}
+
+/// Takes over where the payment of an invoice has come to, in the transaction that writes it. The account is locked.
+pub(crate) async fn heard_in(op: &mut Op, payment: &Payment) -> Result<()> {
+    let (Purpose::Invoice, Some(id)) = (payment.purpose, payment.invoice) else {
+        return Ok(());
+    };
+    let Some(mut filed) = store::any_invoice(op.tx(), id).await? else {
+        return Err(Error::Internal(format!("{id} is gone")));
+    };
+    match payment.progress.state {
+        PaymentState::Succeeded => paid_in(op, &mut filed, payment.amount).await?,
+        PaymentState::Failed => {
+            event::tell(op, "invoice.payment_failed", &filed).await?;
+            if filed.invoice.state.is_due() {
+                filed.next_at = Some(op.present());
+                op.wake(job::invoices::wakeup(payment.customer));
+                store::write(op, &filed).await?;
+            }
+        }
+        _ => {}
+    }
+    reach("invoice.heard")
+}
+
+/// Money has come for an invoice. What is more than was left to pay goes to the customer's credit balance.
+pub(super) async fn paid_in(op: &mut Op, filed: &mut Filed, amount: Money) -> Result<()> {
+    let left = filed.outstanding()?;
+    let more = amount.minor.saturating_sub(left.minor);
+    if more > 0 {
+        let (tenant, customer) = (filed.invoice.tenant, filed.invoice.customer);
+        store::move_money(
+            op,
+            tenant,
+            customer,
+            Money {
+                minor: more,
+                ..amount
+            },
+        )
+        .await?;
+        event::tell(op, "invoice.overpaid", filed).await?;
+    }
+    if filed.invoice.state.is_payable() {
+        filed.invoice = filed.invoice.pay(op.present()).map_err(refused)?;
+        filed.next_at = None;
+        store::write(op, filed).await?;
+        event::tell(op, "invoice.paid", filed).await?;
+    }
+    Ok(())
+}
+
+/// Has the invoices of a customer looked at again at once: there is another way to pay. One statement.
+pub(crate) async fn hasten_in(op: &mut Op, customer: CustomerId) -> Result<()> {
+    if store::hasten(op, customer).await? {
+        op.wake(job::invoices::wakeup(customer));
+    }
+    Ok(())
+}
+
+/// The same for customers of a test clock: bills, what is due by its present time, and the charges that follow.
+pub(crate) async fn advance_of(app: &App, customers: &[CustomerId], until: Timestamp) -> Result<()> {
+    for customer in store::to_bill_of(app.db().reader(), customers).await? {
+        while super::bill(app, customer).await? {}
+    }
+    for customer in store::due_among(app.db().reader(), customers, until).await? {
+        while collect(app, customer).await? {}
+        payment::collect(app, customer).await?;
+        while collect(app, customer).await? {}
+    }
+    Ok(())
+}
+
+/// When the next of some customers' invoices is due.
+pub(crate) async fn next_due(app: &App, customers: &[CustomerId]) -> Result<Option<Timestamp>> {
+    store::next_due(app.db().reader(), customers).await
+}
+
+/// Who is asked about: for a use-case that begins with an invoice.
+pub(super) fn owner(filed: &Filed) -> (TenantId, CustomerId) {
+    (filed.invoice.tenant, filed.invoice.customer)
+}

@@ -1,0 +1,248 @@
+//! What people do with invoices: issue, pay, take back, give up.
+
+use domain::{
+    id::{CreditNoteId, InvoiceId, PaymentMethodId},
+    invoice::{
+        Invoice,
+        credit_note::{self, Reason, Refused, Wanted},
+        number::Sequence,
+        state::{self, State},
+    },
+    money::Money,
+    rejection::{Rejection, RejectionCode},
+};
+use serde::Serialize;
+
+use super::{
+    collect::{charge, paid_in},
+    event,
+    issue::{self, numbered, refused},
+    setting::needed,
+    store,
+    view::{CreditNoteView, Filed},
+};
+use crate::{
+    App, access,
+    actor::{Actor, Scope},
+    credit::check_not_frozen,
+    error::Result,
+    failpoint::reach,
+    idempotency::{Claim, Once, claim},
+    op::Op,
+    payment,
+};
+
+fn unknown() -> Rejection {
+    Rejection::not_found("invoiceId", "invoice")
+}
+
+/// Locks the account of an invoice's customer, and reads the invoice under the lock.
+async fn locked(op: &mut Op, actor: &Actor, id: InvoiceId) -> Result<Filed> {
+    let known = store::invoice(op.tx(), actor.reach(), id).await?;
+    let customer = known.ok_or_else(unknown)?.invoice.customer;
+    op.lock_account(actor.tenant, customer).await?;
+    let present = store::invoice(op.tx(), actor.reach(), id).await?;
+    Ok(present.ok_or_else(unknown)?)
+}
+
+/// Issues a draft at once.
+///
+/// # Errors
+/// No such invoice, or one that is no draft.
+pub async fn finalise(app: &App, actor: &Actor, id: InvoiceId) -> Result<Filed> {
+    actor.require(Scope::InvoiceWrite)?;
+    let mut op = Op::begin(app).await?;
+    let mut filed = locked(&mut op, actor, id).await?;
+    let terms = needed(op.tx(), actor.tenant).await?;
+    issue::issue_in(&mut op, &terms, &mut filed).await?;
+    op.commit().await?;
+    Ok(filed)
+}
+
+/// Takes a step that needs no more than the invoice.
+async fn change(
+    app: &App,
+    actor: &Actor,
+    id: InvoiceId,
+    kind: &'static str,
+    step: fn(&Invoice) -> std::result::Result<Invoice, state::Refused>,
+) -> Result<Filed> {
+    actor.require(Scope::InvoiceWrite)?;
+    let mut op = Op::begin(app).await?;
+    let mut filed = locked(&mut op, actor, id).await?;
+    check_nothing_under_way(&op, id).await?;
+    let before = filed.invoice.state;
+    filed.invoice = step(&filed.invoice).map_err(refused)?;
+    filed.next_at = None;
+    if filed.invoice.state == State::Void && before != State::Draft {
+        give_back(&op, &filed).await?;
+    }
+    store::write(&op, &filed).await?;
+    event::tell(&op, kind, &filed).await?;
+    op.commit().await?;
+    Ok(filed)
+}
+
+/// Takes an invoice back that is not paid. Its number is not used again; what it took from the customer's credit balance returns. Overdraft
+/// that it billed stays settled: grant or adjust credits to put that right, too.
+///
+/// # Errors
+/// No such invoice, one that is paid or void, one that left something to the customer's credit balance, or one whose charge is under way.
+pub async fn void(app: &App, actor: &Actor, id: InvoiceId) -> Result<Filed> {
+    change(app, actor, id, "invoice.voided", Invoice::void).await
+}
+
+/// Gives an invoice up. It may still be paid.
+///
+/// # Errors
+/// No such invoice, one that is not open or past due, or one whose charge is under way.
+pub async fn give_up(app: &App, actor: &Actor, id: InvoiceId) -> Result<Filed> {
+    change(app, actor, id, "invoice.marked_uncollectible", Invoice::give_up).await
+}
+
+/// What a void invoice took from the credit balance returns to it.
+async fn give_back(op: &Op, filed: &Filed) -> Result<()> {
+    let totals = filed.invoice.totals;
+    if totals.carried.minor > 0 || filed.credited.minor > 0 {
+        let message = "it has left money to the customer already; a credit note can take back the rest";
+        return Err(Rejection::new(RejectionCode::InvoiceState, "", message).into());
+    }
+    if totals.applied.minor > 0 {
+        let (tenant, customer) = super::collect::owner(filed);
+        store::move_money(op, tenant, customer, totals.applied).await?;
+    }
+    Ok(())
+}
+
+async fn check_nothing_under_way(op: &Op, id: InvoiceId) -> Result<()> {
+    let payments = payment::of_invoice_in(op.tx(), id).await?;
+    if payments.iter().any(|payment| payment.progress.state.is_open()) {
+        let message = "a charge for this invoice is under way";
+        return Err(Rejection::new(RejectionCode::InvoiceState, "", message).into());
+    }
+    Ok(())
+}
+
+/// How an invoice is paid by hand.
+#[derive(Debug, Clone, Serialize)]
+pub struct PayInvoice {
+    /// Which.
+    pub invoice: InvoiceId,
+    /// With what; `None`: the default.
+    pub method: Option<PaymentMethodId>,
+    /// Whether the money has come in another way, such as a bank transfer: nothing is charged.
+    pub elsewhere: bool,
+}
+
+/// Pays an invoice: decides a payment of what is left of it, or notes that it was paid elsewhere.
+///
+/// # Errors
+/// No such invoice or way to pay, one that cannot be paid, one whose charge is under way, or books that do not add up.
+pub async fn pay(app: &App, actor: &Actor, input: PayInvoice, key: &str) -> Result<Once<Filed>> {
+    actor.require(Scope::InvoiceWrite)?;
+    if !input.elsewhere {
+        actor.require(Scope::PaymentWrite)?;
+    }
+    let mut op = Op::begin(app).await?;
+    let fresh = match claim(&op, actor.tenant, "payInvoice", key, &input).await? {
+        Claim::Replay(known) => return Ok(known),
+        Claim::Fresh(fresh) => fresh,
+    };
+    let mut filed = locked(&mut op, actor, input.invoice).await?;
+    check_nothing_under_way(&op, input.invoice).await?;
+    filed.invoice.state.after(state::Step::Pay).map_err(refused)?;
+    if input.elsewhere {
+        let left = filed.outstanding()?;
+        paid_in(&mut op, &mut filed, left).await?;
+    } else {
+        let account = op.lock_account(actor.tenant, filed.invoice.customer).await?;
+        check_not_frozen(&account.ok_or_else(unknown)?)?;
+        let method = payment::payable_in(&op, actor, filed.invoice.customer, input.method).await?;
+        charge(&mut op, &filed, &method).await?;
+    }
+    reach("invoice.paying")?;
+    let done = fresh.settle(&op, filed).await?;
+    op.commit().await?;
+    Ok(done)
+}
+
+/// A credit note to write.
+#[derive(Debug, Clone, Serialize)]
+pub struct CreateCreditNote {
+    /// Of which invoice.
+    pub invoice: InvoiceId,
+    /// How much, tax included; `None`: all that is left of it.
+    pub total: Option<Money>,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Takes back an invoice that was issued, or a part of it. What is still to be paid of it shrinks; the rest goes to the customer's credit
+/// balance, which pays for the next invoices.
+///
+/// # Errors
+/// No such invoice, a draft or void one, an amount that is not more than zero or more than is left, or a charge that is under way.
+pub async fn credit_note(
+    app: &App,
+    actor: &Actor,
+    input: CreateCreditNote,
+    key: &str,
+) -> Result<Once<CreditNoteView>> {
+    actor.require(Scope::InvoiceWrite)?;
+    let mut op = Op::begin(app).await?;
+    let fresh = match claim(&op, actor.tenant, "createCreditNote", key, &input).await? {
+        Claim::Replay(known) => return Ok(known),
+        Claim::Fresh(fresh) => fresh,
+    };
+    let mut filed = locked(&mut op, actor, input.invoice).await?;
+    check_nothing_under_way(&op, input.invoice).await?;
+    let terms = needed(op.tx(), actor.tenant).await?;
+    let whole = filed.invoice.totals.total;
+    let rest = whole.minor.saturating_sub(filed.credited.minor);
+    let total = input.total.unwrap_or(Money { minor: rest, ..whole });
+    let ordinal = store::next_number(&op, actor.tenant, Sequence::CreditNote).await?;
+    let wanted = Wanted {
+        id: CreditNoteId(op.new_id()),
+        number: numbered(&terms, Sequence::CreditNote, ordinal)?,
+        total,
+        reason: input.reason,
+    };
+    let note = credit_note::credit(&filed.invoice, filed.credited, wanted, op.present());
+    let view = CreditNoteView {
+        note: note.map_err(|no| no_note(&no))?,
+        link: access::secret(""),
+    };
+    store::insert_credit_note(&op, &filed, &view, ordinal).await?;
+    reach("invoice.credited")?;
+    book(&mut op, &mut filed, total).await?;
+    event::tell(&op, "invoice.credit_note_created", &filed).await?;
+    let done = fresh.settle(&op, view).await?;
+    op.commit().await?;
+    Ok(done)
+}
+
+/// What a credit note does to its invoice and to the credit balance.
+async fn book(op: &mut Op, filed: &mut Filed, total: Money) -> Result<()> {
+    let before = filed.outstanding()?;
+    filed.credited.minor = filed.credited.minor.saturating_add(total.minor);
+    let more = total.minor.saturating_sub(before.minor);
+    if more > 0 {
+        let (tenant, customer) = super::collect::owner(filed);
+        store::move_money(op, tenant, customer, Money { minor: more, ..total }).await?;
+    }
+    if filed.invoice.state.is_payable() && filed.outstanding()?.minor == 0 {
+        let nothing = Money { minor: 0, ..total };
+        return paid_in(op, filed, nothing).await;
+    }
+    store::write(op, filed).await
+}
+
+fn no_note(no: &Refused) -> Rejection {
+    let message = no.to_string();
+    match no {
+        Refused::NotInState(_) => Rejection::new(RejectionCode::InvoiceState, "", message),
+        Refused::Currency(_) => Rejection::invalid("amount.currency", message),
+        Refused::NotPositive | Refused::TooMuch(_) => Rejection::invalid("amount", message),
+        Refused::TooLarge(_) => Rejection::too_large("amount"),
+    }
+}

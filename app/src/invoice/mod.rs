@@ -1,0 +1,32 @@
+//! Invoices: what customers are asked to pay, how it is collected, and how it is put right.
+//!
+//! A cycle that closes waits for its invoice ([`bill`]); a payment for credits gets a receipt ([`receipt`]). A draft is issued with the next
+//! number of its vendor ([`issue`]), charged by a payment like any other ([`collect`]), and put right by hand ([`correct`]). The rules are in
+//! [`domain::invoice`] and [`domain::tax`].
+
+mod bill;
+mod collect;
+mod correct;
+mod event;
+mod issue;
+mod party;
+mod receipt;
+mod setting;
+mod store;
+mod tax;
+mod view;
+
+pub(crate) use self::{
+    bill::{bill, to_bill},
+    collect::{advance_of, collect, due, hasten_in, heard_in, next_due},
+    receipt::receipt_in,
+};
+pub use self::{
+    correct::{CreateCreditNote, PayInvoice, credit_note, finalise, give_up, pay, void},
+    setting::{Setting, setting, update_setting},
+    tax::{AddRegistration, add_registration, registrations, remove_registration, verify_registration},
+    view::{
+        CreditNoteView, Filed, Listed, credit_notes, document_by_link, invoice, invoices, money_balances,
+        payments_due,
+    },
+};

@@ -1,0 +1,40 @@
+//! The job that makes invoices of cycles that have closed, and does what time makes due of invoices. Its subjects are customers.
+
+use domain::id::CustomerId;
+
+use super::{Kind, Lane, Wakeup};
+use crate::{error::Error, invoice};
+
+pub(crate) const KIND: Kind = Kind {
+    name: "invoice.advance",
+    lane: Lane::Payments,
+    together: |_| 1,
+    run: |app, subjects, _| {
+        Box::pin(async move {
+            let mut more = false;
+            for subject in subjects {
+                let customer: CustomerId = subject
+                    .parse()
+                    .map_err(|_| Error::Internal(format!("`{subject}` is no customer")))?;
+                // What is older first.
+                more |= invoice::collect(app, customer).await?;
+                more |= invoice::bill(app, customer).await?;
+            }
+            Ok(more)
+        })
+    },
+    due: |app| {
+        Box::pin(async move {
+            let mut due: Vec<CustomerId> = invoice::to_bill(app).await?;
+            due.extend(invoice::due(app).await?);
+            due.sort_unstable();
+            due.dedup();
+            Ok(due.iter().map(CustomerId::to_string).collect())
+        })
+    },
+};
+
+/// What has a customer's invoices looked at.
+pub(crate) fn wakeup(customer: CustomerId) -> Wakeup {
+    KIND.wakeup(&[customer.to_string()])
+}
