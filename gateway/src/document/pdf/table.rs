@@ -2,7 +2,7 @@
 
 use super::{
     face::Faces,
-    sheet::{BODY, GRAND, Ink, LABEL, LEFT, MEASURE, RIGHT, SMALL, STRONG, Style, TOTAL},
+    sheet::{BODY, GRAND, Ink, LABEL, LEFT, MEASURE, RIGHT, SMALL, Style, TOTAL},
     strip::{Block, Column, Strip, side_by_side},
 };
 use crate::document::{Row, Total, words};
@@ -76,7 +76,7 @@ pub(super) fn rows(faces: &Faces, rows: &[Row]) -> Vec<Block> {
     let widths = widths(faces, rows);
     let block = |row: &Row| {
         let (numbers, rest) = places(widths);
-        let mut description = Column::left(LEFT, rest).with(faces, STRONG, &row.description);
+        let mut description = Column::left(LEFT, rest).with(faces, BODY, &row.description);
         for detail in &row.details {
             description = description.with(faces, SMALL, detail);
         }
