@@ -4,7 +4,12 @@ use std::fmt::{self, Display, Write};
 
 use url::Url;
 
-use super::{Document, Party, Row, Total, clean::clean, words};
+use super::{
+    Document, Party, Row, Total,
+    clean::clean,
+    number::{NUMBERS, Number},
+    words,
+};
 
 /// How it looks, on a screen, on a telephone and on paper.
 const STYLE: &str = include_str!("page.css");
@@ -160,15 +165,19 @@ fn table(out: &mut String, rows: &[Row]) -> fmt::Result {
     if rows.is_empty() {
         return Ok(());
     }
-    writeln!(
+    let numbers = NUMBERS
+        .iter()
+        .filter(|number| number.is_used(rows))
+        .collect::<Vec<_>>();
+    write!(
         out,
-        "<table class=\"rows\">\n<thead>\n<tr><th scope=\"col\">{}</th><th scope=\"col\">{}</th>\
-         <th scope=\"col\">{}</th><th scope=\"col\">{}</th></tr>\n</thead>\n<tbody>",
-        words::DESCRIPTION,
-        words::QUANTITY,
-        words::UNIT_PRICE,
-        words::AMOUNT
+        "<table class=\"rows\">\n<thead>\n<tr><th scope=\"col\">{}</th>",
+        words::DESCRIPTION
     )?;
+    for number in &numbers {
+        write!(out, "<th scope=\"col\">{}</th>", number.label)?;
+    }
+    out.push_str("</tr>\n</thead>\n<tbody>\n");
     for row in rows {
         write!(
             out,
@@ -179,12 +188,12 @@ fn table(out: &mut String, rows: &[Row]) -> fmt::Result {
             write!(out, "<p class=\"detail\" dir=\"auto\">{}</p>", Safe(detail))?;
         }
         out.push_str("</th>");
-        for (label, value) in [
-            (words::QUANTITY, &row.quantity),
-            (words::UNIT_PRICE, &row.unit_price),
-            (words::AMOUNT, &row.amount),
-        ] {
-            write!(out, "<td data-label=\"{label}\"><bdi>{}</bdi></td>", Safe(value))?;
+        for Number { label, of } in &numbers {
+            write!(
+                out,
+                "<td data-label=\"{label}\"><bdi>{}</bdi></td>",
+                Safe(of(row))
+            )?;
         }
         out.push_str("</tr>\n");
     }

@@ -5,6 +5,7 @@
 
 mod clean;
 mod html;
+mod number;
 mod pdf;
 #[cfg(test)]
 mod samples;

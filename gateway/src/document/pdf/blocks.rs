@@ -2,7 +2,7 @@
 
 use super::{
     face::Faces,
-    sheet::{BODY, Ink, LABEL, LEFT, MEASURE, NUMBER, RIGHT, SELLER, STATE, STRONG, TITLE},
+    sheet::{BODY, Ink, LABEL, LEFT, MEASURE, NOTE, NUMBER, RIGHT, SELLER, STATE, STRONG, TITLE},
     strip::{Block, Column, Mark, Strip, side_by_side},
     table,
     wrap::cut,
@@ -14,9 +14,11 @@ const GAP: f32 = 28.0;
 
 /// All of it.
 pub(super) fn blocks(faces: &Faces, document: &Document) -> Vec<Block> {
-    let mut blocks = vec![head(faces, document)];
-    blocks.extend(facts(faces, &document.facts));
-    blocks.push(parties(faces, document));
+    let mut blocks = vec![
+        head(faces, document),
+        facts(faces, &document.facts),
+        parties(faces, document),
+    ];
     let mut rows = table::rows(faces, &document.rows);
     if let Some(first) = rows.first_mut() {
         first.before = 30.0;
@@ -57,65 +59,56 @@ fn pill(faces: &Faces, state: &str, title: f32, width: f32) -> Option<[Mark; 2]>
     let text = cut(faces, STATE, state, width);
     let wide = faces.width(STATE, &text) + 16.0;
     let x = LEFT + title + 12.0;
-    (!state.is_empty() && title > 0.0 && x + wide <= LEFT + width).then(|| {
-        [
-            Mark::Pill {
-                x,
-                y: 7.5,
-                width: wide,
-                height: 15.5,
-            },
-            Mark::Text {
-                x: x + 8.0,
-                y: 18.3,
-                text,
-                style: STATE,
-            },
-        ]
-    })
+    let frame = Mark::Pill {
+        x,
+        y: 7.5,
+        width: wide,
+        height: 15.5,
+    };
+    let text = Mark::Text {
+        x: x + 8.0,
+        y: 18.3,
+        text,
+        style: STATE,
+    };
+    (!state.is_empty() && title > 0.0 && x + wide <= LEFT + width).then_some([frame, text])
 }
 
-/// Dates, periods, numbers of orders, beside each other between two lines.
-fn facts(faces: &Faces, facts: &[(String, String)]) -> Vec<Block> {
-    let mut blocks: Vec<Block> = Vec::new();
+/// Dates, periods, numbers of orders, as many beside each other as fit, between two lines.
+fn facts(faces: &Faces, facts: &[(String, String)]) -> Block {
+    let mut strips = Vec::new();
     let mut columns = Vec::new();
     let mut x = LEFT;
-    let mut lines = Vec::new();
     for (label, value) in facts {
         let widest = faces.width(LABEL, label).max(faces.width(BODY, value));
-        // A hair more than it is wide, so that what was measured fits.
-        let width = (widest + 0.1).clamp(70.0, MEASURE);
-        if x + width > RIGHT && !columns.is_empty() {
-            lines.push(std::mem::take(&mut columns));
+        let width = widest.clamp(70.0, MEASURE);
+        if x + width > RIGHT {
+            strips.extend(fact_line(faces, std::mem::take(&mut columns)));
             x = LEFT;
         }
         let column = Column::left(x, width);
         columns.push(column.with(faces, LABEL, label).with(faces, BODY, value));
         x += width + GAP;
     }
-    lines.push(columns);
-    let last = lines.len() - 1;
-    for (at, columns) in lines.into_iter().enumerate() {
-        let set = side_by_side(faces, columns);
-        if set.is_empty() {
-            continue;
-        }
-        let mut strips = Vec::new();
-        if at == 0 {
-            strips.push(Strip::ruled(0.0, LEFT, RIGHT, 0.6, Ink::Line));
-        }
-        strips.push(Strip::space(8.0));
-        strips.extend(set);
-        if at == last {
-            strips.push(Strip::ruled(9.0, LEFT, RIGHT, 0.6, Ink::Line));
-        }
-        blocks.push(Block {
-            before: if at == 0 { 20.0 } else { 0.0 },
-            strips,
-            table: false,
-        });
+    strips.extend(fact_line(faces, columns));
+    if !strips.is_empty() {
+        strips.insert(0, Strip::ruled(0.0, LEFT, RIGHT, 0.6, Ink::Line));
+        strips.push(Strip::ruled(9.0, LEFT, RIGHT, 0.6, Ink::Line));
     }
-    blocks
+    Block {
+        before: 20.0,
+        strips,
+        table: false,
+    }
+}
+
+/// Those beside each other, with room above.
+fn fact_line(faces: &Faces, columns: Vec<Column>) -> Vec<Strip> {
+    let mut strips = side_by_side(faces, columns);
+    if !strips.is_empty() {
+        strips.insert(0, Strip::space(8.0));
+    }
+    strips
 }
 
 /// Who sells and who buys.
@@ -146,12 +139,11 @@ fn one_party(faces: &Faces, column: Column, label: &str, party: &Party) -> Colum
 
 /// What else must be said, a block each.
 fn notes(faces: &Faces, notes: &[String]) -> Vec<Block> {
-    let style = super::sheet::NOTE;
     let note = |(at, note): (usize, &String)| Block {
         before: if at == 0 { 28.0 } else { 6.0 },
         strips: side_by_side(
             faces,
-            vec![Column::left(LEFT, MEASURE * 0.86).with(faces, style, note)],
+            vec![Column::left(LEFT, MEASURE * 0.86).with(faces, NOTE, note)],
         ),
         table: false,
     };

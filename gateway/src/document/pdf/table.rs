@@ -5,7 +5,11 @@ use super::{
     sheet::{BODY, GRAND, Ink, LABEL, LEFT, MEASURE, RIGHT, SMALL, Style, TOTAL},
     strip::{Block, Column, Strip, side_by_side},
 };
-use crate::document::{Row, Total, words};
+use crate::document::{
+    Row, Total,
+    number::{NUMBERS, Number},
+    words,
+};
 
 /// Between two columns.
 const GAP: f32 = 18.0;
@@ -14,20 +18,11 @@ const WIDEST: f32 = 112.0;
 /// Where the rows below the table begin.
 const TOTALS: f32 = LEFT + MEASURE * 0.5;
 
-/// The columns of numbers: what stands above them, and what is in a row.
-const NUMBERS: [(&str, fn(&Row) -> &str); 3] = [
-    (words::QUANTITY, |row| &row.quantity),
-    (words::UNIT_PRICE, |row| &row.unit_price),
-    (words::AMOUNT, |row| &row.amount),
-];
-
-/// How wide each column of numbers is: as wide as what is in it. One in which nothing is has no width.
+/// How wide each column of numbers is: as wide as what is in it. One that is not used has no width.
 fn widths(faces: &Faces, rows: &[Row]) -> [f32; 3] {
-    NUMBERS.map(|(label, of)| {
-        let widest = rows
-            .iter()
-            .map(|row| faces.width(BODY, of(row)))
-            .fold(0.0, f32::max);
+    NUMBERS.map(|Number { label, of }| {
+        let values = rows.iter().map(|row| faces.width(BODY, of(row)));
+        let widest = values.fold(0.0, f32::max);
         if widest > 0.0 {
             widest.max(faces.width(LABEL, label)).min(WIDEST)
         } else {
@@ -59,7 +54,7 @@ pub(super) fn head(faces: &Faces, rows: &[Row]) -> Vec<Strip> {
     let widths = widths(faces, rows);
     let (numbers, rest) = places(widths);
     let mut columns = vec![Column::left(LEFT, rest).with(faces, LABEL, words::DESCRIPTION)];
-    for ((column, (label, _)), width) in numbers.into_iter().zip(NUMBERS).zip(widths) {
+    for ((column, Number { label, .. }), width) in numbers.into_iter().zip(NUMBERS).zip(widths) {
         columns.push(if width > 0.0 {
             column.with(faces, LABEL, label)
         } else {
@@ -81,7 +76,7 @@ pub(super) fn rows(faces: &Faces, rows: &[Row]) -> Vec<Block> {
             description = description.with(faces, SMALL, detail);
         }
         let mut columns = vec![description];
-        for (column, (_, of)) in numbers.into_iter().zip(NUMBERS) {
+        for (column, Number { of, .. }) in numbers.into_iter().zip(NUMBERS) {
             columns.push(column.with(faces, BODY, of(row)));
         }
         let mut strips = vec![Strip::space(5.0)];

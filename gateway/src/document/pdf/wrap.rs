@@ -3,6 +3,9 @@
 use super::{face::Faces, sheet::Style};
 use crate::document::clean::{REPLACEMENT, clean};
 
+/// By how much a line may be too wide: sums of widths are rounded one way for a text and another way for its words.
+const SLACK: f32 = 0.05;
+
 /// The lines of a text, none wider than `width` unless one character is. Lines end between words, and within a word that is wider than a
 /// line. Several spaces are one, as in HTML.
 pub(super) fn wrap(faces: &Faces, style: Style, text: &str, width: f32) -> Vec<String> {
@@ -20,7 +23,7 @@ pub(super) fn wrap(faces: &Faces, style: Style, text: &str, width: f32) -> Vec<S
             } else {
                 faces.advance(style, ' ')
             };
-            if line.width + space + wide <= width {
+            if line.width + space + wide <= width + SLACK {
                 line.add(if space > 0.0 { " " } else { "" }, space);
                 line.add(word, wide);
                 continue;
@@ -80,7 +83,7 @@ impl Line {
 fn break_word(faces: &Faces, style: Style, word: &str, width: f32, line: &mut Line, lines: &mut Vec<String>) {
     for sign in word.chars() {
         let wide = faces.advance(style, sign);
-        if wide > 0.0 && line.width > 0.0 && line.width + wide > width {
+        if wide > 0.0 && line.width > 0.0 && line.width + wide > width + SLACK {
             lines.push(line.take());
         }
         line.text.push(sign);
@@ -126,6 +129,15 @@ mod tests {
         assert_eq!(wrap(&faces, BODY, "one\n\ntwo", width), ["one", "", "two"]);
         assert_eq!(wrap(&faces, BODY, "", width), [""; 0]);
         assert_eq!(wrap(&faces, BODY, "a ", width), ["a"]);
+    }
+
+    #[test]
+    fn what_was_measured_fits() {
+        let faces = faces();
+        for count in 1..200 {
+            let text = format!("{count} 234 567,89 kr per {count} requests of 1,000 each");
+            assert_eq!(wrap(&faces, BODY, &text, faces.width(BODY, &text)), [text]);
+        }
     }
 
     #[test]

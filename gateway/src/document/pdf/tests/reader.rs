@@ -40,7 +40,6 @@ fn objects(pdf: &[u8]) -> BTreeMap<usize, (String, Vec<u8>)> {
         .split("startxref")
         .nth(1)
         .unwrap()
-        .trim()
         .split_whitespace()
         .next()
         .unwrap();
