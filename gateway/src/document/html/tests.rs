@@ -158,6 +158,19 @@ fn what_is_empty_is_not_shown() {
 }
 
 #[test]
+fn a_column_in_which_there_is_nothing_is_not_shown() {
+    let mut document = invoice();
+    let labels = |document: &Document| html(document).matches("scope=\"col\"").count();
+    assert_eq!(labels(&document), 4);
+    for row in &mut document.rows {
+        row.quantity.clear();
+        row.unit_price.clear();
+    }
+    assert_eq!(labels(&document), 2);
+    assert!(!html(&document).contains(words::QUANTITY));
+}
+
+#[test]
 fn a_page_needs_nothing_else() {
     for page in [html(&invoice()), html(&long(20))] {
         for absent in ["<script", "<link", "<img", "@import", "url(", "src="] {

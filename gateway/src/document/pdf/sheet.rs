@@ -70,7 +70,7 @@ const fn style(bold: bool, size: f32, leading: f32, ink: Ink) -> Style {
 /// The title.
 pub(super) const TITLE: Style = style(true, 24.0, 31.0, Ink::Dark);
 /// The seller beside it.
-pub(super) const SELLER: Style = style(true, 12.5, 31.0, Ink::Dark);
+pub(super) const SELLER: Style = style(true, 12.5, 17.0, Ink::Dark);
 /// The number below it.
 pub(super) const NUMBER: Style = style(false, 10.5, 15.0, Ink::Quiet);
 /// The state.

@@ -93,19 +93,14 @@ pub(super) fn rows(faces: &Faces, rows: &[Row]) -> Vec<Block> {
 
 /// What it comes to, in one block.
 pub(super) fn totals(faces: &Faces, totals: &[Total]) -> Block {
-    let style = |total: &Total| if total.strong { GRAND } else { TOTAL };
-    let widest = totals
-        .iter()
-        .map(|total| faces.width(style(total), &total.value))
-        .fold(0.0, f32::max)
-        .min(WIDEST * 1.3);
     let mut strips = Vec::new();
     for total in totals {
-        let style = style(total);
+        let style = if total.strong { GRAND } else { TOTAL };
         let value = Style {
             ink: Ink::Dark,
             ..style
         };
+        let wide = faces.width(value, &total.value).min(WIDEST * 1.3);
         if total.strong && !strips.is_empty() {
             strips.push(Strip::ruled(4.0, TOTALS, RIGHT, 0.6, Ink::Line));
         }
@@ -113,8 +108,8 @@ pub(super) fn totals(faces: &Faces, totals: &[Total]) -> Block {
         strips.extend(side_by_side(
             faces,
             vec![
-                Column::left(TOTALS, RIGHT - widest - GAP - TOTALS).with(faces, style, &total.label),
-                Column::right(RIGHT - widest, widest).with(faces, value, &total.value),
+                Column::left(TOTALS, RIGHT - wide - GAP - TOTALS).with(faces, style, &total.label),
+                Column::right(RIGHT - wide, wide).with(faces, value, &total.value),
             ],
         ));
     }

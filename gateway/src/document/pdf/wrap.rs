@@ -99,8 +99,8 @@ fn printable(faces: &Faces, style: Style, text: &str) -> String {
         .filter(|sign| !is_unseen(*sign))
         .map(|sign| match sign {
             '\n' => sign,
-            // One glyph, one meaning: both spaces have the same.
-            '\u{a0}' | '\u{202f}' if !faces.has(style, sign) => ' ',
+            // The hyphen at which no line ends: it looks like the other, and here none does.
+            '\u{2011}' => '\u{2010}',
             sign if faces.has(style, sign) => sign,
             _ => REPLACEMENT,
         })
@@ -157,6 +157,10 @@ mod tests {
         let faces = faces();
         let alone = |text: &str| wrap(&faces, BODY, text, 1e6).concat();
         assert_eq!(alone("Łódź Ελλάδα Кириллица €₴–…"), "Łódź Ελλάδα Кириллица €₴–…");
+        assert_eq!(
+            alone("1\u{202f}234\u{a0}kr co\u{2011}op"),
+            "1\u{202f}234\u{a0}kr co‐op"
+        );
         assert_eq!(alone("株式会社"), "����");
         assert_eq!(alone("👩\u{200d}🔧"), "��");
         assert_eq!(alone("a\0b\u{ad}c\u{202e}d"), "a�bcd");

@@ -70,6 +70,15 @@ fn everything_is_there() {
 }
 
 #[test]
+fn a_column_in_which_there_is_nothing_is_not_shown() {
+    let mut document = invoice();
+    document.rows.iter_mut().for_each(|row| row.unit_price.clear());
+    let lines = &printed(&document)[0];
+    assert!(lines.contains(&"Quantity".to_owned()), "{lines:?}");
+    assert!(!lines.contains(&"Unit price".to_owned()), "{lines:?}");
+}
+
+#[test]
 fn a_long_table_goes_on() {
     let document = long(200);
     let pages = printed(&document);
