@@ -15,6 +15,7 @@
 mod auth;
 mod cors;
 mod document;
+mod documents;
 mod graphql;
 mod guard;
 mod http;

@@ -25,7 +25,8 @@ use tower_service::Service as _;
 use crate::{
     cors,
     document::Documents,
-    graphql::{self, TallygateSchema},
+    documents,
+    graphql::{self, TallygateSchema, invoice::DOCUMENTS},
     http,
     limit::{Failures, Limits, Rates},
     listener,
@@ -114,6 +115,7 @@ fn routes(service: Arc<Service>) -> Router {
         .route("/graphql", post(http::serve).get(http::serve))
         .route("/graphql/stream", post(sse::serve).get(sse::serve))
         .route("/graphql/ws", any(websocket::upgrade))
+        .route("/documents/{name}", get(documents::serve))
         .route("/healthz", get(|| async { "ok" }));
     if let Some(health) = service.options.health.clone() {
         router = router.route("/readyz", get(|| async move { readyz(&health) }));
@@ -140,6 +142,9 @@ fn route(path: &str) -> &'static str {
         "/graphiql",
         "/",
     ];
+    if path.starts_with(DOCUMENTS) {
+        return DOCUMENTS;
+    }
     ROUTES.into_iter().find(|route| *route == path).unwrap_or("-")
 }
 

@@ -6,11 +6,14 @@ use app::{
     audit::{self, Mode, Reached, Run, ViolationState},
     customer::CustomerRef,
     db::Backend,
+    invoice::{self, CreateCreditNote},
     page::Page,
     recharge::{self, UpdateRecharge},
+    subscription::CreateSubscription,
 };
 use domain::{
     id::CustomerId,
+    invoice::credit_note::Reason,
     plan::variant::Mode as Billing,
     recharge::rule::{Rule, Size},
     rejection::RejectionCode,
@@ -18,8 +21,8 @@ use domain::{
 use gateway::payment::sandbox::Card;
 
 use crate::harness::{
-    World, credits, graduated, paying,
-    plans::{template, variant},
+    World, billing, credits, graduated, paying,
+    plans::{agreement, template, variant},
     refusal,
 };
 
@@ -419,6 +422,59 @@ const RECHARGE_FAULTS: &[Fault] = &[
     },
 ];
 
+const BILLED: &str = "(SELECT id FROM customer WHERE external_id = 'billed')";
+
+const INVOICE_FAULTS: &[Fault] = &[
+    Fault {
+        damage: "UPDATE invoice SET state = 'OPEN', paid_at = NULL WHERE customer_id = {billed}",
+        repair: "UPDATE invoice SET state = 'PAID', paid_at = 1 WHERE customer_id = {billed}",
+        found: &["invoice.paid"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE invoice SET due = 1 WHERE customer_id = {billed}",
+        repair: "UPDATE invoice SET due = total WHERE customer_id = {billed}",
+        found: &["invoice.paid"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE payment SET invoice_id = {other} WHERE invoice_id IS NOT NULL",
+        repair: "UPDATE payment SET invoice_id = (SELECT id FROM invoice WHERE customer_id = {billed}) WHERE invoice_id IS NOT NULL",
+        found: &["invoice.paid"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE invoice_count SET last = last + 1 WHERE sequence = 'INVOICE'",
+        repair: "UPDATE invoice_count SET last = last - 1 WHERE sequence = 'INVOICE'",
+        found: &["invoice.numbers"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE invoice SET ordinal = ordinal + 1",
+        repair: "UPDATE invoice SET ordinal = ordinal - 1",
+        found: &["invoice.numbers"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE invoice_count SET last = last + 1 WHERE sequence = 'CREDIT_NOTE'",
+        repair: "UPDATE invoice_count SET last = last - 1 WHERE sequence = 'CREDIT_NOTE'",
+        found: &["invoice.numbers"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE invoice SET state = 'PAST_DUE', paid_at = NULL, next_at = 1, updated_at = 1 WHERE customer_id = {billed}",
+        repair: "UPDATE invoice SET state = 'PAID', paid_at = 1, next_at = NULL WHERE customer_id = {billed}",
+        found: &["invoice.due", "invoice.paid"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE billing_cycle SET bill = 'DUE' WHERE customer_id = {billed} AND state = 'CLOSED'",
+        repair: "UPDATE billing_cycle SET bill = 'BILLED' WHERE customer_id = {billed} AND state = 'CLOSED'",
+        found: &["invoice.due"],
+        at_once: true,
+    },
+];
+
 const PAYER: &str = "(SELECT id FROM customer WHERE external_id = 'payer')";
 
 const PAID_FAULTS: &[Fault] = &[
@@ -484,6 +540,33 @@ async fn recharge_story(world: &World) {
     recharge::update(&world.app, &world.actor, input).await.unwrap();
 }
 
+/// A customer whose first cycle is billed, paid with a card, and taken back in part.
+async fn invoice_story(world: &World) {
+    let id = world.customer("billed").await;
+    paying::card(world, id, Card::Success).await;
+    billing::bills(world, billing::terms()).await;
+    let mut plan = variant(Billing::Postpaid);
+    plan.fee = Some(paying::money("20 USD"));
+    let plan = world.sells(plan, Vec::new()).await;
+    let input = CreateSubscription {
+        contract_end: Some(world.now().plus_seconds(86_400)),
+        ..agreement(id, plan)
+    };
+    world.try_subscribe(input).await.unwrap();
+    world.advance(100_000);
+    world.run_to_rest().await;
+    let filed = billing::all(world, id).await.remove(0);
+    assert_eq!(filed.invoice.state, domain::invoice::state::State::Paid);
+    let note = CreateCreditNote {
+        invoice: filed.invoice.id,
+        total: Some(paying::money("5 USD")),
+        reason: Reason::Goodwill,
+    };
+    invoice::credit_note(&world.app, &world.actor, note, &world.key())
+        .await
+        .unwrap();
+}
+
 /// A customer with a subscription: one cycle has closed, one runs.
 async fn plan_story(world: &World) {
     let plan = world
@@ -503,6 +586,7 @@ fn sql(text: &str) -> String {
         .replace("{plan}", PLAN)
         .replace("{payer}", PAYER)
         .replace("{owner}", OWNER)
+        .replace("{billed}", BILLED)
         .replace("{stranger}", STRANGER)
         .replace("{acme}", ACME)
 }
@@ -520,6 +604,8 @@ async fn every_fault_is_found_by_its_check(world: World) {
     seen.extend(plant(&world, PAID_FAULTS).await);
     recharge_story(&world).await;
     seen.extend(plant(&world, RECHARGE_FAULTS).await);
+    invoice_story(&world).await;
+    seen.extend(plant(&world, INVOICE_FAULTS).await);
     // Guards have a case of their own.
     let all: BTreeSet<&str> = audit::Check::ALL.iter().map(|check| check.id()).collect();
     let missing: Vec<_> = all.difference(&seen).collect();

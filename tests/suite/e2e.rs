@@ -12,6 +12,7 @@
 //! | [`socket`] | how sockets are opened, bounded and closed |
 //! | [`payments`] | credits bought with cards that work, that do not, and that keep silent |
 //! | [`stripe`] | the same through Stripe's stand-in |
+//! | [`invoices`] | a month of source P4 in money, paid, printed and taken back |
 //! | [`plans`] | a plan, entered and read |
 //! | [`changes`] | a subscription changed, paused, renewed, cancelled, and read page by page |
 //! | [`subscriptions`] | source P4 with a contract and a test clock |
@@ -36,6 +37,7 @@ mod fake;
 mod first_path;
 mod hostile;
 mod import;
+mod invoices;
 mod lane;
 mod listener;
 mod live;

@@ -195,13 +195,19 @@ async fn cycles(tx: &DatabaseTransaction, subjects: &mut [Subject]) -> Result<()
     Ok(())
 }
 
-/// Checks what payments became, and who is watched for an auto-recharge. Two statements.
+/// Checks what payments became, and who is watched for an auto-recharge. Three statements.
 async fn paid(tx: &DatabaseTransaction, subjects: &mut [Subject]) -> Result<()> {
     let all: Vec<Uuid> = subjects.iter().map(Subject::id).collect();
     for (customer, payment) in store::wrongly_paid(tx, &all).await? {
         for subject in subjects.iter_mut().filter(|subject| subject.id() == customer) {
             let message = "what it became is not what was paid for";
             subject.found.add(Check::PaymentGranted, payment, message);
+        }
+    }
+    for (customer, invoice) in store::wrongly_billed(tx, &all).await? {
+        for subject in subjects.iter_mut().filter(|subject| subject.id() == customer) {
+            let message = "it is not as its payment says";
+            subject.found.add(Check::InvoicePaid, invoice, message);
         }
     }
     for customer in store::wrongly_watched(tx, &all).await? {

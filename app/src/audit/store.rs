@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use domain::{
-    id::{CustomerId, PaymentId, SubscriptionId, TenantId},
+    id::{CustomerId, InvoiceId, PaymentId, SubscriptionId, TenantId},
     time::Timestamp,
 };
 use entity::{
@@ -395,6 +395,25 @@ pub(super) async fn wrongly_paid(db: &impl ConnectionTrait, all: &[Uuid]) -> Res
     let found = rows.iter().map(|row| {
         let id: Uuid = row.try_get("", "id")?;
         Ok((row.try_get("", "customer_id")?, PaymentId(id)))
+    });
+    found.collect()
+}
+
+/// Invoices of customers that are not as their payments say: customer and invoice. What credit notes have taken back since does not count.
+pub(super) async fn wrongly_billed(
+    db: &impl ConnectionTrait,
+    all: &[Uuid],
+) -> Result<Vec<(Uuid, InvoiceId)>> {
+    let sql = "SELECT p.customer_id, p.invoice_id FROM {rows} AS v
+        JOIN payment p ON p.customer_id = v.id AND p.invoice_id IS NOT NULL
+        LEFT JOIN invoice i ON i.id = p.invoice_id
+        WHERE i.id IS NULL OR i.customer_id <> p.customer_id OR i.tenant_id <> p.tenant_id
+            OR i.currency <> p.currency OR p.amount > i.due
+            OR (p.state = 'SUCCEEDED' AND i.state NOT IN ('PAID', 'VOID'))";
+    let rows = ids(all).query(db, sql, Vec::new()).await?;
+    let found = rows.iter().map(|row| {
+        let id: Uuid = row.try_get("", "invoice_id")?;
+        Ok((row.try_get("", "customer_id")?, InvoiceId(id)))
     });
     found.collect()
 }

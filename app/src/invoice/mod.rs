@@ -7,6 +7,7 @@
 mod bill;
 mod collect;
 mod correct;
+mod document;
 mod event;
 mod issue;
 mod party;
@@ -23,6 +24,7 @@ pub(crate) use self::{
 };
 pub use self::{
     correct::{CreateCreditNote, PayInvoice, credit_note, finalise, give_up, pay, void},
+    document::printed,
     setting::{Setting, setting, update_setting},
     tax::{AddRegistration, add_registration, registrations, remove_registration, verify_registration},
     view::{

@@ -4,6 +4,7 @@ mod abort;
 mod cycles;
 mod dying;
 mod inside;
+mod invoices;
 mod payments;
 mod recharges;
 

@@ -98,6 +98,44 @@ const STATEMENTS: &[Statement] = &[
                     AND r.updated_at < $1 - 600000000) OR (c.ready = 1 AND r.next_at > 0 AND r.next_at < c.now_at))",
     },
     Statement {
+        check: Check::InvoiceDue,
+        prefix: "inv",
+        sql: "SELECT i.tenant_id, i.customer_id, i.id AS subject_id,
+                'something has to be done about it, and it has not been done' AS message
+             FROM invoice i JOIN account a ON a.customer_id = i.customer_id
+             WHERE i.next_at < $1 - 600000000 AND i.updated_at < $1 - 600000000 AND a.clock_id IS NULL",
+    },
+    Statement {
+        check: Check::InvoiceDue,
+        prefix: "sub",
+        sql: "SELECT b.tenant_id, b.customer_id, b.subscription_id AS subject_id,
+                'a cycle has closed, and has no invoice' AS message
+             FROM invoice_setting s JOIN billing_cycle b ON b.tenant_id = s.tenant_id
+             JOIN account a ON a.customer_id = b.customer_id
+             WHERE b.bill = 'DUE' AND b.closed_at < $1 - 600000000 AND a.clock_id IS NULL",
+    },
+    // Of the latest numbers only: this is asked every minute.
+    Statement {
+        check: Check::InvoiceNumbers,
+        prefix: "ten",
+        sql: "SELECT c.tenant_id, NULL AS customer_id, c.tenant_id AS subject_id,
+                'numbers of invoices have a gap, or the count is not that of the last one' AS message
+             FROM invoice_count c WHERE c.sequence = 'INVOICE' AND (
+                c.last <> COALESCE((SELECT MAX(i.ordinal) FROM invoice i WHERE i.tenant_id = c.tenant_id), 0)
+                OR (SELECT COUNT(*) FROM invoice i WHERE i.tenant_id = c.tenant_id AND i.ordinal > c.last - 1000)
+                    <> CASE WHEN c.last < 1000 THEN c.last ELSE 1000 END)",
+    },
+    Statement {
+        check: Check::InvoiceNumbers,
+        prefix: "ten",
+        sql: "SELECT c.tenant_id, NULL AS customer_id, c.tenant_id AS subject_id,
+                'numbers of credit notes have a gap, or the count is not that of the last one' AS message
+             FROM invoice_count c WHERE c.sequence = 'CREDIT_NOTE' AND (
+                c.last <> COALESCE((SELECT MAX(n.ordinal) FROM credit_note n WHERE n.tenant_id = c.tenant_id), 0)
+                OR (SELECT COUNT(*) FROM credit_note n WHERE n.tenant_id = c.tenant_id AND n.ordinal > c.last - 1000)
+                    <> CASE WHEN c.last < 1000 THEN c.last ELSE 1000 END)",
+    },
+    Statement {
         check: Check::UsageWaiting,
         prefix: "evt",
         sql: "SELECT c.tenant_id, c.id AS customer_id, p.id AS subject_id,

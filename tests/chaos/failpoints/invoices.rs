@@ -1,0 +1,226 @@
+//! Whatever goes wrong between the close of a cycle and the payment of its invoice: one invoice, one number, one charge; and what people do
+//! by hand happens once however often they ask.
+
+use app::{
+    db::Backend,
+    failpoint,
+    invoice::{self, CreateCreditNote, Filed, PayInvoice},
+    job,
+    subscription::CreateSubscription,
+};
+use domain::{
+    customer::Settlement,
+    id::{CustomerId, VariantId},
+    invoice::{credit_note::Reason, state::State, terms::BillingTerms},
+    plan::{
+        interval::{Interval, Unit},
+        money_price::CreditPrice,
+        variant::Mode,
+    },
+};
+use entity::sandbox_charge;
+use gateway::payment::sandbox::Card;
+use sea_orm::{EntityTrait, PaginatorTrait};
+
+use super::run;
+use crate::{
+    alone::alone,
+    harness::{
+        World, auditor, backend,
+        billing::{all, bills, terms},
+        paying::{card, money, sells},
+        per_unit,
+        plans::{agreement, variant},
+    },
+};
+
+/// A database that is away, a bug that unwinds, and one that does not.
+const WAYS: &[&str] = &["return(error)", "panic", "return(internal)"];
+/// Places of what people do by hand.
+const BY_HAND: &[&str] = &["invoice.paying", "invoice.credited"];
+/// Places that invoices share with payments and with everything else.
+const SHARED: &[&str] = &[
+    "post.entries",
+    "payment.decided",
+    "payment.written",
+    "payment.concluded",
+];
+/// Long enough for a run to be taken for dead, and for a lease to be over.
+const PAUSE: i64 = 61;
+/// Rounds in which everything must come to an end.
+const ROUNDS: usize = 40;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_step_of_invoices_may_fail_on_sqlite() {
+    every_step_may_fail(Backend::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_step_of_invoices_may_fail_on_postgres() {
+    every_step_may_fail(Backend::Postgres).await;
+}
+
+async fn every_step_may_fail(backend: Backend) {
+    let _turn = alone().await;
+    backend::with_place(backend, async |place| {
+        let world = World::over(place).await;
+        sells(&world).await;
+        bills(&world, terms()).await;
+        world.priced("call", per_unit("1")).await;
+        let plan = daily(&world).await;
+        let mut billed = 0;
+        let automatic = failpoint::INVOICES
+            .iter()
+            .filter(|point| !BY_HAND.contains(point));
+        for point in automatic.chain(SHARED) {
+            for way in WAYS {
+                billed += 1;
+                strike(&world, point, way, plan).await;
+            }
+        }
+        let charges = sandbox_charge::Entity::find();
+        assert_eq!(charges.count(world.app.db().reader()).await.unwrap(), billed);
+        let numbers = entity::invoice::Entity::find();
+        assert_eq!(numbers.count(world.app.db().reader()).await.unwrap(), billed);
+        bills(
+            &world,
+            BillingTerms {
+                collects: false,
+                ..terms()
+            },
+        )
+        .await;
+        for way in WAYS {
+            by_hand(&world, way, plan).await;
+        }
+        auditor::audit(world.app.db()).await;
+        auditor::prove(&world.app).await;
+        world.app.db().close().await;
+    })
+    .await;
+}
+
+/// $20 a day, and a cent a credit.
+async fn daily(world: &World) -> VariantId {
+    let mut daily = variant(Mode::Postpaid);
+    daily.interval = Interval::new(Unit::Day, 1).unwrap();
+    daily.fee = Some(money("20 USD"));
+    daily.credit_price = Some(CreditPrice {
+        currency: "USD".parse().unwrap(),
+        per_credit: "0.01".parse().unwrap(),
+    });
+    daily.late_seconds = 0;
+    world.sells(daily, Vec::new()).await
+}
+
+/// Somebody who has the plan for one day, and uses seven calls that nothing covers.
+async fn for_a_day(world: &World, name: &str, plan: VariantId) -> CustomerId {
+    let customer = world.customer_settling(name, Settlement::NextInvoice).await;
+    card(world, customer, Card::Success).await;
+    let input = CreateSubscription {
+        contract_end: Some(world.now().plus_seconds(86_400)),
+        ..agreement(customer, plan)
+    };
+    world.try_subscribe(input).await.unwrap();
+    world.consume(customer, "call", "7").await;
+    world.run_to_rest().await;
+    customer
+}
+
+async fn strike(world: &World, point: &str, way: &str, plan: VariantId) {
+    let name = format!("{point} {way}");
+    let customer = for_a_day(world, &name, plan).await;
+    world.advance(86_500);
+    world.quiet().await;
+    failpoint::reached();
+    let mut reached = std::collections::BTreeMap::new();
+    // Turn and close come first; the places that they share are struck as soon as the cycle has closed.
+    let mut armed = false;
+    for _ in 0..ROUNDS {
+        if !armed && (point.starts_with("invoice.") || closed(world, customer).await) {
+            fail::cfg(point, &format!("1*{way}")).unwrap();
+            failpoint::reached();
+            armed = true;
+        }
+        job::sweep(&world.app).await.unwrap_or_default();
+        while let Some(payload) = world.post.take() {
+            run(world, payload).await;
+        }
+        world.quiet().await;
+        reached.extend(failpoint::reached());
+        let filed = all(world, customer).await;
+        if filed.first().is_some_and(|it| it.invoice.state == State::Paid) && reached.contains_key(point) {
+            break;
+        }
+        world.advance(PAUSE);
+    }
+    fail::remove(point);
+    assert!(reached.contains_key(point), "{name}: never reached");
+    let filed: Vec<Filed> = all(world, customer).await;
+    assert_eq!(filed.len(), 1, "{name}");
+    assert_eq!(
+        (filed[0].invoice.state, filed[0].invoice.totals.due),
+        (State::Paid, money("20.07 USD")),
+        "{name}"
+    );
+    assert_eq!(world.stands(customer).await.1, "0", "{name}: settled once");
+}
+
+async fn closed(world: &World, customer: CustomerId) -> bool {
+    use sea_orm::{ColumnTrait, QueryFilter};
+    let closed = entity::billing_cycle::Entity::find()
+        .filter(entity::billing_cycle::Column::CustomerId.eq(customer.0))
+        .filter(entity::billing_cycle::Column::State.eq("CLOSED"));
+    closed.count(world.app.db().reader()).await.unwrap() > 0
+}
+
+/// The same request three times, the first of which fails in the middle.
+async fn by_hand(world: &World, way: &str, plan: VariantId) {
+    let customer = for_a_day(world, &format!("by hand {way}"), plan).await;
+    world.advance(86_500);
+    world.run_to_rest().await;
+    let id = all(world, customer).await[0].invoice.id;
+    let (pay_key, note_key) = (world.key(), world.key());
+    for point in BY_HAND {
+        fail::cfg(*point, &format!("1*{way}")).unwrap();
+        for _ in 0..3 {
+            let (world, pay_key, note_key) = (world.clone(), pay_key.clone(), note_key.clone());
+            let paying = *point == "invoice.paying";
+            let doing = tokio::spawn(async move {
+                if paying {
+                    let pay = PayInvoice {
+                        invoice: id,
+                        method: None,
+                        elsewhere: true,
+                    };
+                    invoice::pay(&world.app, &world.actor, pay, &pay_key)
+                        .await
+                        .map(drop)
+                } else {
+                    let note = CreateCreditNote {
+                        invoice: id,
+                        total: None,
+                        reason: Reason::Goodwill,
+                    };
+                    invoice::credit_note(&world.app, &world.actor, note, &note_key)
+                        .await
+                        .map(drop)
+                }
+            });
+            let _ = doing.await;
+        }
+        fail::remove(*point);
+    }
+    let filed = all(world, customer).await.remove(0);
+    assert_eq!(
+        (filed.invoice.state, filed.credited),
+        (State::Paid, money("20.07 USD")),
+        "{way}"
+    );
+    let notes = invoice::credit_notes(&world.app, &world.actor, id).await.unwrap();
+    assert_eq!(notes.len(), 1, "{way}");
+    let left = invoice::money_balances(&world.app, &world.actor, customer)
+        .await
+        .unwrap();
+    assert_eq!(left, [money("20.07 USD")], "{way}");
+}
