@@ -23,6 +23,9 @@ pub(crate) async fn serve(State(service): State<Arc<Service>>, Path(name): Path<
     if link.is_empty() || link.len() > MAX_LINK {
         return StatusCode::NOT_FOUND.into_response();
     }
+    let Ok(_place) = service.places.try_acquire() else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
     let listed = match invoice::document_by_link(&service.app, link).await {
         Ok(Some(listed)) => listed,
         Ok(None) => return StatusCode::NOT_FOUND.into_response(),

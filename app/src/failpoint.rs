@@ -78,6 +78,9 @@ mod armed {
         "invoice.due",
         "invoice.stepped",
         "invoice.heard",
+        "renewal.chosen",
+        "renewal.filed",
+        "renewal.done",
         "invoice.paying",
         "invoice.credited",
     ];

@@ -77,6 +77,8 @@ pub struct Model {
     pub updated_at: i64,
     /// The test clock that its customer lives by.
     pub clock_id: Option<Uuid>,
+    /// Up to which cycle its renewals have an invoice.
+    pub renewal_billed: i64,
 }
 
 /// None: reads are joined by hand, in batches.

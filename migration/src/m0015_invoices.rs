@@ -46,7 +46,7 @@ const UP: &[&str] = &[
         CHECK ((number IS NULL) = (ordinal IS NULL)),
         CHECK (number IS NOT NULL OR state IN ('DRAFT', 'VOID')),
         CHECK ((paid_at IS NOT NULL) = (state = 'PAID')),
-        CHECK (next_at IS NULL OR state IN ('DRAFT', 'OPEN', 'PAST_DUE'))
+        CHECK (next_at IS NULL OR state IN ('DRAFT', 'OPEN', 'PAST_DUE') OR (state = 'PAID' AND kind = 'FEE'))
     ) {table}",
     "CREATE INDEX invoice_by_customer ON invoice (customer_id, id)",
     "CREATE INDEX invoice_next ON invoice (next_at) WHERE next_at IS NOT NULL",
@@ -86,9 +86,15 @@ const UP: &[&str] = &[
     "ALTER TABLE billing_cycle ADD COLUMN bill {text}",
     "CREATE INDEX billing_cycle_due_bill ON billing_cycle (tenant_id, customer_id) WHERE bill = 'DUE'",
     "ALTER TABLE subscription_charge ADD COLUMN invoice_id {id}",
+    // Up to which cycle the renewals of a prepaid subscription have an invoice.
+    "ALTER TABLE subscription ADD COLUMN renewal_billed {big} NOT NULL DEFAULT 0",
+    "CREATE INDEX subscription_to_renew ON subscription (tenant_id, customer_id)
+        WHERE renewal_told > renewal_billed AND renewal_told > paid_through AND ended_at IS NULL",
 ];
 
 const DOWN: &[&str] = &[
+    "DROP INDEX subscription_to_renew",
+    "ALTER TABLE subscription DROP COLUMN renewal_billed",
     "ALTER TABLE subscription_charge DROP COLUMN invoice_id",
     "DROP INDEX billing_cycle_due_bill",
     "ALTER TABLE billing_cycle DROP COLUMN bill",

@@ -50,6 +50,8 @@ on_both!(
     taxes_follow_where_the_buyer_is,
     tax_numbers_are_checked,
     a_change_of_plan_is_billed_by_the_second,
+    a_renewal_is_charged_and_renews,
+    a_renewal_that_is_not_paid_ends_as_it_must,
     a_test_clock_bills_a_year,
     strangers_see_nothing,
 );
@@ -942,4 +944,139 @@ async fn strangers_see_nothing(world: World) {
     assert!(found.is_some());
     assert_eq!(invoice::document_by_link(app, "guessed").await.unwrap(), None);
     assert!(filed.link.len() >= 30, "{}", filed.link);
+}
+
+/// $20 a month, paid before; due five days ahead, three days of grace, 100 credits with each cycle.
+async fn prepaid(world: &World) -> VariantId {
+    let mut plan = variant(Mode::Prepaid);
+    plan.fee = Some(money("20 USD"));
+    plan.renewal_due_days = 5;
+    plan.grace_days = 3;
+    world.sells(plan, vec![template("100")]).await
+}
+
+async fn a_renewal_is_charged_and_renews(world: World) {
+    sells(&world).await;
+    bills(
+        &world,
+        BillingTerms {
+            rates: vec![mwst()],
+            ..terms()
+        },
+    )
+    .await;
+    let plan = prepaid(&world).await;
+    let customer = world.customer("acme").await;
+    card(&world, customer, Card::TimeoutCharged).await;
+    let id = world.subscribe(customer, plan).await;
+    world.until("2026-04-05").await;
+    assert_eq!(all(&world, customer).await, [], "not due before noon");
+    // Twelve hours later, and with the time that a card takes which keeps silent.
+    world.until("2026-04-06").await;
+    found_out(&world).await;
+    let filed = all(&world, customer).await;
+    assert_eq!(filed.len(), 1);
+    let it = &filed[0].invoice;
+    assert_eq!(
+        (it.kind, it.state, it.totals.total),
+        (Kind::Fee, State::Paid, money("23.80 USD"))
+    );
+    let wanted = domain::time::Period {
+        start: at("2026-04-10T12:00:00Z"),
+        end: at("2026-05-10T12:00:00Z"),
+    };
+    assert_eq!(it.period, Some(wanted));
+    assert_eq!((filed[0].next_at, world.cycles(id).await.len()), (None, 1));
+    world.until("2026-04-11").await;
+    assert_eq!(
+        (world.state(id).await.as_str(), world.cycles(id).await.len()),
+        ("ACTIVE", 2)
+    );
+    assert_eq!(world.stands(customer).await.0, "100");
+    assert_eq!(charges(&world).await, 1);
+    // Month after month, once each.
+    for month in ["2026-05-06", "2026-05-11", "2026-06-06", "2026-06-11"] {
+        world.until(month).await;
+        found_out(&world).await;
+    }
+    assert_eq!(
+        (world.state(id).await.as_str(), charges(&world).await),
+        ("ACTIVE", 3)
+    );
+    assert_eq!(all(&world, customer).await.len(), 3);
+}
+
+/// What a card kept silent about is asked for, and what follows from it done.
+async fn found_out(world: &World) {
+    for _ in 0..3 {
+        world.advance(61);
+        world.run_to_rest().await;
+    }
+}
+
+async fn a_renewal_that_is_not_paid_ends_as_it_must(world: World) {
+    sells(&world).await;
+    bills(&world, terms()).await;
+    let plan = prepaid(&world).await;
+    let made = async |name: &str| {
+        let customer = world.customer(name).await;
+        (customer, world.subscribe(customer, plan).await)
+    };
+    let (late, late_sub) = made("late").await;
+    let (by_hand, hand_sub) = made("by hand").await;
+    let (never, never_sub) = made("never").await;
+    let (gone, gone_sub) = made("gone").await;
+    world.until("2026-04-06").await;
+    let first = async |customer| all(&world, customer).await[0].invoice.clone();
+    for customer in [late, by_hand, never, gone] {
+        assert_eq!(first(customer).await.state, State::Open);
+    }
+    // Renewed by hand: nobody is charged for the same again.
+    world.wish(hand_sub, Wish::Renew).await.unwrap();
+    card(&world, by_hand, Card::Success).await;
+    world.run_to_rest().await;
+    assert_eq!(
+        (first(by_hand).await.state, charges(&world).await),
+        (State::Void, 0)
+    );
+    // Paid, but there is nothing to renew any more: the money stays the customer's.
+    world
+        .wish(gone_sub, Wish::Cancel { at_end: false })
+        .await
+        .unwrap();
+    let pay = PayInvoice {
+        invoice: first(gone).await.id,
+        method: None,
+        elsewhere: true,
+    };
+    invoice::pay(&world.app, &world.actor, pay, &world.key())
+        .await
+        .unwrap();
+    world.run_to_rest().await;
+    assert_eq!(
+        (first(gone).await.state, balance(&world, gone).await),
+        (State::Paid, vec!["20.00 USD".to_owned()])
+    );
+    // Overdue, and paid within the days of grace.
+    world.until("2026-04-11").await;
+    assert_eq!(world.state(late_sub).await, "OVERDUE");
+    card(&world, late, Card::Success).await;
+    world.run_to_rest().await;
+    assert_eq!(
+        (
+            world.state(late_sub).await.as_str(),
+            world.stands(late).await.0.as_str()
+        ),
+        ("ACTIVE", "100")
+    );
+    assert_eq!((first(late).await.state, charges(&world).await), (State::Paid, 1));
+    // Never: it expires, and the invoice with it.
+    world.until("2026-04-14").await;
+    assert_eq!(world.state(never_sub).await, "EXPIRED");
+    card(&world, never, Card::Success).await;
+    world.run_to_rest().await;
+    assert_eq!(
+        (first(never).await.state, charges(&world).await),
+        (State::Void, 1)
+    );
 }

@@ -27,7 +27,7 @@ use entity::billing_cycle;
 
 use super::{
     issue::{self, Made},
-    party,
+    party, renewal,
     setting::needed,
     store,
 };
@@ -44,13 +44,17 @@ use crate::{
 /// Customers that a sweep wakes at once.
 const SWEEP: u64 = 1_000;
 
-/// Customers with cycles that wait for their invoice.
+/// Customers with cycles or renewals that wait for their invoice.
 pub(crate) async fn to_bill(app: &App) -> Result<Vec<CustomerId>> {
     store::customers_to_bill(app.db().reader(), SWEEP).await
 }
 
-/// Makes the invoice of a customer's oldest cycle that waits for one. Answers whether there was any.
+/// Makes the invoice of a customer's oldest cycle that waits for one, or else of a renewal. Answers whether there was any.
 pub(crate) async fn bill(app: &App, customer: CustomerId) -> Result<bool> {
+    Ok(bill_cycle(app, customer).await? || renewal::bill(app, customer).await?)
+}
+
+async fn bill_cycle(app: &App, customer: CustomerId) -> Result<bool> {
     let Some(row) = store::next_cycle(app.db().reader(), customer).await? else {
         return Ok(false);
     };
@@ -218,7 +222,7 @@ async fn write(op: &mut Op, terms: &BillingTerms, story: &Story, currency: Curre
         source: format!("cycle:{}:{}", name.subscription, name.number),
     };
     issue::file_in(op, terms, made).await?;
-    store::mark_billed(op, &story.row, Some(id)).await?;
+    store::mark_billed(op, &story.row, Some((id, currency))).await?;
     reach("invoice.written")
 }
 

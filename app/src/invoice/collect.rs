@@ -19,6 +19,7 @@ use entity::account;
 use super::{
     event,
     issue::{self, refused},
+    renewal,
     setting::needed,
     store,
     view::Filed,
@@ -49,6 +50,7 @@ pub(crate) async fn collect(app: &App, customer: CustomerId) -> Result<bool> {
     let Some(tenant) = store::tenant_with_due(app.db().reader(), customer).await? else {
         return Ok(false);
     };
+    let renewed = renewal::renew(app, customer).await?;
     let mut op = Op::begin(app).await?;
     let account = op.lock_account(tenant, customer).await?;
     let Some(account) = account else {
@@ -59,7 +61,10 @@ pub(crate) async fn collect(app: &App, customer: CustomerId) -> Result<bool> {
     let terms = needed(op.tx(), tenant).await?;
     let more = due.len() as u64 == BATCH;
     for mut filed in due {
-        step(&mut op, &terms, &account, &mut filed).await?;
+        match filed.invoice.state {
+            State::Paid => renewal::note(&mut op, &mut filed, &renewed).await?,
+            _ => step(&mut op, &terms, &account, &mut filed).await?,
+        }
     }
     op.commit().await?;
     reach("invoice.stepped")?;
@@ -70,6 +75,9 @@ pub(crate) async fn collect(app: &App, customer: CustomerId) -> Result<bool> {
 async fn step(op: &mut Op, terms: &BillingTerms, account: &account::Model, filed: &mut Filed) -> Result<()> {
     if filed.invoice.state == State::Draft {
         return issue::issue_in(op, terms, filed).await;
+    }
+    if renewal::withdraw(op, filed).await? {
+        return Ok(());
     }
     let now = op.present();
     if filed.invoice.state == State::Open && filed.invoice.due_at.is_some_and(|due| due <= now) {
@@ -191,7 +199,10 @@ pub(super) async fn paid_in(op: &mut Op, filed: &mut Filed, amount: Money) -> Re
     }
     if filed.invoice.state.is_payable() {
         filed.invoice = filed.invoice.pay(op.present()).map_err(refused)?;
-        filed.next_at = None;
+        filed.next_at = renewal::renews(filed).map(|_| op.present());
+        if filed.next_at.is_some() {
+            op.wake(job::invoices::wakeup(filed.invoice.customer));
+        }
         store::write(op, filed).await?;
         event::tell(op, "invoice.paid", filed).await?;
     }
@@ -209,14 +220,35 @@ pub(crate) async fn hasten_in(op: &mut Op, customer: CustomerId) -> Result<()> {
 /// The same for customers of a test clock: bills, what is due by its present time, and the charges that follow.
 pub(crate) async fn advance_of(app: &App, customers: &[CustomerId], until: Timestamp) -> Result<()> {
     for customer in store::to_bill_of(app.db().reader(), customers).await? {
-        while super::bill(app, customer).await? {}
+        beside_others(customer, bill_all(app, customer).await)?;
     }
     for customer in store::due_among(app.db().reader(), customers, until).await? {
-        while collect(app, customer).await? {}
-        payment::collect(app, customer).await?;
-        while collect(app, customer).await? {}
+        beside_others(customer, collect_all(app, customer).await)?;
     }
     Ok(())
+}
+
+async fn bill_all(app: &App, customer: CustomerId) -> Result<()> {
+    while super::bill(app, customer).await? {}
+    Ok(())
+}
+
+async fn collect_all(app: &App, customer: CustomerId) -> Result<()> {
+    while collect(app, customer).await? {}
+    payment::collect(app, customer).await?;
+    while collect(app, customer).await? {}
+    Ok(())
+}
+
+/// What one customer's rows make impossible keeps no other customer's clock from going on.
+fn beside_others(customer: CustomerId, done: Result<()>) -> Result<()> {
+    match done {
+        Err(error @ (Error::Internal(_) | Error::Rejected(_))) => {
+            tracing::error!(%customer, %error, "the customer's invoices cannot go on");
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 /// When the next of some customers' invoices is due.

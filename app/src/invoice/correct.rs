@@ -101,7 +101,7 @@ pub async fn give_up(app: &App, actor: &Actor, id: InvoiceId) -> Result<Filed> {
 }
 
 /// What a void invoice took from the credit balance returns to it.
-async fn give_back(op: &Op, filed: &Filed) -> Result<()> {
+pub(super) async fn give_back(op: &Op, filed: &Filed) -> Result<()> {
     let totals = filed.invoice.totals;
     if totals.carried.minor > 0 || filed.credited.minor > 0 {
         let message = "it has left money to the customer already; a credit note can take back the rest";

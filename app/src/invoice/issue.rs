@@ -100,6 +100,8 @@ fn next_at(invoice: &Invoice, terms: &BillingTerms, now: Timestamp) -> Option<Ti
     match invoice.state {
         State::Open if terms.collects => Some(now),
         State::Open => invoice.due_at,
+        // Nothing was to be paid, and it renews all the same.
+        State::Paid if invoice.kind == domain::invoice::Kind::Fee => Some(now),
         _ => None,
     }
 }

@@ -12,6 +12,7 @@ mod event;
 mod issue;
 mod party;
 mod receipt;
+mod renewal;
 mod setting;
 mod store;
 mod tax;

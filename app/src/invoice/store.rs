@@ -1,6 +1,7 @@
 //! The SQL of invoices.
 
 use domain::{
+    cycle::CycleRef,
     id::{CustomerId, InvoiceId, TaxRegistrationId, TenantId, VariantId},
     invoice::{Invoice, number::Sequence, terms::BillingTerms},
     money::{Currency, Money},
@@ -9,8 +10,8 @@ use domain::{
     time::{Period, Timestamp},
 };
 use entity::{
-    Corrupt, billing_cycle, credit_note, invoice, invoice_setting, subscription_charge, tax_registration,
-    to_text,
+    Corrupt, billing_cycle, credit_note, invoice, invoice_setting, subscription, subscription_charge,
+    tax_registration, to_text,
 };
 use sea_orm::{
     ActiveValue::{NotSet, Set},
@@ -95,27 +96,75 @@ fn customers(rows: &[QueryResult]) -> Result<Vec<CustomerId>> {
         .collect()
 }
 
-/// Customers with cycles to bill, of vendors that bill. One statement.
+/// Customers with cycles or renewals to bill, of vendors that bill. One statement.
 pub(super) async fn customers_to_bill(db: &impl ConnectionTrait, limit: u64) -> Result<Vec<CustomerId>> {
     let sql = format!(
-        "SELECT DISTINCT b.customer_id FROM invoice_setting s JOIN billing_cycle b ON b.tenant_id = s.tenant_id
-         WHERE b.bill = 'DUE' LIMIT {limit}"
+        "SELECT b.customer_id FROM invoice_setting s JOIN billing_cycle b ON b.tenant_id = s.tenant_id
+         WHERE b.bill = 'DUE'
+         UNION SELECT u.customer_id FROM invoice_setting s JOIN subscription u ON u.tenant_id = s.tenant_id
+         WHERE {TO_RENEW} LIMIT {limit}"
     );
     customers(&db.query_all_raw(statement(db, &sql, Vec::new())).await?)
 }
 
+/// A renewal that was told and has no invoice, of a subscription `u`.
+const TO_RENEW: &str =
+    "u.renewal_told > u.renewal_billed AND u.renewal_told > u.paid_through AND u.ended_at IS NULL";
+
 /// Those among some customers. One statement.
 pub(super) async fn to_bill_of(db: &impl ConnectionTrait, among: &[CustomerId]) -> Result<Vec<CustomerId>> {
+    let sql = format!(
+        "SELECT v.id FROM {{rows}} AS v JOIN account a ON a.customer_id = v.id
+         JOIN invoice_setting s ON s.tenant_id = a.tenant_id
+         WHERE EXISTS (SELECT 1 FROM billing_cycle b WHERE b.customer_id = v.id AND b.bill = 'DUE')
+            OR EXISTS (SELECT 1 FROM subscription u WHERE u.customer_id = v.id AND {TO_RENEW})"
+    );
     let rows = Rows::default()
         .id("id", among.iter().map(|customer| customer.0))
-        .query(
-            db,
-            "SELECT DISTINCT b.customer_id FROM {rows} AS v JOIN billing_cycle b ON b.customer_id = v.id
-             JOIN invoice_setting s ON s.tenant_id = b.tenant_id WHERE b.bill = 'DUE'",
-            Vec::new(),
-        )
+        .query(db, &sql, Vec::new())
         .await?;
     customers(&rows)
+}
+
+/// A customer's subscription whose renewal waits for its invoice, if the vendor bills.
+pub(super) async fn next_renewal(
+    db: &impl ConnectionTrait,
+    customer: CustomerId,
+) -> Result<Option<subscription::Model>> {
+    let sql = format!(
+        "SELECT u.* FROM subscription u JOIN invoice_setting s ON s.tenant_id = u.tenant_id
+         WHERE u.customer_id = $1 AND {TO_RENEW} ORDER BY u.id LIMIT 1"
+    );
+    Ok(subscription::Entity::find()
+        .from_raw_sql(statement(db, &sql, vec![customer.0.into()]))
+        .one(db)
+        .await?)
+}
+
+/// Notes that a renewal has its invoice, or that there was nothing to bill.
+pub(super) async fn mark_renewal_billed(op: &Op, it: &subscription::Model) -> Result<()> {
+    let sql = "UPDATE subscription SET renewal_billed = $1 WHERE id = $2";
+    let values = vec![it.renewal_told.into(), it.id.into()];
+    op.tx().execute_raw(statement(op.tx(), sql, values)).await?;
+    Ok(())
+}
+
+/// Whether a cycle still waits to be paid.
+pub(super) async fn awaits_renewal(db: &impl ConnectionTrait, cycle: CycleRef) -> Result<bool> {
+    let sql = "SELECT 1 AS one FROM subscription WHERE id = $1 AND paid_through < $2 AND ended_at IS NULL";
+    let values = vec![cycle.subscription.0.into(), cycle.number.into()];
+    Ok(db.query_one_raw(statement(db, sql, values)).await?.is_some())
+}
+
+/// A customer's invoices that are paid and have yet to renew what they stand for.
+pub(super) async fn to_renew(db: &impl ConnectionTrait, customer: CustomerId) -> Result<Vec<Filed>> {
+    let rows = invoice::Entity::find()
+        .filter(invoice::Column::CustomerId.eq(customer.0))
+        .filter(invoice::Column::NextAt.is_not_null())
+        .filter(invoice::Column::State.eq("PAID"))
+        .all(db)
+        .await?;
+    rows.into_iter().map(noun).collect()
 }
 
 /// A customer's cycle that has waited longest for its invoice.
@@ -161,11 +210,11 @@ pub(super) async fn changes(
         .collect()
 }
 
-/// Notes that a cycle, and the changes within it, have their invoice, or that there was nothing to bill. Two statements.
+/// Notes that a cycle, and the changes within it that are in the currency of the invoice, have it, or that there was nothing to bill. Two statements.
 pub(super) async fn mark_billed(
     op: &Op,
     cycle: &billing_cycle::Model,
-    invoice: Option<InvoiceId>,
+    invoice: Option<(InvoiceId, Currency)>,
 ) -> Result<()> {
     use billing_cycle::Column::{Bill, Number, SubscriptionId};
     billing_cycle::Entity::update_many()
@@ -174,12 +223,17 @@ pub(super) async fn mark_billed(
         .filter(Number.eq(cycle.number))
         .exec(op.tx())
         .await?;
-    let Some(invoice) = invoice else { return Ok(()) };
-    use subscription_charge::Column::{InvoiceId as Invoice, PeriodStart, SubscriptionId as Subscription};
+    let Some((invoice, currency)) = invoice else {
+        return Ok(());
+    };
+    use subscription_charge::Column::{
+        Currency as InCurrency, InvoiceId as Invoice, PeriodStart, SubscriptionId as Subscription,
+    };
     subscription_charge::Entity::update_many()
         .col_expr(Invoice, Expr::value(invoice.0))
         .filter(Subscription.eq(cycle.subscription_id))
         .filter(Invoice.is_null())
+        .filter(InCurrency.eq(currency.code()))
         .filter(PeriodStart.lt(cycle.period_end))
         .exec(op.tx())
         .await?;

@@ -74,7 +74,7 @@ impl CycleBill<'_> {
         fee.into_iter().chain(credit).chain(prices).chain(changes).next()
     }
 
-    /// The lines. Usage that no block covered is billed where the customer settles by the next invoice (sources P2 and P4), as far as it
+    /// The lines in a currency. What changes of plan left in another one waits for a cycle that is billed in that. Usage that no block covered is billed where the customer settles by the next invoice (sources P2 and P4), as far as it
     /// has not been settled otherwise since; elsewhere it is shown as covered, because a purchase or somebody's hand pays for it.
     ///
     /// # Errors
@@ -83,6 +83,7 @@ impl CycleBill<'_> {
         let mut lines: Vec<Line> = self
             .fees()?
             .iter()
+            .filter(|money| money.amount.currency == currency)
             .map(|money| fee::line(self.plan, money))
             .collect();
         let mut settles = Credits::ZERO;

@@ -323,5 +323,6 @@ pub fn blank(
         ended_at: None,
         updated_at: it.created_at.micros(),
         clock_id: clock,
+        renewal_billed: 0,
     }
 }

@@ -38,6 +38,8 @@ use crate::{
 const WAYS: &[&str] = &["return(error)", "panic", "return(internal)"];
 /// Places of what people do by hand.
 const BY_HAND: &[&str] = &["invoice.paying", "invoice.credited"];
+/// Places of renewals, which the cycles here have none of.
+const RENEWING: &[&str] = &["renewal.chosen", "renewal.filed", "renewal.done"];
 /// Places that invoices share with payments and with everything else.
 const SHARED: &[&str] = &[
     "post.entries",
@@ -71,11 +73,18 @@ async fn every_step_may_fail(backend: Backend) {
         let mut billed = 0;
         let automatic = failpoint::INVOICES
             .iter()
-            .filter(|point| !BY_HAND.contains(point));
+            .filter(|point| !BY_HAND.contains(point) && !RENEWING.contains(point));
         for point in automatic.chain(SHARED) {
             for way in WAYS {
                 billed += 1;
                 strike(&world, point, way, plan).await;
+            }
+        }
+        let prepaid = prepaid(&world).await;
+        for point in RENEWING {
+            for way in WAYS {
+                billed += 1;
+                renew(&world, point, way, prepaid).await;
             }
         }
         let charges = sandbox_charge::Entity::find();
@@ -164,6 +173,56 @@ async fn strike(world: &World, point: &str, way: &str, plan: VariantId) {
         "{name}"
     );
     assert_eq!(world.stands(customer).await.1, "0", "{name}: settled once");
+}
+
+/// $5 a day, paid before, due when the day ends.
+async fn prepaid(world: &World) -> VariantId {
+    let mut plan = variant(Mode::Prepaid);
+    plan.interval = Interval::new(Unit::Day, 1).unwrap();
+    plan.fee = Some(money("5 USD"));
+    plan.grace_days = 2;
+    plan.late_seconds = 0;
+    world.sells(plan, Vec::new()).await
+}
+
+/// Somebody who has the plan for two days, of which the second is renewed while one place fails once.
+async fn renew(world: &World, point: &str, way: &str, plan: VariantId) {
+    let name = format!("{point} {way}");
+    let customer = world.customer(&name).await;
+    card(world, customer, Card::Success).await;
+    let input = CreateSubscription {
+        contract_end: Some(world.now().plus_seconds(2 * 86_400)),
+        ..agreement(customer, plan)
+    };
+    let id = world.try_subscribe(input).await.unwrap().value.id;
+    world.run_to_rest().await;
+    world.advance(86_410);
+    failpoint::reached();
+    fail::cfg(point, &format!("1*{way}")).unwrap();
+    for _ in 0..ROUNDS {
+        job::sweep(&world.app).await.unwrap_or_default();
+        while let Some(payload) = world.post.take() {
+            run(world, payload).await;
+        }
+        world.quiet().await;
+        let filed = all(world, customer).await;
+        if filed
+            .first()
+            .is_some_and(|it| it.invoice.state == State::Paid && it.next_at.is_none())
+        {
+            break;
+        }
+        world.advance(PAUSE);
+    }
+    fail::remove(point);
+    assert!(failpoint::reached().contains_key(point), "{name}: never reached");
+    let filed = all(world, customer).await;
+    assert_eq!((filed.len(), filed[0].invoice.state), (1, State::Paid), "{name}");
+    assert_eq!(world.state(id).await, "ACTIVE", "{name}");
+    assert_eq!(world.cycles(id).await.len(), 2, "{name}");
+    world.advance(86_400);
+    world.run_to_rest().await;
+    assert_eq!(world.state(id).await, "CONTRACT_ENDED", "{name}");
 }
 
 async fn closed(world: &World, customer: CustomerId) -> bool {

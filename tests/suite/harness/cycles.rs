@@ -117,6 +117,7 @@ impl World {
             ended_at: None,
             updated_at: since,
             clock_id: None,
+            renewal_billed: 0,
         };
         let written = Written {
             id,

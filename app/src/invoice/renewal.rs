@@ -1,0 +1,165 @@
+//! Renewals of prepaid subscriptions: the fee of the next cycle is invoiced when it is due, and who pays the invoice has renewed.
+//!
+//! A renewal that was told waits for its invoice (`subscription.renewal_billed`). A paid invoice has one thing left to do, under a key of its
+//! own so that it is done once: it renews. Where that is not possible any more, the money is the customer's credit balance.
+
+use domain::{
+    cycle::CycleRef,
+    id::{CustomerId, InvoiceId, SubscriptionId, TenantId, VariantId},
+    invoice::{
+        Kind,
+        draft::{Draft, draft},
+        fee,
+        state::State,
+    },
+    subscription::MoneyLine,
+};
+use entity::subscription as row;
+
+use super::{
+    event,
+    issue::{self, Made, refused},
+    party,
+    setting::needed,
+    store,
+    view::Filed,
+};
+use crate::{
+    App,
+    actor::{Actor, Reach},
+    catalog,
+    error::{Error, Result},
+    failpoint::reach,
+    op::Op,
+    subscription::{self, Wish},
+};
+
+/// Makes the invoice of a customer's renewal that waits for one. Answers whether there was any. Some twelve statements.
+pub(super) async fn bill(app: &App, customer: CustomerId) -> Result<bool> {
+    let Some(known) = store::next_renewal(app.db().reader(), customer).await? else {
+        return Ok(false);
+    };
+    let tenant = TenantId(known.tenant_id);
+    let mut op = Op::begin(app).await?;
+    op.lock_account(tenant, customer).await?;
+    // Again, under the lock.
+    let Some(row) = store::next_renewal(op.tx(), customer).await? else {
+        return Ok(false);
+    };
+    reach("renewal.chosen")?;
+    write(&mut op, tenant, customer, &row).await?;
+    store::mark_renewal_billed(&op, &row).await?;
+    op.commit().await?;
+    Ok(true)
+}
+
+async fn write(op: &mut Op, tenant: TenantId, customer: CustomerId, row: &row::Model) -> Result<()> {
+    let id = VariantId(row.next_variant_id.unwrap_or(row.variant_id));
+    let mut offers = catalog::offers_in(op.tx(), &[id]).await?;
+    let variant = offers
+        .remove(&id)
+        .ok_or_else(|| Error::Internal(format!("{id} is gone")))?
+        .variant;
+    // Without a fee it is not known here what it costs: the vendor charges elsewhere.
+    let Some(amount) = variant.fee.filter(|fee| fee.minor > 0) else {
+        return Ok(());
+    };
+    let terms = needed(op.tx(), tenant).await?;
+    let period = row.noun(&[])?.schedule.period(row.renewal_told);
+    let plan = catalog::plan_name_in(op.tx(), &variant).await?;
+    let line = fee::line(
+        &format!("{plan}, {}", variant.name),
+        &MoneyLine {
+            variant: id,
+            period,
+            amount,
+        },
+    );
+    let buyer = party::buyer(op.tx(), Reach::of(tenant), customer).await?;
+    let name = CycleRef {
+        subscription: SubscriptionId(row.id),
+        number: row.renewal_told,
+    };
+    let wanted = Draft {
+        id: InvoiceId(op.new_id()),
+        tenant,
+        customer,
+        cycle: Some(name),
+        kind: Kind::Fee,
+        currency: amount.currency,
+        period: Some(period),
+        seller: terms.printed_seller(),
+        buyer: buyer.party.clone(),
+        lines: vec![line],
+        prices: terms.prices,
+        balance: store::money(op.tx(), customer, amount.currency).await?,
+        now: op.present(),
+    };
+    let mut invoice = draft(wanted, &terms.treat(&buyer.party, &buyer.registrations))?;
+    invoice.notes.extend(terms.footer.clone());
+    let made = Made {
+        invoice,
+        source: format!("renewal:{}:{}", name.subscription, name.number),
+    };
+    issue::file_in(op, &terms, made).await?;
+    reach("renewal.filed")
+}
+
+/// Whether an invoice renews a subscription.
+pub(super) fn renews(filed: &Filed) -> Option<CycleRef> {
+    filed.invoice.cycle.filter(|_| filed.invoice.kind == Kind::Fee)
+}
+
+/// Renews what a customer's paid invoices stand for. Answers with each of them, and whether it has renewed anything.
+pub(super) async fn renew(app: &App, customer: CustomerId) -> Result<Vec<(InvoiceId, bool)>> {
+    let mut done = Vec::new();
+    for filed in store::to_renew(app.db().reader(), customer).await? {
+        let Some(cycle) = renews(&filed) else { continue };
+        let actor = Actor::operator(filed.invoice.tenant);
+        let key = format!("renewal:{}", filed.invoice.id);
+        let renewed = subscription::change(app, &actor, cycle.subscription, Wish::Renew, &key).await;
+        match renewed {
+            Ok(_) => done.push((filed.invoice.id, true)),
+            // It was renewed by hand, or has ended.
+            Err(Error::Rejected(no)) => {
+                tracing::warn!(invoice = %filed.invoice.id, %no, "a renewal was paid that is not possible any more");
+                done.push((filed.invoice.id, false));
+            }
+            Err(error) => return Err(error),
+        }
+        reach("renewal.done")?;
+    }
+    Ok(done)
+}
+
+/// Notes that a paid invoice has nothing left to do. What it could not renew is the customer's credit balance.
+pub(super) async fn note(op: &mut Op, filed: &mut Filed, renewed: &[(InvoiceId, bool)]) -> Result<()> {
+    let Some((_, used)) = renewed.iter().find(|(id, _)| *id == filed.invoice.id) else {
+        return Ok(());
+    };
+    if !used {
+        let (tenant, customer) = super::collect::owner(filed);
+        store::move_money(op, tenant, customer, filed.invoice.totals.total).await?;
+        event::tell(op, "invoice.overpaid", filed).await?;
+    }
+    filed.next_at = None;
+    store::write(op, filed).await
+}
+
+/// Takes back the invoice of a renewal that nobody needs any more: it was renewed by hand, or the subscription has ended. Answers whether it
+/// did. One statement for an invoice that renews.
+pub(super) async fn withdraw(op: &mut Op, filed: &mut Filed) -> Result<bool> {
+    let Some(cycle) = renews(filed) else {
+        return Ok(false);
+    };
+    let is_payable = matches!(filed.invoice.state, State::Open | State::PastDue);
+    if !is_payable || store::awaits_renewal(op.tx(), cycle).await? {
+        return Ok(false);
+    }
+    filed.invoice = filed.invoice.void().map_err(refused)?;
+    filed.next_at = None;
+    super::correct::give_back(op, filed).await?;
+    store::write(op, filed).await?;
+    event::tell(op, "invoice.voided", filed).await?;
+    Ok(true)
+}
