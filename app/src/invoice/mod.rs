@@ -1,7 +1,7 @@
 //! Invoices: what customers are asked to pay, how it is collected, and how it is put right.
 //!
-//! A cycle that closes waits for its invoice ([`bill`]); a payment for credits gets a receipt ([`receipt`]). A draft is issued with the next
-//! number of its vendor ([`issue`]), charged by a payment like any other ([`collect`]), and put right by hand ([`correct`]). The rules are in
+//! A cycle that closes waits for its invoice ([`mod@bill`]); a payment for credits gets a receipt ([`receipt`]). A draft is issued with the next
+//! number of its vendor ([`issue`]), charged by a payment like any other ([`mod@collect`]), and put right by hand ([`correct`]). The rules are in
 //! [`domain::invoice`] and [`domain::tax`].
 
 mod bill;
