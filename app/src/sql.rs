@@ -9,6 +9,7 @@
 
 use std::fmt::Write as _;
 
+use domain::id::CustomerId;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, EntityTrait, ExecResult, QueryResult, Statement, Value};
 use uuid::Uuid;
 
@@ -259,6 +260,13 @@ fn push_text(value: &str, text: &mut String) {
 /// A statement with values, in the words of the connection's database. `$1` works on both.
 pub(crate) fn statement(db: &impl ConnectionTrait, sql: &str, values: Vec<Value>) -> Statement {
     Statement::from_sql_and_values(db.get_database_backend(), sql, values)
+}
+
+/// The customers in the first column of rows.
+pub(crate) fn customers(rows: &[QueryResult]) -> Result<Vec<CustomerId>, DbErr> {
+    rows.iter()
+        .map(|row| Ok(CustomerId(row.try_get_by_index(0)?)))
+        .collect()
 }
 
 /// What locks the rows that a table has in a query, on PostgreSQL; on SQLite, whoever writes has locked everything.

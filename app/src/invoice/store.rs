@@ -15,7 +15,7 @@ use entity::{
 };
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QueryResult, QuerySelect,
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, OnConflict},
 };
 use serde::de::DeserializeOwned;
@@ -29,7 +29,7 @@ use crate::{
     error::{Error, Result},
     op::Op,
     page::{Page, Slice, ordered},
-    sql::{Rows, is_storable, statement},
+    sql::{Rows, customers, is_storable, statement},
 };
 
 fn parsed<T: DeserializeOwned>(table: &'static str, json: &str) -> Result<T> {
@@ -90,12 +90,6 @@ pub(super) async fn forget_unbilled(op: &Op, tenant: TenantId) -> Result<()> {
 
 // Cycles that wait for their invoice.
 
-fn customers(rows: &[QueryResult]) -> Result<Vec<CustomerId>> {
-    rows.iter()
-        .map(|row| Ok(CustomerId(row.try_get_by_index(0)?)))
-        .collect()
-}
-
 /// Customers with cycles or renewals to bill, of vendors that bill. One statement.
 pub(super) async fn customers_to_bill(db: &impl ConnectionTrait, limit: u64) -> Result<Vec<CustomerId>> {
     let sql = format!(
@@ -104,7 +98,9 @@ pub(super) async fn customers_to_bill(db: &impl ConnectionTrait, limit: u64) -> 
          UNION SELECT u.customer_id FROM invoice_setting s JOIN subscription u ON u.tenant_id = s.tenant_id
          WHERE {TO_RENEW} LIMIT {limit}"
     );
-    customers(&db.query_all_raw(statement(db, &sql, Vec::new())).await?)
+    Ok(customers(
+        &db.query_all_raw(statement(db, &sql, Vec::new())).await?,
+    )?)
 }
 
 /// A renewal that was told and has no invoice, of a subscription `u`.
@@ -123,7 +119,7 @@ pub(super) async fn to_bill_of(db: &impl ConnectionTrait, among: &[CustomerId]) 
         .id("id", among.iter().map(|customer| customer.0))
         .query(db, &sql, Vec::new())
         .await?;
-    customers(&rows)
+    Ok(customers(&rows)?)
 }
 
 /// A customer's subscription whose renewal waits for its invoice, if the vendor bills.
@@ -383,10 +379,10 @@ pub(super) async fn customers_due(
         "SELECT DISTINCT i.customer_id FROM invoice i JOIN account a ON a.customer_id = i.customer_id
          WHERE i.next_at <= $1 AND a.clock_id IS NULL LIMIT {limit}"
     );
-    customers(
-        &db.query_all_raw(statement(db, &sql, vec![now.micros().into()]))
-            .await?,
-    )
+    let rows = db
+        .query_all_raw(statement(db, &sql, vec![now.micros().into()]))
+        .await?;
+    Ok(customers(&rows)?)
 }
 
 /// Those of some customers of whom something is due at an instant. One statement.
@@ -404,7 +400,7 @@ pub(super) async fn due_among(
             vec![until.micros().into()],
         )
         .await?;
-    customers(&rows)
+    Ok(customers(&rows)?)
 }
 
 /// When the first of some customers' invoices is due. One statement.

@@ -2,8 +2,8 @@
 
 use domain::id::CustomerId;
 
-use super::{Kind, Lane, Wakeup};
-use crate::{error::Error, invoice};
+use super::{Kind, Lane, Wakeup, customers, names};
+use crate::invoice;
 
 pub(crate) const KIND: Kind = Kind {
     name: "invoice.advance",
@@ -12,10 +12,7 @@ pub(crate) const KIND: Kind = Kind {
     run: |app, subjects, _| {
         Box::pin(async move {
             let mut more = false;
-            for subject in subjects {
-                let customer: CustomerId = subject
-                    .parse()
-                    .map_err(|_| Error::Internal(format!("`{subject}` is no customer")))?;
+            for customer in customers(subjects)? {
                 // What is older first.
                 more |= invoice::collect(app, customer).await?;
                 more |= invoice::bill(app, customer).await?;
@@ -29,7 +26,7 @@ pub(crate) const KIND: Kind = Kind {
             due.extend(invoice::due(app).await?);
             due.sort_unstable();
             due.dedup();
-            Ok(due.iter().map(CustomerId::to_string).collect())
+            Ok(names(&due))
         })
     },
 };

@@ -19,6 +19,7 @@ pub(crate) mod work;
 
 use std::time::Instant;
 
+use domain::id::CustomerId;
 use futures::future::BoxFuture;
 use metrics::{counter, histogram};
 use sea_orm::{DatabaseTransaction, DbErr};
@@ -30,7 +31,13 @@ pub use self::status::{
     LaneStatus, Overview, ParkedWork, Status, overview, parked, parked_anywhere, parked_by_id, retry,
     retry_anywhere, status,
 };
-use crate::{App, db::Backend, error::Result, failpoint::reach, telemetry};
+use crate::{
+    App,
+    db::Backend,
+    error::{Error, Result},
+    failpoint::reach,
+    telemetry,
+};
 
 /// A class of jobs with its own workers, so that one class cannot starve another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -205,6 +212,20 @@ fn subjects(args: Value) -> Option<Vec<String>> {
     subjects.sort_unstable();
     subjects.dedup();
     Some(subjects)
+}
+
+/// The customers that subjects name.
+fn customers(subjects: &[String]) -> Result<Vec<CustomerId>> {
+    let one = |subject: &String| {
+        let no = |_| Error::Internal(format!("`{subject}` is no customer"));
+        subject.parse().map_err(no)
+    };
+    subjects.iter().map(one).collect()
+}
+
+/// Customers as subjects.
+fn names(customers: &[CustomerId]) -> Vec<String> {
+    customers.iter().map(CustomerId::to_string).collect()
 }
 
 /// Makes an attempt at what nobody else is working on, and answers how it went, in one word.

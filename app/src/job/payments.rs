@@ -2,11 +2,8 @@
 
 use domain::id::CustomerId;
 
-use super::{Kind, Lane, Wakeup};
-use crate::{
-    error::{Error, Result},
-    payment,
-};
+use super::{Kind, Lane, Wakeup, customers, names};
+use crate::payment;
 
 pub(crate) const KIND: Kind = Kind {
     name: "payment.collect",
@@ -15,21 +12,13 @@ pub(crate) const KIND: Kind = Kind {
     run: |app, subjects, _| {
         Box::pin(async move {
             let mut more = false;
-            for subject in subjects {
-                let customer: CustomerId = subject
-                    .parse()
-                    .map_err(|_| Error::Internal(format!("`{subject}` is no customer")))?;
+            for customer in customers(subjects)? {
                 more |= payment::collect(app, customer).await?;
             }
             Ok(more)
         })
     },
-    due: |app| {
-        Box::pin(async move {
-            let due: Result<Vec<CustomerId>> = payment::due(app).await;
-            Ok(due?.iter().map(CustomerId::to_string).collect())
-        })
-    },
+    due: |app| Box::pin(async move { Ok(names(&payment::due(app).await?)) }),
 };
 
 /// What wakes whoever collects from a customer.

@@ -2,11 +2,8 @@
 
 use domain::id::CustomerId;
 
-use super::{Kind, Lane, Wakeup};
-use crate::{
-    error::{Error, Result},
-    recharge,
-};
+use super::{Kind, Lane, Wakeup, customers, names};
+use crate::recharge;
 
 pub(crate) const KIND: Kind = Kind {
     name: "recharge.evaluate",
@@ -14,21 +11,13 @@ pub(crate) const KIND: Kind = Kind {
     together: |_| 1,
     run: |app, subjects, _| {
         Box::pin(async move {
-            for subject in subjects {
-                let customer: CustomerId = subject
-                    .parse()
-                    .map_err(|_| Error::Internal(format!("`{subject}` is no customer")))?;
+            for customer in customers(subjects)? {
                 recharge::evaluate(app, customer).await?;
             }
             Ok(false)
         })
     },
-    due: |app| {
-        Box::pin(async move {
-            let due: Result<Vec<CustomerId>> = recharge::due(app).await;
-            Ok(due?.iter().map(CustomerId::to_string).collect())
-        })
-    },
+    due: |app| Box::pin(async move { Ok(names(&recharge::due(app).await?)) }),
 };
 
 /// What has a customer's auto-recharge looked at again.

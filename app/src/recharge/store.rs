@@ -8,8 +8,7 @@ use domain::{
 };
 use entity::{auto_recharge, from_text, recharge_evaluation, to_text};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryResult,
-    QuerySelect,
+    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
 };
 
 use super::view::Evaluation;
@@ -17,7 +16,7 @@ use crate::{
     actor::Reach,
     error::Result,
     op::Op,
-    sql::{Rows, statement},
+    sql::{Rows, customers, statement},
 };
 
 /// Most ledger entries that a look at the past reads: the latest.
@@ -239,22 +238,16 @@ pub(super) async fn evaluations(
 
 // What is due.
 
-fn customers(rows: &[QueryResult]) -> Result<Vec<CustomerId>> {
-    rows.iter()
-        .map(|row| Ok(CustomerId(row.try_get_by_index(0)?)))
-        .collect()
-}
-
 /// Those by the wall's clock that are due, the longest due first. One statement.
 pub(super) async fn due(db: &impl ConnectionTrait, now: Timestamp, limit: u64) -> Result<Vec<CustomerId>> {
     let sql = format!(
         "SELECT r.customer_id FROM auto_recharge r JOIN account a ON a.customer_id = r.customer_id
          WHERE r.next_at <= $1 AND a.clock_id IS NULL ORDER BY r.next_at, r.customer_id LIMIT {limit}"
     );
-    customers(
-        &db.query_all_raw(statement(db, &sql, vec![now.micros().into()]))
-            .await?,
-    )
+    let rows = db
+        .query_all_raw(statement(db, &sql, vec![now.micros().into()]))
+        .await?;
+    Ok(customers(&rows)?)
 }
 
 /// Those of some customers that are due at an instant. One statement.
@@ -272,7 +265,7 @@ pub(super) async fn due_of(
             vec![until.micros().into()],
         )
         .await?;
-    customers(&rows)
+    Ok(customers(&rows)?)
 }
 
 /// Those of some customers of whom a charge is under way. One statement.
@@ -286,7 +279,7 @@ pub(super) async fn charging_of(db: &impl ConnectionTrait, among: &[CustomerId])
             Vec::new(),
         )
         .await?;
-    customers(&rows)
+    Ok(customers(&rows)?)
 }
 
 /// When the first of some customers is due. One statement.

@@ -22,20 +22,15 @@ use entity::sandbox_charge;
 use gateway::payment::sandbox::Card;
 use sea_orm::{EntityTrait, PaginatorTrait};
 
-use super::run;
-use crate::{
-    alone::alone,
-    harness::{
-        World, auditor, backend,
-        billing::{all, bills, terms},
-        paying::{card, money, sells},
-        per_unit,
-        plans::{agreement, variant},
-    },
+use super::{PAUSE, WAYS, run, struck};
+use crate::harness::{
+    World,
+    billing::{all, bills, terms},
+    paying::{card, money, sells},
+    per_unit,
+    plans::{agreement, variant},
 };
 
-/// A database that is away, a bug that unwinds, and one that does not.
-const WAYS: &[&str] = &["return(error)", "panic", "return(internal)"];
 /// Places of what people do by hand.
 const BY_HAND: &[&str] = &["invoice.paying", "invoice.credited"];
 /// Places of renewals, which the cycles here have none of.
@@ -47,66 +42,56 @@ const SHARED: &[&str] = &[
     "payment.written",
     "payment.concluded",
 ];
-/// Long enough for a run to be taken for dead, and for a lease to be over.
-const PAUSE: i64 = 61;
 /// Rounds in which everything must come to an end.
 const ROUNDS: usize = 40;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_step_of_invoices_may_fail_on_sqlite() {
-    every_step_may_fail(Backend::Sqlite).await;
+    struck(Backend::Sqlite, every_step_may_fail).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_step_of_invoices_may_fail_on_postgres() {
-    every_step_may_fail(Backend::Postgres).await;
+    struck(Backend::Postgres, every_step_may_fail).await;
 }
 
-async fn every_step_may_fail(backend: Backend) {
-    let _turn = alone().await;
-    backend::with_place(backend, async |place| {
-        let world = World::over(place).await;
-        sells(&world).await;
-        bills(&world, terms()).await;
-        world.priced("call", per_unit("1")).await;
-        let plan = daily(&world).await;
-        let mut billed = 0;
-        let automatic = failpoint::INVOICES
-            .iter()
-            .filter(|point| !BY_HAND.contains(point) && !RENEWING.contains(point));
-        for point in automatic.chain(SHARED) {
-            for way in WAYS {
-                billed += 1;
-                strike(&world, point, way, plan).await;
-            }
-        }
-        let prepaid = prepaid(&world).await;
-        for point in RENEWING {
-            for way in WAYS {
-                billed += 1;
-                renew(&world, point, way, prepaid).await;
-            }
-        }
-        let charges = sandbox_charge::Entity::find();
-        assert_eq!(charges.count(world.app.db().reader()).await.unwrap(), billed);
-        let numbers = entity::invoice::Entity::find();
-        assert_eq!(numbers.count(world.app.db().reader()).await.unwrap(), billed);
-        bills(
-            &world,
-            BillingTerms {
-                collects: false,
-                ..terms()
-            },
-        )
-        .await;
+async fn every_step_may_fail(world: &World) {
+    sells(world).await;
+    bills(world, terms()).await;
+    world.priced("call", per_unit("1")).await;
+    let plan = daily(world).await;
+    let mut billed = 0;
+    let automatic = failpoint::INVOICES
+        .iter()
+        .filter(|point| !BY_HAND.contains(point) && !RENEWING.contains(point));
+    for point in automatic.chain(SHARED) {
         for way in WAYS {
-            by_hand(&world, way, plan).await;
+            billed += 1;
+            strike(world, point, way, plan).await;
         }
-        auditor::audit(world.app.db()).await;
-        auditor::prove(&world.app).await;
-        world.app.db().close().await;
-    })
+    }
+    let prepaid = prepaid(world).await;
+    for point in RENEWING {
+        for way in WAYS {
+            billed += 1;
+            renew(world, point, way, prepaid).await;
+        }
+    }
+    let charges = sandbox_charge::Entity::find();
+    assert_eq!(charges.count(world.app.db().reader()).await.unwrap(), billed);
+    let numbers = entity::invoice::Entity::find();
+    assert_eq!(numbers.count(world.app.db().reader()).await.unwrap(), billed);
+    bills(
+        world,
+        BillingTerms {
+            collects: false,
+            ..terms()
+        },
+    )
     .await;
+    for way in WAYS {
+        by_hand(world, way, plan).await;
+    }
 }
 
 /// $20 a day, and a cent a credit.

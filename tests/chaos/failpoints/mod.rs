@@ -8,20 +8,42 @@ mod invoices;
 mod payments;
 mod recharges;
 
-use app::job;
+use app::{db::Backend, job};
 use serde_json::Value;
 
-use crate::{harness::World, wire::process::Process};
+use crate::{
+    alone::alone,
+    harness::{World, auditor, backend},
+    wire::process::Process,
+};
 
 /// Places that only one database has: SQLite writes an event and its place in the queue with two statements.
-fn exists(point: &str, backend: app::db::Backend) -> bool {
-    point != "record.listed" || backend == app::db::Backend::Sqlite
+fn exists(point: &str, backend: Backend) -> bool {
+    point != "record.listed" || backend == Backend::Sqlite
 }
 
 /// Runs a wake-up in a task of its own, as workers do: a panic ends this run and nothing else.
 async fn run(world: &World, payload: Value) {
     let world = world.clone();
     let _ = tokio::spawn(async move { job::run(&world.app, payload).await }).await;
+}
+
+/// A database that is away, a bug that unwinds, and one that does not.
+const WAYS: &[&str] = &["return(error)", "panic", "return(internal)"];
+/// Long enough for a run to be taken for dead, and for the lease of a payment to be over, in seconds.
+const PAUSE: i64 = 61;
+
+/// Lives through a case in a world of its own, while no other case strikes, and has the books proven afterwards.
+async fn struck(backend: Backend, case: impl AsyncFnOnce(&World)) {
+    let _turn = alone().await;
+    backend::with_place(backend, async |place| {
+        let world = World::over(place).await;
+        case(&world).await;
+        auditor::audit(world.app.db()).await;
+        auditor::prove(&world.app).await;
+        world.app.db().close().await;
+    })
+    .await;
 }
 
 /// Waits for the end of a process, which must be the one that it was told to make.

@@ -14,11 +14,10 @@ use gateway::payment::sandbox::Card;
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 use serde_json::json;
 
-use super::{by_its_own_hand, run};
+use super::{PAUSE, WAYS, by_its_own_hand, run, struck};
 use crate::{
-    alone::alone,
     harness::{
-        World, auditor, backend,
+        World,
         paying::{card, sells, wish},
     },
     wire::{
@@ -28,8 +27,6 @@ use crate::{
     },
 };
 
-/// A database that is away, a bug that unwinds, and one that does not.
-const WAYS: &[&str] = &["return(error)", "panic", "return(internal)"];
 /// Cards that are charged in the end.
 const CARDS: [Card; 4] = [
     Card::Success,
@@ -45,44 +42,34 @@ const SHARED: &[&str] = &[
     "op.notified",
     "op.committed",
 ];
-/// Long enough for a run to be taken for dead, and for a lease to be over.
-const PAUSE: i64 = 61;
 /// Rounds in which a payment must come to an end.
 const ROUNDS: usize = 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_step_of_payments_may_fail_on_sqlite() {
-    every_step_may_fail(Backend::Sqlite).await;
+    struck(Backend::Sqlite, every_step_may_fail).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_step_of_payments_may_fail_on_postgres() {
-    every_step_may_fail(Backend::Postgres).await;
+    struck(Backend::Postgres, every_step_may_fail).await;
 }
 
-async fn every_step_may_fail(backend: Backend) {
-    let _turn = alone().await;
-    backend::with_place(backend, async |place| {
-        let world = World::over(place).await;
-        sells(&world).await;
-        let mut bought = 0;
-        for (place, point) in failpoint::PAYMENTS.iter().chain(SHARED).enumerate() {
-            for (number, way) in WAYS.iter().enumerate() {
-                // Commits come one after the other: the decision, the lease, the grant.
-                for turn in 0..if point.starts_with("op.") { 3 } else { 1 } {
-                    let kind = CARDS[(place + number + turn) % CARDS.len()];
-                    bought += 1;
-                    strike(&world, point, turn, way, kind).await;
-                }
+async fn every_step_may_fail(world: &World) {
+    sells(world).await;
+    let mut bought = 0;
+    for (place, point) in failpoint::PAYMENTS.iter().chain(SHARED).enumerate() {
+        for (number, way) in WAYS.iter().enumerate() {
+            // Commits come one after the other: the decision, the lease, the grant.
+            for turn in 0..if point.starts_with("op.") { 3 } else { 1 } {
+                let kind = CARDS[(place + number + turn) % CARDS.len()];
+                bought += 1;
+                strike(world, point, turn, way, kind).await;
             }
         }
-        let charges = sandbox_charge::Entity::find();
-        assert_eq!(charges.count(world.app.db().reader()).await.unwrap(), bought);
-        auditor::audit(world.app.db()).await;
-        auditor::prove(&world.app).await;
-        world.app.db().close().await;
-    })
-    .await;
+    }
+    let charges = sandbox_charge::Entity::find();
+    assert_eq!(charges.count(world.app.db().reader()).await.unwrap(), bought);
 }
 
 /// Buys while one place fails once, and goes on until the payment has ended.

@@ -18,18 +18,13 @@ use entity::{payment as row, sandbox_charge};
 use gateway::payment::sandbox::Card;
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 
-use super::run;
-use crate::{
-    alone::alone,
-    harness::{
-        World, auditor, backend, credits,
-        paying::{card, money, sells},
-        per_unit,
-    },
+use super::{PAUSE, WAYS, run, struck};
+use crate::harness::{
+    World, credits,
+    paying::{card, money, sells},
+    per_unit,
 };
 
-/// A database that is away, a bug that unwinds, and one that does not.
-const WAYS: &[&str] = &["return(error)", "panic", "return(internal)"];
 /// Places that a recharge shares with payments and debits.
 const SHARED: &[&str] = &[
     "drain.taken",
@@ -43,42 +38,32 @@ const SHARED: &[&str] = &[
     "payment.concluded",
     "op.committed",
 ];
-/// Long enough for a run to be taken for dead, and for a lease to be over.
-const PAUSE: i64 = 61;
 /// Rounds in which everything must come to an end.
 const ROUNDS: usize = 30;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_step_of_recharges_may_fail_on_sqlite() {
-    every_step_may_fail(Backend::Sqlite).await;
+    struck(Backend::Sqlite, every_step_may_fail).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_step_of_recharges_may_fail_on_postgres() {
-    every_step_may_fail(Backend::Postgres).await;
+    struck(Backend::Postgres, every_step_may_fail).await;
 }
 
-async fn every_step_may_fail(backend: Backend) {
-    let _turn = alone().await;
-    backend::with_place(backend, async |place| {
-        let world = World::over(place).await;
-        sells(&world).await;
-        world.priced("call", per_unit("1")).await;
-        let mut charged = 0;
-        for (place, point) in failpoint::RECHARGES.iter().chain(SHARED).enumerate() {
-            for (number, way) in WAYS.iter().enumerate() {
-                let kind = [Card::Success, Card::TimeoutCharged][(place + number) % 2];
-                charged += 1;
-                strike(&world, point, way, kind).await;
-            }
+async fn every_step_may_fail(world: &World) {
+    sells(world).await;
+    world.priced("call", per_unit("1")).await;
+    let mut charged = 0;
+    for (place, point) in failpoint::RECHARGES.iter().chain(SHARED).enumerate() {
+        for (number, way) in WAYS.iter().enumerate() {
+            let kind = [Card::Success, Card::TimeoutCharged][(place + number) % 2];
+            charged += 1;
+            strike(world, point, way, kind).await;
         }
-        let charges = sandbox_charge::Entity::find();
-        assert_eq!(charges.count(world.app.db().reader()).await.unwrap(), charged);
-        auditor::audit(world.app.db()).await;
-        auditor::prove(&world.app).await;
-        world.app.db().close().await;
-    })
-    .await;
+    }
+    let charges = sandbox_charge::Entity::find();
+    assert_eq!(charges.count(world.app.db().reader()).await.unwrap(), charged);
 }
 
 /// Somebody with 12 credits who uses eight of them, while one place fails once: watched from 10 on, and recharged with 20.
