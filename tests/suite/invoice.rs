@@ -46,6 +46,7 @@ on_both!(
     drafts_wait_and_old_cycles_are_not_billed,
     invoices_are_paid_taken_back_and_given_up_by_hand,
     credit_notes_leave_money_that_pays_the_next_invoice,
+    drafts_share_one_balance,
     purchases_get_receipts_with_tax,
     taxes_follow_where_the_buyer_is,
     tax_numbers_are_checked,
@@ -640,6 +641,60 @@ async fn credit_notes_leave_money_that_pays_the_next_invoice(world: World) {
     // Taken back, it gives back what it took.
     invoice::void(app, actor, next.id).await.unwrap();
     assert_eq!(balance(&world, customer).await, ["20.00 USD"]);
+}
+
+/// Two drafts that wait cannot both be paid by the same money.
+async fn drafts_share_one_balance(world: World) {
+    bills(
+        &world,
+        BillingTerms {
+            collects: false,
+            ..terms()
+        },
+    )
+    .await;
+    let (customer, _) = subscriber(&world, "acme").await;
+    world.until("2026-04-11").await;
+    let paid = all(&world, customer).await[0].invoice.id;
+    let (app, actor) = (&world.app, &world.actor);
+    let pay = PayInvoice {
+        invoice: paid,
+        method: None,
+        elsewhere: true,
+    };
+    invoice::pay(app, actor, pay, &world.key()).await.unwrap();
+    bills(
+        &world,
+        BillingTerms {
+            collects: false,
+            draft_seconds: 86_400,
+            ..terms()
+        },
+    )
+    .await;
+    world.subscribe(customer, monthly(&world).await).await;
+    world.until("2026-05-12").await;
+    let drafts = all(&world, customer).await;
+    assert_eq!(drafts.len(), 3);
+    let note = CreateCreditNote {
+        invoice: paid,
+        total: None,
+        reason: Reason::Goodwill,
+    };
+    invoice::credit_note(app, actor, note, &world.key())
+        .await
+        .unwrap();
+    assert_eq!(balance(&world, customer).await, ["20.00 USD"]);
+    world.advance(86_400);
+    world.catch_up().await;
+    let mut issued: Vec<(i64, i64)> = all(&world, customer).await[1..]
+        .iter()
+        .map(|it| (it.invoice.totals.applied.minor, it.invoice.totals.due.minor))
+        .collect();
+    issued.sort_unstable();
+    assert_eq!(issued, [(0, 2_000), (2_000, 0)]);
+    assert_eq!(balance(&world, customer).await, Vec::<String>::new());
+    assert_eq!(due(&world, customer).await.len(), 1);
 }
 
 async fn purchases_get_receipts_with_tax(world: World) {

@@ -933,6 +933,12 @@ async fn strangers_see_nothing(world: World) {
     let (app, actor) = (&stranger.app, &stranger.actor);
     assert_eq!(recharge::recharge(app, actor, customer).await.unwrap(), None);
     assert_eq!(recharge::evaluations(app, actor, customer, 10).await.unwrap(), []);
+    let unknown = (RejectionCode::NotFound, "customerId".to_owned());
+    assert_eq!(refusal(recharge::forecast(app, actor, customer).await), unknown);
+    assert_eq!(
+        refusal(recharge::dry_run(app, actor, customer, rule()).await),
+        unknown
+    );
     let no = refusal(try_agree(&stranger, customer, None).await);
     assert_eq!(no, (RejectionCode::NotFound, "customerId".to_owned()));
     let no = refusal(recharge::stop_all(app, actor, true).await);

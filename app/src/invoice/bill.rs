@@ -22,7 +22,10 @@ use domain::{
     time::Timestamp,
     usage::{Counter, CounterKey},
 };
-use domain::{credit::draws::Purse, money::Currency};
+use domain::{
+    credit::draws::Purse,
+    money::{Currency, Money},
+};
 use entity::billing_cycle;
 
 use super::{
@@ -193,7 +196,6 @@ async fn write(op: &mut Op, terms: &BillingTerms, story: &Story, currency: Curre
     }
     let (tenant, customer) = (story.tenant, story.customer);
     let buyer = party::buyer(op.tx(), Reach::of(tenant), customer).await?;
-    let balance = store::money(op.tx(), customer, currency).await?;
     let id = InvoiceId(op.new_id());
     let wanted = Draft {
         id,
@@ -207,7 +209,8 @@ async fn write(op: &mut Op, terms: &BillingTerms, story: &Story, currency: Curre
         buyer: buyer.party.clone(),
         lines,
         prices: terms.prices,
-        balance,
+        // It pays when the invoice is issued.
+        balance: Money::of(0, currency),
         now: op.present(),
     };
     let mut invoice = draft(wanted, &terms.treat(&buyer.party, &buyer.registrations))?;

@@ -60,8 +60,10 @@ pub(super) async fn issue_in(op: &mut Op, terms: &BillingTerms, filed: &mut File
 
 /// Gives a draft the next number. What it takes from the customer's credit balance and what it adds to it is booked now.
 async fn number(op: &Op, terms: &BillingTerms, filed: &mut Filed) -> Result<()> {
-    let totals = filed.invoice.totals;
     let (tenant, customer) = (filed.invoice.tenant, filed.invoice.customer);
+    let balance = store::money(op.tx(), customer, filed.invoice.currency).await?;
+    filed.invoice = filed.invoice.with_balance(balance);
+    let totals = filed.invoice.totals;
     let change = totals.carried.minor.saturating_sub(totals.applied.minor);
     if change != 0 {
         store::move_money(

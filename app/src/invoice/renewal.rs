@@ -12,6 +12,7 @@ use domain::{
         fee,
         state::State,
     },
+    money::Money,
     subscription::MoneyLine,
 };
 use entity::subscription as row;
@@ -92,7 +93,8 @@ async fn write(op: &mut Op, tenant: TenantId, customer: CustomerId, row: &row::M
         buyer: buyer.party.clone(),
         lines: vec![line],
         prices: terms.prices,
-        balance: store::money(op.tx(), customer, amount.currency).await?,
+        // It pays when the invoice is issued.
+        balance: Money::of(0, amount.currency),
         now: op.present(),
     };
     let mut invoice = draft(wanted, &terms.treat(&buyer.party, &buyer.registrations))?;

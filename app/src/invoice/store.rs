@@ -271,7 +271,7 @@ fn columns(op: &Op, filed: &Filed) -> Result<invoice::ActiveModel> {
         link: NotSet,
         created_at: NotSet,
         total: NotSet,
-        due: NotSet,
+        due: Set(it.totals.due.minor),
         state: Set(to_text(it.state)),
         ordinal: Set(filed.ordinal),
         number: Set(it.number.clone()),
@@ -297,14 +297,13 @@ pub(super) async fn insert(op: &Op, filed: &Filed, source: &str) -> Result<()> {
     row.link = Set(filed.link.clone());
     row.created_at = Set(it.created_at.micros());
     row.total = Set(it.totals.total.minor);
-    row.due = Set(it.totals.due.minor);
     invoice::Entity::insert(row)
         .exec_without_returning(op.tx())
         .await?;
     Ok(())
 }
 
-/// Writes what has become of an invoice. What it asks for is never written again.
+/// Writes what has become of an invoice.
 pub(super) async fn write(op: &Op, filed: &Filed) -> Result<()> {
     invoice::Entity::update(columns(op, filed)?).exec(op.tx()).await?;
     Ok(())

@@ -20,6 +20,7 @@ use super::store;
 use crate::{
     App,
     actor::{Actor, Scope},
+    customer::{self, CustomerRef},
     error::Result,
     payment::{self, Setting},
     subscription,
@@ -72,7 +73,7 @@ pub async fn evaluations(
     store::evaluations(app.db().reader(), actor.reach(), customer, most).await
 }
 
-/// What comes if the customer goes on as in the last seven days. Some six statements.
+/// What comes if the customer goes on as in the last seven days. Some seven statements.
 ///
 /// # Errors
 /// The scope is missing, or no such customer.
@@ -89,7 +90,7 @@ pub async fn forecast(app: &App, actor: &Actor, customer: CustomerId) -> Result<
     Ok(seen.map_err(too_large)?)
 }
 
-/// What a rule would have done in the last 30 days, on the terms of today. Nothing is written. Some five statements.
+/// What a rule would have done in the last 30 days, on the terms of today. Nothing is written. Some six statements.
 ///
 /// # Errors
 /// The scope is missing, a rule that cannot be, or no such customer.
@@ -126,6 +127,10 @@ impl Terms {
     async fn read(app: &App, actor: &Actor, customer: CustomerId) -> Result<Self> {
         let db = app.db().reader();
         let tenant: TenantId = actor.tenant;
+        let who = CustomerRef::Id(customer);
+        // What follows goes by the customer alone.
+        let known = customer::find(db, actor.reach(), &who).await?;
+        known.ok_or_else(|| who.unknown())?;
         Ok(Self {
             setting: payment::settings_in(db, &[tenant]).await?.remove(&tenant),
             plans: subscription::variants_in(db, customer).await?,

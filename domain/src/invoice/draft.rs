@@ -114,6 +114,25 @@ pub fn draft(draft: Draft, treatment: &Treatment) -> Result<Invoice, Rejection> 
     })
 }
 
+impl Invoice {
+    /// A draft with what the customer's credit balance pays when it is issued: it may have been spent, or grown, since the draft was made. An
+    /// invoice that is no draft stays as it is.
+    #[must_use]
+    pub fn with_balance(&self, balance: Money) -> Self {
+        let mut invoice = self.clone();
+        if invoice.state == State::Draft
+            && invoice.kind != Kind::Purchase
+            && balance.currency == invoice.currency
+        {
+            let totals = &mut invoice.totals;
+            let asked = totals.total.minor.max(0);
+            totals.applied.minor = balance.minor.clamp(0, asked);
+            totals.due.minor = asked - totals.applied.minor;
+        }
+        invoice
+    }
+}
+
 fn refused(field: &str, no: MoneyError) -> Rejection {
     match no {
         MoneyError::TooLarge(_) => Rejection::too_large(field),
