@@ -251,9 +251,13 @@ fn beside_others(customer: CustomerId, done: Result<()>) -> Result<()> {
     }
 }
 
-/// When the next of some customers' invoices is due.
-pub(crate) async fn next_due(app: &App, customers: &[CustomerId]) -> Result<Option<Timestamp>> {
-    store::next_due(app.db().reader(), customers).await
+/// When the next of some customers' invoices is due, after an instant.
+pub(crate) async fn next_due(
+    app: &App,
+    customers: &[CustomerId],
+    after: Timestamp,
+) -> Result<Option<Timestamp>> {
+    store::next_due(app.db().reader(), customers, after).await
 }
 
 /// Who is asked about: for a use-case that begins with an invoice.

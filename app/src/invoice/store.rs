@@ -402,14 +402,19 @@ pub(super) async fn due_among(
     Ok(customers(&rows)?)
 }
 
-/// When the first of some customers' invoices is due. One statement.
-pub(super) async fn next_due(db: &impl ConnectionTrait, among: &[CustomerId]) -> Result<Option<Timestamp>> {
+/// When the first of some customers' invoices is due after an instant. One statement.
+pub(super) async fn next_due(
+    db: &impl ConnectionTrait,
+    among: &[CustomerId],
+    after: Timestamp,
+) -> Result<Option<Timestamp>> {
     let rows = Rows::default()
         .id("id", among.iter().map(|customer| customer.0))
         .query(
             db,
-            "SELECT MIN(i.next_at) AS next_at FROM {rows} AS v JOIN invoice i ON i.customer_id = v.id",
-            Vec::new(),
+            "SELECT MIN(i.next_at) AS next_at FROM {rows} AS v JOIN invoice i ON i.customer_id = v.id
+             WHERE i.next_at > $1",
+            vec![after.micros().into()],
         )
         .await?;
     let next = rows.first().map(|row| row.try_get::<Option<i64>>("", "next_at"));

@@ -195,9 +195,13 @@ pub(crate) async fn evaluate_of(app: &App, customers: &[CustomerId], until: Time
     Ok(())
 }
 
-/// When the next of some customers is looked at again.
-pub(crate) async fn next_due(app: &App, customers: &[CustomerId]) -> Result<Option<Timestamp>> {
-    store::next_due(app.db().reader(), customers).await
+/// When the next of some customers is looked at again, after an instant.
+pub(crate) async fn next_due(
+    app: &App,
+    customers: &[CustomerId],
+    after: Timestamp,
+) -> Result<Option<Timestamp>> {
+    store::next_due(app.db().reader(), customers, after).await
 }
 
 impl Outcome {

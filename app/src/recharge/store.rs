@@ -282,14 +282,19 @@ pub(super) async fn charging_of(db: &impl ConnectionTrait, among: &[CustomerId])
     Ok(customers(&rows)?)
 }
 
-/// When the first of some customers is due. One statement.
-pub(super) async fn next_due(db: &impl ConnectionTrait, among: &[CustomerId]) -> Result<Option<Timestamp>> {
+/// When the first of some customers is due after an instant. One statement.
+pub(super) async fn next_due(
+    db: &impl ConnectionTrait,
+    among: &[CustomerId],
+    after: Timestamp,
+) -> Result<Option<Timestamp>> {
     let rows = Rows::default()
         .id("id", among.iter().map(|customer| customer.0))
         .query(
             db,
-            "SELECT MIN(r.next_at) AS next_at FROM {rows} AS v JOIN auto_recharge r ON r.customer_id = v.id",
-            Vec::new(),
+            "SELECT MIN(r.next_at) AS next_at FROM {rows} AS v JOIN auto_recharge r ON r.customer_id = v.id
+             WHERE r.next_at > $1",
+            vec![after.micros().into()],
         )
         .await?;
     let next = rows.first().map(|row| row.try_get::<Option<i64>>("", "next_at"));

@@ -44,7 +44,7 @@ pub(crate) async fn advance(app: &App, id: TestClockId) -> Result<bool> {
             }
             continue;
         }
-        let next = next(app, &going(app, &members).await?).await?;
+        let next = next(app, &going(app, &members).await?, clock.now).await?;
         let to = next.map_or(clock.target, |next| next.min(clock.target));
         move_to(app, clock.id, to, &members).await?;
         reach("clock.moved")?;
@@ -77,12 +77,12 @@ async fn settle(app: &App, tenant: TenantId, customers: &[CustomerId], until: Ti
     invoice::advance_of(app, customers, until).await
 }
 
-/// When something is due next.
-async fn next(app: &App, customers: &[CustomerId]) -> Result<Option<Timestamp>> {
+/// When something is due next. What is due already and could not be done is passed by.
+async fn next(app: &App, customers: &[CustomerId], now: Timestamp) -> Result<Option<Timestamp>> {
     let step = subscription::next_due(app, customers).await?;
     let expiry = credit::next_expiry(app, customers).await?;
-    let recharge = recharge::next_due(app, customers).await?;
-    let invoice = invoice::next_due(app, customers).await?;
+    let recharge = recharge::next_due(app, customers, now).await?;
+    let invoice = invoice::next_due(app, customers, now).await?;
     Ok([step, expiry, recharge, invoice].into_iter().flatten().min())
 }
 
