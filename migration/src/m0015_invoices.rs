@@ -89,7 +89,8 @@ const UP: &[&str] = &[
     // Up to which cycle the renewals of a prepaid subscription have an invoice.
     "ALTER TABLE subscription ADD COLUMN renewal_billed {big} NOT NULL DEFAULT 0",
     "CREATE INDEX subscription_to_renew ON subscription (tenant_id, customer_id)
-        WHERE renewal_told > renewal_billed AND renewal_told > paid_through AND ended_at IS NULL",
+        WHERE renewal_told > renewal_billed AND renewal_told > paid_through AND cancel_at_end = 0
+            AND state IN ('TRIALING', 'ACTIVE', 'OVERDUE')",
 ];
 
 const DOWN: &[&str] = &[

@@ -53,6 +53,9 @@ on_both!(
     a_change_of_plan_is_billed_by_the_second,
     a_renewal_is_charged_and_renews,
     a_renewal_that_is_not_paid_ends_as_it_must,
+    a_renewal_follows_the_subscription,
+    a_charge_that_somebody_has_to_look_at_is_the_last,
+    what_was_before_billing_is_not_billed,
     a_test_clock_bills_a_year,
     strangers_see_nothing,
 );
@@ -1134,4 +1137,171 @@ async fn a_renewal_that_is_not_paid_ends_as_it_must(world: World) {
         (first(never).await.state, charges(&world).await),
         (State::Void, 1)
     );
+}
+
+async fn a_renewal_follows_the_subscription(world: World) {
+    sells(&world).await;
+    bills(&world, terms()).await;
+    let plan = prepaid(&world).await;
+    let mut dear = variant(Mode::Prepaid);
+    dear.fee = Some(money("100 USD"));
+    dear.renewal_due_days = 5;
+    let dear = world.sells(dear, Vec::new()).await;
+    let made = async |name: &str| {
+        let customer = world.customer(name).await;
+        (customer, world.subscribe(customer, plan).await)
+    };
+    let (leaving, leaving_sub) = made("leaving").await;
+    let (forgiven, forgiven_sub) = made("forgiven").await;
+    let (partly, partly_sub) = made("partly").await;
+    let (upgraded, upgraded_sub) = made("upgraded").await;
+    world.until("2026-04-06").await;
+    let states = async |customer| -> Vec<State> {
+        all(&world, customer)
+            .await
+            .iter()
+            .map(|it| it.invoice.state)
+            .collect()
+    };
+    let note = async |customer, total: Option<&str>| {
+        let invoice = all(&world, customer).await[0].invoice.id;
+        let input = CreateCreditNote {
+            invoice,
+            total: total.map(money),
+            reason: Reason::Goodwill,
+        };
+        invoice::credit_note(&world.app, &world.actor, input, &world.key())
+            .await
+            .unwrap();
+    };
+    // It ends with the cycle: nobody is charged for another.
+    world
+        .wish(leaving_sub, Wish::Cancel { at_end: true })
+        .await
+        .unwrap();
+    let pay = PayInvoice {
+        invoice: all(&world, leaving).await[0].invoice.id,
+        method: None,
+        elsewhere: false,
+    };
+    let no = refusal(invoice::pay(&world.app, &world.actor, pay, &world.key()).await);
+    assert_eq!(no.0, RejectionCode::InvoiceState);
+    // Taken back in full: paid by nobody, so it renews nothing.
+    note(forgiven, None).await;
+    // Taken back in part, and renewed by hand.
+    note(partly, Some("5 USD")).await;
+    world.wish(partly_sub, Wish::Renew).await.unwrap();
+    // To be another plan: at that one's price.
+    world
+        .wish(upgraded_sub, Wish::ChangePlan { to: dear, now: false })
+        .await
+        .unwrap();
+    for customer in [leaving, forgiven, partly, upgraded] {
+        card(&world, customer, Card::Success).await;
+    }
+    world.run_to_rest().await;
+    assert_eq!(states(leaving).await, [State::Void]);
+    assert_eq!(states(forgiven).await, [State::Paid]);
+    assert_eq!(states(partly).await, [State::Uncollectible]);
+    assert_eq!(states(upgraded).await, [State::Void, State::Paid]);
+    assert_eq!(
+        all(&world, upgraded).await[1].invoice.totals.due,
+        money("100 USD")
+    );
+    assert_eq!(charges(&world).await, 1);
+    world.until("2026-04-11").await;
+    for (id, state) in [
+        (leaving_sub, "CANCELLED"),
+        (forgiven_sub, "OVERDUE"),
+        (partly_sub, "ACTIVE"),
+        (upgraded_sub, "ACTIVE"),
+    ] {
+        assert_eq!(world.state(id).await, state);
+    }
+    for customer in [leaving, forgiven, partly, upgraded] {
+        assert_eq!(balance(&world, customer).await, Vec::<String>::new());
+    }
+}
+
+async fn a_charge_that_somebody_has_to_look_at_is_the_last(world: World) {
+    sells(&world).await;
+    // Due at once: what a card pays at that moment is never past due.
+    bills(
+        &world,
+        BillingTerms {
+            net_days: 0,
+            ..terms()
+        },
+    )
+    .await;
+    let (quick, _) = subscriber(&world, "quick").await;
+    card(&world, quick, Card::Success).await;
+    let (odd, _) = subscriber(&world, "odd").await;
+    card(&world, odd, Card::WrongAmount).await;
+    world.until("2026-04-11").await;
+    world.run_to_rest().await;
+    assert_eq!(told(&world, quick).await, ["finalized", "paid"]);
+    let id = all(&world, odd).await[0].invoice.id;
+    for _ in 0..10 {
+        world.advance(86_400);
+        world.run_to_rest().await;
+    }
+    let good = card(&world, odd, Card::Success).await;
+    payment::set_default_method(&world.app, &world.actor, good)
+        .await
+        .unwrap();
+    world.run_to_rest().await;
+    let attempts = payment::of_invoice(&world.app, &world.actor, id).await.unwrap();
+    assert_eq!(
+        (attempts.len(), attempts[0].progress.state),
+        (1, PaymentState::Quarantined)
+    );
+    let pay = PayInvoice {
+        invoice: id,
+        method: None,
+        elsewhere: false,
+    };
+    let no = refusal(invoice::pay(&world.app, &world.actor, pay, &world.key()).await);
+    assert_eq!(no.0, RejectionCode::InvoiceState);
+    // The audit tells of it until somebody has looked.
+    world
+        .sabotage("UPDATE payment SET state = 'FAILED', decline = 'REFUSED' WHERE state = 'QUARANTINED'")
+        .await;
+}
+
+async fn what_was_before_billing_is_not_billed(world: World) {
+    let (customer, subscription) = subscriber(&world, "acme").await;
+    let mut bigger = variant(Mode::Postpaid);
+    bigger.fee = Some(money("50 USD"));
+    let bigger = world.sells(bigger, Vec::new()).await;
+    world.move_to(at("2026-03-20"));
+    world
+        .wish(
+            subscription,
+            Wish::ChangePlan {
+                to: bigger,
+                now: true,
+            },
+        )
+        .await
+        .unwrap();
+    world.until("2026-04-11").await;
+    bills(
+        &world,
+        BillingTerms {
+            collects: false,
+            ..terms()
+        },
+    )
+    .await;
+    world.until("2026-05-11").await;
+    let filed = all(&world, customer).await;
+    assert_eq!(filed.len(), 1);
+    let lines: Vec<i64> = filed[0]
+        .invoice
+        .lines
+        .iter()
+        .map(|line| line.amount.minor)
+        .collect();
+    assert_eq!(lines, [5_000]);
 }

@@ -48,6 +48,7 @@ on_both!(
     a_card_that_declines_is_tried_four_times,
     nothing_is_charged_beyond_the_cap,
     the_switch_stops_what_was_not_sent,
+    the_switch_stops_what_a_provider_never_heard_of,
     switching_off_keeps_what_is_under_way,
     a_rule_that_cannot_be_is_refused,
     a_rule_serves_a_plan_that_sells,
@@ -624,6 +625,34 @@ async fn the_switch_stops_what_was_not_sent(world: World) {
         (charges(&world).await, world.stands(customer).await.0),
         (2, "27".to_owned())
     );
+}
+
+/// Sent, nobody answers, and nothing was charged: asked about, it is not sent again.
+async fn the_switch_stops_what_a_provider_never_heard_of(world: World) {
+    ready(&world).await;
+    let customer = owner(&world, "acme", Card::TimeoutNotCharged).await;
+    agree(&world, customer, rule()).await;
+    spend(&world, customer, "5").await;
+    world.run_jobs().await;
+    assert_eq!(
+        payments(&world, customer).await[0].progress.state,
+        PaymentState::Unknown
+    );
+    recharge::stop_all(&world.app, &world.actor, true).await.unwrap();
+    for _ in 0..4 {
+        world.advance(3_601);
+        rest(&world).await;
+    }
+    let withdrawn = payments(&world, customer).await;
+    assert_eq!(
+        (withdrawn.len(), withdrawn[0].progress.decline),
+        (1, Some(Decline::Withdrawn))
+    );
+    assert_eq!(world.stands(customer).await.0, "7");
+    // The charge, and then every look that found everything stopped.
+    let seen = reasons(&world, customer).await;
+    assert_eq!((seen[0], seen.len()), ((None, 1), 2), "{seen:?}");
+    assert_eq!(seen[1].0, Some(Reason::Stopped));
 }
 
 async fn switching_off_keeps_what_is_under_way(world: World) {

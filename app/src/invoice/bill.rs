@@ -3,28 +3,27 @@
 //! One cycle per transaction, in the order in which they closed, under the lock on the account: some fifteen statements to read and
 //! eight to write.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use domain::{
     amount::Credits,
-    credit::block::Billing,
+    credit::{block::Billing, draws::Purse},
+    customer::Settlement,
     cycle::{Cycle, CycleRef},
     id::{BlockId, CustomerId, InvoiceId, MetricId, SubscriptionId, TenantId},
     invoice::{
         Kind,
-        cycle::{CycleBill, CycleLines},
+        cycle::{CycleBill, CycleLines, Named},
         draft::{Draft, draft},
         terms::BillingTerms,
         usage::BillError,
     },
+    money::{Currency, Money},
     plan::variant::Variant,
     rejection::Rejection,
+    subscription::MoneyLine,
     time::Timestamp,
     usage::{Counter, CounterKey},
-};
-use domain::{
-    credit::draws::Purse,
-    money::{Currency, Money},
 };
 use entity::billing_cycle;
 
@@ -93,11 +92,11 @@ struct Story {
     cycle: Cycle,
     variant: Variant,
     plan: String,
-    changes: Vec<domain::subscription::MoneyLine>,
+    changes: Vec<MoneyLine>,
     counts: Vec<(CounterKey, Counter)>,
-    metrics: std::collections::BTreeMap<MetricId, domain::invoice::cycle::Named>,
+    metrics: BTreeMap<MetricId, Named>,
     blocks: HashMap<BlockId, Billing>,
-    settlement: domain::customer::Settlement,
+    settlement: Settlement,
     overdraft: Credits,
 }
 

@@ -4,7 +4,7 @@
 
 use domain::{
     amount::Credits,
-    id::{CustomerId, PaymentId, TenantId},
+    id::{CustomerId, PaymentId},
     invoice::{
         collection::{Attempt, Next, next_attempt},
         state::State,
@@ -37,6 +37,8 @@ use crate::{
 const SWEEP: u64 = 1_000;
 /// Invoices of one customer that are looked at in one transaction.
 const BATCH: u64 = 10;
+/// Things that follow each other at one moment of a test clock.
+const STAGES: usize = 4;
 /// When an invoice is looked at again whose customer's books do not add up, in seconds.
 const FROZEN_SECONDS: i64 = 3_600;
 
@@ -80,20 +82,42 @@ async fn step(op: &mut Op, terms: &BillingTerms, account: &account::Model, filed
         return Ok(());
     }
     let now = op.present();
+    filed.next_at = match attempt(op, terms, filed).await? {
+        Attempted::UnderWay => term(filed).filter(|term| *term > now),
+        Attempted::Next(Next::At(at), Some(method)) if at <= now && account.frozen_at.is_none() => {
+            charge(op, filed, &method).await?;
+            term(filed).filter(|term| *term > now)
+        }
+        // Only what no charge may pay at this very moment falls due.
+        Attempted::Next(next, _) => {
+            fall_due(op, filed).await?;
+            let again = match next {
+                Next::At(at) if at <= now => Some(now.plus_seconds(FROZEN_SECONDS)),
+                Next::At(at) => Some(at),
+                _ => None,
+            };
+            term(filed).into_iter().chain(again).min()
+        }
+    };
+    store::write(op, filed).await
+}
+
+/// Calls an invoice past due whose term has ended.
+async fn fall_due(op: &Op, filed: &mut Filed) -> Result<()> {
+    let now = op.present();
     if filed.invoice.state == State::Open && filed.invoice.due_at.is_some_and(|due| due <= now) {
         filed.invoice = filed.invoice.fall_due(now).map_err(refused)?;
         event::tell(op, "invoice.past_due", filed).await?;
     }
-    filed.next_at = match attempt(op, terms, filed).await? {
-        Some(_) if account.frozen_at.is_some() => Some(now.plus_seconds(FROZEN_SECONDS)),
-        Some((Next::At(at), Some(method))) if at <= now => {
-            charge(op, filed, &method).await?;
-            term(filed)
-        }
-        Some((Next::At(at), _)) => Some(term(filed).map_or(at, |term| term.min(at))),
-        _ => term(filed),
-    };
-    store::write(op, filed).await
+    Ok(())
+}
+
+/// How an invoice stands with its charges.
+enum Attempted {
+    /// One is under way, or somebody has to look at one: nobody decides another.
+    UnderWay,
+    /// When the next one is to be decided, and with what.
+    Next(Next, Option<Method>),
 }
 
 /// When the term of an invoice ends that is still open.
@@ -104,14 +128,15 @@ fn term(filed: &Filed) -> Option<Timestamp> {
         .filter(|_| filed.invoice.state == State::Open)
 }
 
-/// When an invoice is to be charged, and with what; `None`: it is not charged by itself, or a charge is under way.
-async fn attempt(op: &Op, terms: &BillingTerms, filed: &Filed) -> Result<Option<(Next, Option<Method>)>> {
-    if !terms.collects {
-        return Ok(None);
-    }
+/// When an invoice is to be charged, and with what.
+async fn attempt(op: &Op, terms: &BillingTerms, filed: &Filed) -> Result<Attempted> {
     let attempts = payment::of_invoice_in(op.tx(), filed.invoice.id).await?;
-    if attempts.iter().any(|payment| payment.progress.state.is_open()) {
-        return Ok(None);
+    let states = || attempts.iter().map(|payment| payment.progress.state);
+    if states().any(|state| state.is_open() || state == PaymentState::Quarantined) {
+        return Ok(Attempted::UnderWay);
+    }
+    if !terms.collects {
+        return Ok(Attempted::Next(Next::Never, None));
     }
     let ended: Vec<Attempt> = attempts
         .iter()
@@ -125,7 +150,7 @@ async fn attempt(op: &Op, terms: &BillingTerms, filed: &Filed) -> Result<Option<
         .collect();
     let method = payment::usable_in(op.tx(), filed.invoice.tenant, filed.invoice.customer).await?;
     let next = next_attempt(&filed.invoice, method.as_ref().map(|it| it.id), &ended);
-    Ok(Some((next, method)))
+    Ok(Attempted::Next(next, method))
 }
 
 /// Decides the payment of what is left of an invoice.
@@ -146,14 +171,6 @@ pub(super) async fn charge(op: &mut Op, filed: &Filed, method: &Method) -> Resul
     };
     payment::decide_in(op, std::slice::from_ref(&payment)).await?;
     Ok(payment.id)
-}
-
-impl Filed {
-    /// What is still to be paid.
-    pub(super) fn outstanding(&self) -> Result<Money> {
-        let left = self.invoice.outstanding(self.credited);
-        left.map_err(|no| Error::Internal(no.to_string()))
-    }
 }
 
 /// Takes over where the payment of an invoice has come to, in the transaction that writes it. The account is locked.
@@ -184,7 +201,7 @@ pub(super) async fn paid_in(op: &mut Op, filed: &mut Filed, amount: Money) -> Re
     let left = filed.outstanding()?;
     let more = amount.minor.saturating_sub(left.minor);
     if more > 0 {
-        let (tenant, customer) = (filed.invoice.tenant, filed.invoice.customer);
+        let (tenant, customer) = filed.owner();
         store::move_money(
             op,
             tenant,
@@ -233,10 +250,12 @@ async fn bill_all(app: &App, customer: CustomerId) -> Result<()> {
     Ok(())
 }
 
+/// Issued, charged, concluded, renewed: each may be due only after the one before.
 async fn collect_all(app: &App, customer: CustomerId) -> Result<()> {
-    while collect(app, customer).await? {}
-    payment::collect(app, customer).await?;
-    while collect(app, customer).await? {}
+    for _ in 0..STAGES {
+        while collect(app, customer).await? {}
+        payment::collect(app, customer).await?;
+    }
     Ok(())
 }
 
@@ -258,9 +277,4 @@ pub(crate) async fn next_due(
     after: Timestamp,
 ) -> Result<Option<Timestamp>> {
     store::next_due(app.db().reader(), customers, after).await
-}
-
-/// Who is asked about: for a use-case that begins with an invoice.
-pub(super) fn owner(filed: &Filed) -> (TenantId, CustomerId) {
-    (filed.invoice.tenant, filed.invoice.customer)
 }

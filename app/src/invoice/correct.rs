@@ -9,6 +9,7 @@ use domain::{
         state::{self, State},
     },
     money::Money,
+    payment::{Payment, State as PaymentState},
     rejection::{Rejection, RejectionCode},
 };
 use serde::Serialize;
@@ -17,6 +18,7 @@ use super::{
     collect::{charge, paid_in},
     event,
     issue::{self, numbered, refused},
+    renewal,
     setting::needed,
     store,
     view::{CreditNoteView, Filed},
@@ -108,7 +110,7 @@ pub(super) async fn give_back(op: &Op, filed: &Filed) -> Result<()> {
         return Err(Rejection::new(RejectionCode::InvoiceState, "", message).into());
     }
     if totals.applied.minor > 0 {
-        let (tenant, customer) = super::collect::owner(filed);
+        let (tenant, customer) = filed.owner();
         store::move_money(op, tenant, customer, totals.applied).await?;
     }
     Ok(())
@@ -116,8 +118,11 @@ pub(super) async fn give_back(op: &Op, filed: &Filed) -> Result<()> {
 
 async fn check_nothing_under_way(op: &Op, id: InvoiceId) -> Result<()> {
     let payments = payment::of_invoice_in(op.tx(), id).await?;
-    if payments.iter().any(|payment| payment.progress.state.is_open()) {
-        let message = "a charge for this invoice is under way";
+    let is_unsettled = |payment: &Payment| {
+        payment.progress.state.is_open() || payment.progress.state == PaymentState::Quarantined
+    };
+    if payments.iter().any(is_unsettled) {
+        let message = "a charge for this invoice is under way, or somebody has to look at it";
         return Err(Rejection::new(RejectionCode::InvoiceState, "", message).into());
     }
     Ok(())
@@ -151,6 +156,10 @@ pub async fn pay(app: &App, actor: &Actor, input: PayInvoice, key: &str) -> Resu
     let mut filed = locked(&mut op, actor, input.invoice).await?;
     check_nothing_under_way(&op, input.invoice).await?;
     filed.invoice.state.after(state::Step::Pay).map_err(refused)?;
+    if !input.elsewhere && !renewal::is_awaited(&op, &filed).await? {
+        let message = "what it renews was renewed already, or does not go on";
+        return Err(Rejection::new(RejectionCode::InvoiceState, "", message).into());
+    }
     if input.elsewhere {
         let left = filed.outstanding()?;
         paid_in(&mut op, &mut filed, left).await?;
@@ -227,12 +236,14 @@ async fn book(op: &mut Op, filed: &mut Filed, total: Money) -> Result<()> {
     filed.credited.minor = filed.credited.minor.saturating_add(total.minor);
     let more = total.minor.saturating_sub(before.minor);
     if more > 0 {
-        let (tenant, customer) = super::collect::owner(filed);
+        let (tenant, customer) = filed.owner();
         store::move_money(op, tenant, customer, Money { minor: more, ..total }).await?;
     }
     if filed.invoice.state.is_payable() && filed.outstanding()?.minor == 0 {
         let nothing = Money { minor: 0, ..total };
-        return paid_in(op, filed, nothing).await;
+        paid_in(op, filed, nothing).await?;
+        // Nobody has paid: it renews nothing.
+        filed.next_at = None;
     }
     store::write(op, filed).await
 }

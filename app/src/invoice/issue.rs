@@ -2,7 +2,7 @@
 
 use domain::{
     invoice::{
-        Invoice,
+        Invoice, Kind,
         number::Sequence,
         state::{Refused, State},
         terms::BillingTerms,
@@ -37,7 +37,7 @@ pub(super) async fn file_in(op: &mut Op, terms: &BillingTerms, made: Made) -> Re
         ordinal: None,
         invoice: made.invoice,
     };
-    let waits = terms.draft_seconds > 0 && filed.invoice.kind != domain::invoice::Kind::Purchase;
+    let waits = terms.draft_seconds > 0 && filed.invoice.kind != Kind::Purchase;
     if !waits {
         number(op, terms, &mut filed).await?;
     }
@@ -60,7 +60,7 @@ pub(super) async fn issue_in(op: &mut Op, terms: &BillingTerms, filed: &mut File
 
 /// Gives a draft the next number. What it takes from the customer's credit balance and what it adds to it is booked now.
 async fn number(op: &Op, terms: &BillingTerms, filed: &mut Filed) -> Result<()> {
-    let (tenant, customer) = (filed.invoice.tenant, filed.invoice.customer);
+    let (tenant, customer) = filed.owner();
     let balance = store::money(op.tx(), customer, filed.invoice.currency).await?;
     filed.invoice = filed.invoice.with_balance(balance);
     let totals = filed.invoice.totals;
@@ -103,7 +103,7 @@ fn next_at(invoice: &Invoice, terms: &BillingTerms, now: Timestamp) -> Option<Ti
         State::Open if terms.collects => Some(now),
         State::Open => invoice.due_at,
         // Nothing was to be paid, and it renews all the same.
-        State::Paid if invoice.kind == domain::invoice::Kind::Fee => Some(now),
+        State::Paid if invoice.kind == Kind::Fee => Some(now),
         _ => None,
     }
 }

@@ -10,9 +10,11 @@ use domain::{
         Kind,
         draft::{Draft, draft},
         fee,
+        line::Detail,
         state::State,
     },
     money::Money,
+    rejection::RejectionCode,
     subscription::MoneyLine,
 };
 use entity::subscription as row;
@@ -34,6 +36,9 @@ use crate::{
     op::Op,
     subscription::{self, Wish},
 };
+
+/// When a paid renewal is looked at again that has not been asked for yet, in seconds.
+const AGAIN_SECONDS: i64 = 60;
 
 /// Makes the invoice of a customer's renewal that waits for one. Answers whether there was any. Some twelve statements.
 pub(super) async fn bill(app: &App, customer: CustomerId) -> Result<bool> {
@@ -101,7 +106,8 @@ async fn write(op: &mut Op, tenant: TenantId, customer: CustomerId, row: &row::M
     invoice.notes.extend(terms.footer.clone());
     let made = Made {
         invoice,
-        source: format!("renewal:{}:{}", name.subscription, name.number),
+        // One that was withdrawn may be needed again when the subscription has changed.
+        source: format!("renewal:{}:{}:{}", name.subscription, name.number, row.revision),
     };
     issue::file_in(op, &terms, made).await?;
     reach("renewal.filed")
@@ -122,6 +128,8 @@ pub(super) async fn renew(app: &App, customer: CustomerId) -> Result<Vec<(Invoic
         let renewed = subscription::change(app, &actor, cycle.subscription, Wish::Renew, &key).await;
         match renewed {
             Ok(_) => done.push((filed.invoice.id, true)),
+            // It waits until somebody has looked at the books.
+            Err(Error::Rejected(no)) if no.code == RejectionCode::CustomerFrozen => {}
             // It was renewed by hand, or has ended.
             Err(Error::Rejected(no)) => {
                 tracing::warn!(invoice = %filed.invoice.id, %no, "a renewal was paid that is not possible any more");
@@ -137,31 +145,56 @@ pub(super) async fn renew(app: &App, customer: CustomerId) -> Result<Vec<(Invoic
 /// Notes that a paid invoice has nothing left to do. What it could not renew is the customer's credit balance.
 pub(super) async fn note(op: &mut Op, filed: &mut Filed, renewed: &[(InvoiceId, bool)]) -> Result<()> {
     let Some((_, used)) = renewed.iter().find(|(id, _)| *id == filed.invoice.id) else {
-        return Ok(());
+        filed.next_at = Some(op.present().plus_seconds(AGAIN_SECONDS));
+        return store::write(op, filed).await;
     };
-    if !used {
-        let (tenant, customer) = super::collect::owner(filed);
-        store::move_money(op, tenant, customer, filed.invoice.totals.total).await?;
+    // What credit notes have taken back was given back then.
+    let total = filed.invoice.totals.total;
+    let paid = total.minor.saturating_sub(filed.credited.minor);
+    if !used && paid > 0 {
+        let (tenant, customer) = filed.owner();
+        store::move_money(op, tenant, customer, Money { minor: paid, ..total }).await?;
         event::tell(op, "invoice.overpaid", filed).await?;
     }
     filed.next_at = None;
     store::write(op, filed).await
 }
 
-/// Takes back the invoice of a renewal that nobody needs any more: it was renewed by hand, or the subscription has ended. Answers whether it
-/// did. One statement for an invoice that renews.
+/// Takes back the invoice of a renewal that nobody needs any more: it was renewed by hand, the subscription does not go on, or it is to have
+/// another variant. Answers whether it did. One statement for an invoice that renews.
 pub(super) async fn withdraw(op: &mut Op, filed: &mut Filed) -> Result<bool> {
     let Some(cycle) = renews(filed) else {
         return Ok(false);
     };
     let is_payable = matches!(filed.invoice.state, State::Open | State::PastDue);
-    if !is_payable || store::awaits_renewal(op.tx(), cycle).await? {
+    if !is_payable || is_awaited(op, filed).await? {
         return Ok(false);
     }
-    filed.invoice = filed.invoice.void().map_err(refused)?;
     filed.next_at = None;
+    if filed.credited.minor > 0 {
+        // A part was taken back, so that it stands; nobody is to pay the rest.
+        filed.invoice = filed.invoice.give_up().map_err(refused)?;
+        store::write(op, filed).await?;
+        event::tell(op, "invoice.marked_uncollectible", filed).await?;
+        return Ok(true);
+    }
+    filed.invoice = filed.invoice.void().map_err(refused)?;
     super::correct::give_back(op, filed).await?;
     store::write(op, filed).await?;
+    store::unmark_renewal(op, cycle).await?;
     event::tell(op, "invoice.voided", filed).await?;
     Ok(true)
+}
+
+/// Whether what an invoice renews is still awaited, and of the variant that it bills. What renews nothing is always awaited.
+pub(super) async fn is_awaited(op: &Op, filed: &Filed) -> Result<bool> {
+    let Some(cycle) = renews(filed) else {
+        return Ok(true);
+    };
+    let awaited = store::awaits_renewal(op.tx(), cycle).await?;
+    let billed = filed.invoice.lines.iter().find_map(|line| match &line.detail {
+        Detail::Fee(fee) => Some(fee.variant),
+        _ => None,
+    });
+    Ok(awaited.is_some() && awaited == billed)
 }

@@ -26,7 +26,7 @@ pub struct Setting {
 }
 
 /// Says how the vendor bills from now on; what was issued stays as it is. Said for the first time, it begins billing: cycles that close from
-/// then on get an invoice, those before do not. Three statements.
+/// then on get an invoice, those before do not. Four statements.
 ///
 /// # Errors
 /// Terms that cannot be.

@@ -79,12 +79,17 @@ pub(super) async fn write_setting(op: &Op, tenant: TenantId, setting: &Setting) 
     Ok(())
 }
 
-/// Cycles that closed before the vendor billed at all are not billed.
+/// Cycles that closed, and changes of plan that were made, before the vendor billed at all are not billed: these have no invoice, which is
+/// written as the id of all zeros. Two statements.
 pub(super) async fn forget_unbilled(op: &Op, tenant: TenantId) -> Result<()> {
-    let sql = "UPDATE billing_cycle SET bill = NULL WHERE tenant_id = $1 AND bill = 'DUE'";
-    op.tx()
-        .execute_raw(statement(op.tx(), sql, vec![tenant.0.into()]))
+    let cycles = "UPDATE billing_cycle SET bill = NULL WHERE tenant_id = $1 AND bill = 'DUE'";
+    let changes =
+        "UPDATE subscription_charge SET invoice_id = $2 WHERE tenant_id = $1 AND invoice_id IS NULL";
+    let tx = op.tx();
+    tx.execute_raw(statement(tx, cycles, vec![tenant.0.into()]))
         .await?;
+    let values = vec![tenant.0.into(), uuid::Uuid::nil().into()];
+    tx.execute_raw(statement(tx, changes, values)).await?;
     Ok(())
 }
 
@@ -103,9 +108,9 @@ pub(super) async fn customers_to_bill(db: &impl ConnectionTrait, limit: u64) -> 
     )?)
 }
 
-/// A renewal that was told and has no invoice, of a subscription `u`.
-const TO_RENEW: &str =
-    "u.renewal_told > u.renewal_billed AND u.renewal_told > u.paid_through AND u.ended_at IS NULL";
+/// A renewal that was told and has no invoice, of a subscription `u` that goes on.
+const TO_RENEW: &str = "u.renewal_told > u.renewal_billed AND u.renewal_told > u.paid_through
+    AND u.cancel_at_end = 0 AND u.state IN ('TRIALING', 'ACTIVE', 'OVERDUE')";
 
 /// Those among some customers. One statement.
 pub(super) async fn to_bill_of(db: &impl ConnectionTrait, among: &[CustomerId]) -> Result<Vec<CustomerId>> {
@@ -145,11 +150,30 @@ pub(super) async fn mark_renewal_billed(op: &Op, it: &subscription::Model) -> Re
     Ok(())
 }
 
-/// Whether a cycle still waits to be paid.
-pub(super) async fn awaits_renewal(db: &impl ConnectionTrait, cycle: CycleRef) -> Result<bool> {
-    let sql = "SELECT 1 AS one FROM subscription WHERE id = $1 AND paid_through < $2 AND ended_at IS NULL";
+/// With which variant a cycle still waits to be paid; `None`: it does not, or the subscription does not go on.
+pub(super) async fn awaits_renewal(db: &impl ConnectionTrait, cycle: CycleRef) -> Result<Option<VariantId>> {
+    // One that is overdue pays for the cycle that runs.
+    let sql = "SELECT CASE WHEN state = 'OVERDUE' THEN variant_id ELSE COALESCE(next_variant_id, variant_id) END AS variant
+         FROM subscription WHERE id = $1 AND paid_through < $2 AND cancel_at_end = 0
+            AND state IN ('TRIALING', 'ACTIVE', 'OVERDUE')";
     let values = vec![cycle.subscription.0.into(), cycle.number.into()];
-    Ok(db.query_one_raw(statement(db, sql, values)).await?.is_some())
+    let row = db.query_one_raw(statement(db, sql, values)).await?;
+    Ok(row
+        .map(|row| row.try_get("", "variant"))
+        .transpose()?
+        .map(VariantId))
+}
+
+/// Has a renewal wait for another invoice, should it be awaited again.
+pub(super) async fn unmark_renewal(op: &Op, cycle: CycleRef) -> Result<()> {
+    let sql = "UPDATE subscription SET renewal_billed = $1 WHERE id = $2 AND renewal_billed = $3";
+    let values = vec![
+        (cycle.number - 1).into(),
+        cycle.subscription.0.into(),
+        cycle.number.into(),
+    ];
+    op.tx().execute_raw(statement(op.tx(), sql, values)).await?;
+    Ok(())
 }
 
 /// A customer's invoices that are paid and have yet to renew what they stand for.

@@ -1,7 +1,7 @@
 //! What is read of invoices.
 
 use domain::{
-    id::{CreditNoteId, CustomerId, InvoiceId},
+    id::{CreditNoteId, CustomerId, InvoiceId, TenantId},
     invoice::{Invoice, credit_note::CreditNote},
     money::Money,
     time::Timestamp,
@@ -12,7 +12,7 @@ use super::store;
 use crate::{
     App,
     actor::{Actor, Scope},
-    error::Result,
+    error::{Error, Result},
     page::{Page, Slice},
 };
 
@@ -29,6 +29,19 @@ pub struct Filed {
     pub next_at: Option<Timestamp>,
     /// Its place in the vendor's sequence.
     pub ordinal: Option<i64>,
+}
+
+impl Filed {
+    /// Who sells, and who pays.
+    pub(super) fn owner(&self) -> (TenantId, CustomerId) {
+        (self.invoice.tenant, self.invoice.customer)
+    }
+
+    /// What is still to be paid.
+    pub(super) fn outstanding(&self) -> Result<Money> {
+        let left = self.invoice.outstanding(self.credited);
+        left.map_err(|no| Error::Internal(no.to_string()))
+    }
 }
 
 /// A credit note with the address of its document.

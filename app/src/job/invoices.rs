@@ -13,9 +13,10 @@ pub(crate) const KIND: Kind = Kind {
         Box::pin(async move {
             let mut more = false;
             for customer in customers(subjects)? {
-                // What is older first.
-                more |= invoice::collect(app, customer).await?;
+                // What is older first; and what cannot be collected keeps nothing from being billed.
+                let collected = invoice::collect(app, customer).await;
                 more |= invoice::bill(app, customer).await?;
+                more |= collected?;
             }
             Ok(more)
         })

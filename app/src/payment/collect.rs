@@ -102,14 +102,7 @@ async fn pursue(app: &App, payment: &Payment, duty: Duty) -> Result<()> {
 
 async fn ask(app: &App, provider: &dyn Provider, payment: &Payment, order: &Order, duty: Duty) -> Known {
     let unheard = match duty {
-        Duty::Send => match is_withdrawn(app, payment).await {
-            Ok(false) => Duty::Send,
-            Ok(true) => return Known::Refused(Decline::Withdrawn),
-            Err(error) => {
-                tracing::warn!(payment = %payment.id, %error, "whether a payment may be sent is not known");
-                return Known::NoAnswer;
-            }
-        },
+        Duty::Send => Duty::Send,
         Duty::Look => match provider.look(order).await {
             Ok(Some(seen)) if is_to_be_cancelled(payment, &seen, app.now()) => {
                 return match provider.cancel(order, &seen.reference).await {
@@ -126,13 +119,21 @@ async fn ask(app: &App, provider: &dyn Provider, payment: &Payment, order: &Orde
     if unheard == Duty::GiveUp {
         return Known::Nothing;
     }
+    match is_withdrawn(app, payment).await {
+        Ok(false) => {}
+        Ok(true) => return Known::Refused(Decline::Withdrawn),
+        Err(error) => {
+            tracing::warn!(payment = %payment.id, %error, "whether a payment may be sent is not known");
+            return Known::NoAnswer;
+        }
+    }
     match provider.charge(order).await {
         Ok(seen) => Known::Seen(seen),
         Err(trouble) => known(payment, trouble),
     }
 }
 
-/// Whether the vendor has stopped auto-recharges since this one was decided. It has not been sent yet.
+/// Whether the vendor has stopped auto-recharges since this one was decided. The provider does not know of it.
 async fn is_withdrawn(app: &App, payment: &Payment) -> Result<bool> {
     if payment.purpose != Purpose::Recharge {
         return Ok(false);
@@ -165,6 +166,7 @@ pub(super) async fn conclude(app: &App, payment: &Payment, known: Known) -> Resu
         };
         let before = payment.progress.state;
         let Settled { progress, grants } = settle(&payment, known.clone(), op.now());
+        let grants = grants && payment.purpose != Purpose::Invoice;
         if grants && account.frozen_at.is_some() {
             // The money is there and is not forgotten: the credits follow when somebody has looked at the books.
             payment.progress.due_at = Some(op.now().plus_seconds(FROZEN_PAUSE_SECONDS));
@@ -176,7 +178,6 @@ pub(super) async fn conclude(app: &App, payment: &Payment, known: Known) -> Resu
             return Ok(());
         }
         payment.progress = progress;
-        let grants = grants && payment.purpose != Purpose::Invoice;
         if !grants || grant(&mut op, &mut payment).await? {
             return write(op, &payment, before).await;
         }

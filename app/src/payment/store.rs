@@ -165,7 +165,7 @@ pub(super) async fn default_in(db: &impl ConnectionTrait, customer: CustomerId) 
     Ok(row.map(Method::try_from).transpose()?)
 }
 
-/// The default ways to pay of some customers. One statement.
+/// The default ways to pay of some customers. One statement. What cannot be read is left out and reported: usage must not wait for it.
 pub(crate) async fn defaults_in(
     db: &impl ConnectionTrait,
     customers: &[CustomerId],
@@ -178,11 +178,17 @@ pub(crate) async fn defaults_in(
              WHERE m.is_default = 1 AND m.removed_at IS NULL",
         )
         .await?;
-    let methods = rows.into_iter().map(|row| {
-        let method = Method::try_from(row)?;
-        Ok((method.customer, method))
+    let methods = rows.into_iter().filter_map(|row| {
+        let customer = CustomerId(row.customer_id);
+        match Method::try_from(row) {
+            Ok(method) => Some((customer, method)),
+            Err(error) => {
+                tracing::error!(%customer, %error, "a way to pay cannot be read");
+                None
+            }
+        }
     });
-    methods.collect()
+    Ok(methods.collect())
 }
 
 /// Makes one the default, and the one before no longer. Two statements: there is never more than one.

@@ -156,28 +156,34 @@ pub(super) async fn note(op: &Op, all: &[(Outcome, Option<Reason>)]) -> Result<(
         .iter()
         .partition(|(outcome, before)| outcome.reason.is_some() && outcome.reason == *before);
     let again: Vec<&Outcome> = again.into_iter().map(|(outcome, _)| outcome).collect();
-    let new: Vec<&Outcome> = new.into_iter().map(|(outcome, _)| outcome).collect();
-    count_again(op, &again).await?;
+    let mut new: Vec<&Outcome> = new.into_iter().map(|(outcome, _)| outcome).collect();
+    let counted = count_again(op, &again).await?;
+    // The reason may come from a charge that was stopped, and not from an evaluation.
+    new.extend(again.into_iter().filter(|it| !counted.contains(&it.customer)));
     insert(op, &new).await
 }
 
-async fn count_again(op: &Op, all: &[&Outcome]) -> Result<()> {
+/// Counts evaluations where the one before came to the same; answers of whom.
+async fn count_again(op: &Op, all: &[&Outcome]) -> Result<Vec<CustomerId>> {
     if all.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    Rows::default()
+    let rows = Rows::default()
         .id("customer_id", all.iter().map(|it| it.customer.0))
+        .opt_text("reason", all.iter().map(|it| it.reason.map(to_text)))
         .int("balance", all.iter().map(|it| it.balance.raw()))
         .int("last_at", all.iter().map(|it| it.at.micros()))
-        .execute(
+        .query(
             op.tx(),
             "UPDATE recharge_evaluation SET times = times + 1, balance = v.balance, last_at = v.last_at
-             FROM {rows} AS v WHERE recharge_evaluation.id = (SELECT e.id FROM recharge_evaluation e
-                WHERE e.customer_id = v.customer_id ORDER BY e.id DESC LIMIT 1)",
+             FROM {rows} AS v WHERE recharge_evaluation.reason = v.reason
+                AND recharge_evaluation.id = (SELECT e.id FROM recharge_evaluation e
+                    WHERE e.customer_id = v.customer_id ORDER BY e.id DESC LIMIT 1)
+             RETURNING recharge_evaluation.customer_id",
             Vec::new(),
         )
         .await?;
-    Ok(())
+    Ok(customers(&rows)?)
 }
 
 async fn insert(op: &Op, all: &[&Outcome]) -> Result<()> {

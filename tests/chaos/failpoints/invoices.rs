@@ -1,6 +1,8 @@
 //! Whatever goes wrong between the close of a cycle and the payment of its invoice: one invoice, one number, one charge; and what people do
 //! by hand happens once however often they ask.
 
+use std::collections::BTreeMap;
+
 use app::{
     db::Backend,
     failpoint,
@@ -20,7 +22,7 @@ use domain::{
 };
 use entity::sandbox_charge;
 use gateway::payment::sandbox::Card;
-use sea_orm::{EntityTrait, PaginatorTrait};
+use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 
 use super::{PAUSE, WAYS, run, struck};
 use crate::harness::{
@@ -127,7 +129,7 @@ async fn strike(world: &World, point: &str, way: &str, plan: VariantId) {
     world.advance(86_500);
     world.quiet().await;
     failpoint::reached();
-    let mut reached = std::collections::BTreeMap::new();
+    let mut reached = BTreeMap::new();
     // Turn and close come first; the places that they share are struck as soon as the cycle has closed.
     let mut armed = false;
     for _ in 0..ROUNDS {
@@ -211,7 +213,6 @@ async fn renew(world: &World, point: &str, way: &str, plan: VariantId) {
 }
 
 async fn closed(world: &World, customer: CustomerId) -> bool {
-    use sea_orm::{ColumnTrait, QueryFilter};
     let closed = entity::billing_cycle::Entity::find()
         .filter(entity::billing_cycle::Column::CustomerId.eq(customer.0))
         .filter(entity::billing_cycle::Column::State.eq("CLOSED"));
