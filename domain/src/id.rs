@@ -3,10 +3,9 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::Uuid;
 
-use crate::time::Timestamp;
+use crate::{text::serde_by_text, time::Timestamp};
 
 /// Crockford's alphabet in lower case: no `i`, `l`, `o`, `u`.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
@@ -44,17 +43,7 @@ macro_rules! ids {
             }
         }
 
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-            }
-        }
+        serde_by_text!($name);
     )*};
 }
 
@@ -91,6 +80,10 @@ ids! {
     PaymentSetupId "pst";
     /// Money asked from a customer.
     PaymentId "pay";
+    /// Money of a payment that goes back.
+    ReturnId "ret";
+    /// What a payment provider has told.
+    NoticeId "ntc";
     /// A bill, or the receipt of a purchase.
     InvoiceId "inv";
     /// What takes back a part of an invoice.

@@ -42,6 +42,7 @@ pub mod recharge;
 pub mod rejection;
 pub mod subscription;
 pub mod tax;
+mod text;
 pub mod time;
 pub mod usage;
 pub mod zone;

@@ -11,9 +11,11 @@ use jiff::{
     civil::{Date, DateTime, Time},
     tz::{TimeZone, TimeZoneDatabase},
 };
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::time::Timestamp;
+use crate::{
+    text::{debug_by_text, serde_by_text},
+    time::Timestamp,
+};
 
 static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
@@ -93,25 +95,8 @@ impl fmt::Display for Zone {
     }
 }
 
-impl fmt::Debug for Zone {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl Serialize for Zone {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
-    }
-}
-
-impl<'de> Deserialize<'de> for Zone {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(de::Error::custom)
-    }
-}
+debug_by_text!(Zone);
+serde_by_text!(Zone);
 
 #[cfg(test)]
 mod tests {

@@ -74,22 +74,22 @@ pub fn draft(draft: Draft, treatment: &Treatment) -> Result<Invoice, Rejection> 
     if draft.balance.minor < 0 {
         return Err(Rejection::invalid("balance", "a credit balance is not negative"));
     }
-    let (prices, balance) = match draft.kind {
-        Kind::Purchase => (Prices::WithTax, 0),
-        Kind::Cycle | Kind::Fee => (draft.prices, draft.balance.minor),
+    let prices = match draft.kind {
+        Kind::Purchase => Prices::WithTax,
+        Kind::Cycle | Kind::Fee => draft.prices,
     };
     let levy = levy(&treatment.rates, sum, prices).map_err(|no| refused("lines", no))?;
-    let asked = levy.total.minor.max(0);
-    let applied = balance.min(asked);
     let back = levy.total.minor.min(0).checked_neg();
-    let totals = Totals {
+    let nothing = Money::of(0, currency);
+    let mut totals = Totals {
         subtotal: levy.net,
         tax: levy.tax,
         total: levy.total,
-        applied: Money::of(applied, currency),
-        due: Money::of(asked - applied, currency),
+        applied: nothing,
+        due: nothing,
         carried: Money::of(back.ok_or_else(|| Rejection::too_large("lines"))?, currency),
     };
+    totals.apply(draft.kind, draft.balance);
     Ok(Invoice {
         id: draft.id,
         tenant: draft.tenant,
@@ -120,16 +120,20 @@ impl Invoice {
     #[must_use]
     pub fn with_balance(&self, balance: Money) -> Self {
         let mut invoice = self.clone();
-        if invoice.state == State::Draft
-            && invoice.kind != Kind::Purchase
-            && balance.currency == invoice.currency
-        {
-            let totals = &mut invoice.totals;
-            let asked = totals.total.minor.max(0);
-            totals.applied.minor = balance.minor.clamp(0, asked);
-            totals.due.minor = asked - totals.applied.minor;
+        if invoice.state == State::Draft && balance.currency == invoice.currency {
+            invoice.totals.apply(invoice.kind, balance);
         }
         invoice
+    }
+}
+
+impl Totals {
+    /// Has a credit balance in the same currency pay as far as it goes. It does not pay for a purchase, which is paid already.
+    fn apply(&mut self, kind: Kind, balance: Money) {
+        let asked = self.total.minor.max(0);
+        let most = if kind == Kind::Purchase { 0 } else { asked };
+        self.applied.minor = balance.minor.clamp(0, most);
+        self.due.minor = asked - self.applied.minor;
     }
 }
 

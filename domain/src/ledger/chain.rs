@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::Entry;
 use crate::{
     id::{CustomerId, TenantId},
+    text::debug_by_text,
     time::Timestamp,
 };
 
@@ -215,11 +216,7 @@ impl fmt::Display for EntryHash {
     }
 }
 
-impl fmt::Debug for EntryHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+debug_by_text!(EntryHash);
 
 impl Serialize for EntryHash {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
