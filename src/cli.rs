@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use app::{Scope, access::Mode, job::Lane};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use domain::id::WorkId;
+use domain::{id::WorkId, time::Timestamp};
 
 use crate::{config::Flags, import::ImportArgs};
 
@@ -45,6 +45,11 @@ Configuration:
 
   TALLYGATE_STRIPE_SECRET_KEY (or stripe_secret_key in the file; no flag, for the same reason) is
   that of a Stripe account which charges customers; stripe_url is where Stripe is, for stand-ins.
+  TALLYGATE_STRIPE_NOTICE_SECRETS (or stripe_notice_secrets) are the signing secrets, separated by
+  commas, of the webhook endpoint at Stripe that sends to /notices/stripe of the API.
+
+  vies_url, such as https://ec.europa.eu/taxation_customs/vies/rest-api, is the register that is
+  asked whether VAT numbers of the European Union exist; without it none is.
 
   The admin listener has no keys and no TLS: let only operators and their monitoring reach it.
 
@@ -91,6 +96,15 @@ pub(crate) enum Command {
     /// Looks at every entry, block, count and event, and tells what does not add up; the exit code is then 4. Workers look at what
     /// has changed every minute. May run beside them.
     Audit(AuditArgs),
+    /// Charge nothing after a restore, until what payment providers know was compared
+    ///
+    /// Run `safe-mode begin` before the first worker starts on a restored database. Workers then ask the providers what has happened since
+    /// the backup, and charge nothing. Without more words: how that stands.
+    SafeMode {
+        /// What to do about it.
+        #[command(subcommand)]
+        command: Option<SafeModeCommand>,
+    },
     /// Bring data in
     Import {
         /// What to bring in.
@@ -122,10 +136,10 @@ pub(crate) struct AuditArgs {
 /// Which jobs to run.
 #[derive(Args)]
 pub(crate) struct WorkerArgs {
-    /// Lanes to work on, repeated or separated by commas: usage, cycles, upkeep [default: all]
+    /// Lanes to work on, repeated or separated by commas: usage, cycles, payments, upkeep [default: all]
     #[arg(long = "lane", value_name = "LANE", value_delimiter = ',', value_parser = lane)]
     pub(crate) lanes: Vec<Lane>,
-    /// Jobs at once per lane [default: 4, in the lane cycles 2]
+    /// Jobs at once per lane [default: 4, in the lane cycles 2, in the lane payments 8]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) concurrency: Option<u16>,
 }
@@ -175,6 +189,23 @@ pub(crate) enum JobsCommand {
     Retry {
         /// Its id, as `tallygate jobs` shows it
         id: WorkId,
+    },
+}
+
+/// What to do about safe mode.
+#[derive(Subcommand)]
+pub(crate) enum SafeModeCommand {
+    /// Charge nothing from now on
+    Begin {
+        /// When the backup was made, such as 2026-11-01T03:00:00Z; Stripe remembers thirty days
+        #[arg(long, value_name = "INSTANT")]
+        since: Timestamp,
+    },
+    /// Charge again, after everything was compared
+    End {
+        /// Charge although something was not compared
+        #[arg(long)]
+        force: bool,
     },
 }
 

@@ -46,6 +46,7 @@ impl Node {
             back_date_days: config.back_date_days,
             gate: config.gate,
             providers: config.providers.clone(),
+            tax_register: config.tax_register.clone(),
         };
         Self {
             app: App::new(db, Arc::new(queue.clone()), limits),

@@ -7,7 +7,7 @@
 //! | `database` | open it, wait for it, refuse one that does not fit |
 //! | `dev`, `serve` | the long-running processes |
 //! | `admin`, `readiness`, `recorder`, `figures`, `traces` | what operators see of them |
-//! | `migrate`, `keys`, `jobs`, `audit`, `import` | the short ones |
+//! | `migrate`, `keys`, `jobs`, `audit`, `safe_mode`, `import` | the short ones |
 //! | `shutdown`, `logging`, `print`, `failure` | manners |
 
 mod admin;
@@ -28,6 +28,7 @@ mod migrate;
 mod print;
 mod readiness;
 mod recorder;
+mod safe_mode;
 mod serve;
 mod shutdown;
 mod traces;
@@ -39,7 +40,7 @@ use mimalloc::MiMalloc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::{Cli, Command, ImportCommand, JobsCommand, KeysCommand},
+    cli::{Cli, Command, ImportCommand, JobsCommand, KeysCommand, SafeModeCommand},
     config::Config,
     failure::Outcome,
 };
@@ -92,8 +93,17 @@ async fn perform(command: Command, config: &Config, stop: CancellationToken) -> 
             command: Some(JobsCommand::Retry { id }),
         } => shutdown::or_interrupted(&stop, jobs::retry(config, id)).await,
         Command::Audit(args) => shutdown::or_interrupted(&stop, audit::run(config, args)).await,
+        Command::SafeMode { command } => shutdown::or_interrupted(&stop, safe_mode(config, command)).await,
         Command::Import {
             command: ImportCommand::Usage(args),
         } => import::run(config, args, &stop).await,
+    }
+}
+
+async fn safe_mode(config: &Config, command: Option<SafeModeCommand>) -> Outcome<ExitCode> {
+    match command {
+        None => safe_mode::show(config).await,
+        Some(SafeModeCommand::Begin { since }) => safe_mode::begin(config, since).await,
+        Some(SafeModeCommand::End { force }) => safe_mode::end(config, force).await,
     }
 }

@@ -8,6 +8,8 @@
 //! | `POST /graphql` | any operation; `GET` serves queries only |
 //! | `/graphql/ws` | subscriptions, `graphql-transport-ws` |
 //! | `/graphql/stream` | subscriptions and queries as server-sent events, one connection each |
+//! | `/documents/{link}` | invoices and credit notes, for whoever has the address |
+//! | `/notices/{provider}` | where payment providers send their notices |
 //! | `/graphiql` | an editor, in development mode |
 //! | `/healthz` | the process answers |
 //! | `/readyz` | it is ready for work: 200, else 503 |
@@ -23,6 +25,7 @@ mod lane;
 mod limit;
 mod listener;
 mod live;
+mod notices;
 mod observe;
 mod origin;
 mod patience;

@@ -31,6 +31,7 @@ use crate::{
     limit::{Failures, Limits, Rates},
     listener,
     live::{LiveLimits, Seats},
+    notices::{self, NOTICES},
     observe, sse, websocket,
 };
 
@@ -116,6 +117,7 @@ fn routes(service: Arc<Service>) -> Router {
         .route("/graphql/stream", post(sse::serve).get(sse::serve))
         .route("/graphql/ws", any(websocket::upgrade))
         .route("/documents/{name}", get(documents::serve))
+        .route("/notices/{provider}", post(notices::receive))
         .route("/healthz", get(|| async { "ok" }));
     if let Some(health) = service.options.health.clone() {
         router = router.route("/readyz", get(|| async move { readyz(&health) }));
@@ -142,8 +144,8 @@ fn route(path: &str) -> &'static str {
         "/graphiql",
         "/",
     ];
-    if path.starts_with(DOCUMENTS) {
-        return DOCUMENTS;
+    if let Some(under) = [DOCUMENTS, NOTICES].into_iter().find(|it| path.starts_with(it)) {
+        return under;
     }
     ROUTES.into_iter().find(|route| *route == path).unwrap_or("-")
 }

@@ -20,7 +20,7 @@ pub(crate) fn reach(_: &'static str) -> Result<()> {
 #[cfg(feature = "failpoints")]
 pub(crate) use armed::reach;
 #[cfg(feature = "failpoints")]
-pub use armed::{ALL, CYCLES, INVOICES, PAYMENTS, RECHARGES, reached};
+pub use armed::{ALL, CYCLES, INVOICES, PAYMENTS, RECHARGES, RETURNS, reached};
 
 #[cfg(feature = "failpoints")]
 mod armed {
@@ -65,6 +65,15 @@ mod armed {
         "recharge.decided",
         "recharge.written",
         "recharge.heard",
+    ];
+
+    /// Every place of a refund or a dispute, in the order in which they are reached.
+    pub const RETURNS: &[&str] = &[
+        "return.decided",
+        "return.answered",
+        "return.booked",
+        "invoice.refunded",
+        "return.concluded",
     ];
 
     /// Every place of an invoice, from the close of its cycle to its payment, besides those of the payment.
@@ -141,7 +150,7 @@ mod armed {
     pub(crate) fn reach(name: &'static str) -> Result<()> {
         ARMED.call_once(arm);
         debug_assert!(
-            [ALL, CYCLES, INVOICES, PAYMENTS, RECHARGES]
+            [ALL, CYCLES, INVOICES, PAYMENTS, RECHARGES, RETURNS]
                 .iter()
                 .any(|places| places.contains(&name)),
             "{name} is not listed"

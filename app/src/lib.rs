@@ -51,9 +51,12 @@ pub mod usage;
 use std::sync::Arc;
 
 use domain::{time::Timestamp, usage::limits::DEFAULT_BACK_DATE_DAYS};
-use gateway::payment::{
-    Providers,
-    sandbox::{self, Sandbox},
+use gateway::{
+    payment::{
+        Providers,
+        sandbox::{self, Sandbox},
+    },
+    tax::TaxRegister,
 };
 
 pub use crate::{
@@ -75,7 +78,7 @@ use crate::{
 };
 
 /// What an operator may set.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Limits {
     /// How long ago an event may have happened, in days. Must stay below the time that idempotency keys are kept.
     pub back_date_days: i64,
@@ -83,6 +86,8 @@ pub struct Limits {
     pub gate: gate::Policy,
     /// Payment providers besides the sandbox, which is always there.
     pub providers: Providers,
+    /// Who is asked whether tax numbers exist; `None`: nobody.
+    pub tax_register: Option<Arc<dyn TaxRegister>>,
 }
 
 impl Default for Limits {
@@ -91,6 +96,7 @@ impl Default for Limits {
             back_date_days: DEFAULT_BACK_DATE_DAYS,
             gate: gate::Policy::default(),
             providers: Providers::default(),
+            tax_register: None,
         }
     }
 }

@@ -49,6 +49,8 @@ pub enum EntryKind {
     Proration,
     /// An invoice bills overdraft, which is no longer owed in credits.
     Settlement,
+    /// Money of a payment went back, and its credits with it; or the money has come again.
+    Reversal,
 }
 
 impl EntryKind {
@@ -65,6 +67,7 @@ impl EntryKind {
             Self::Repayment => "REPAYMENT",
             Self::Proration => "PRORATION",
             Self::Settlement => "SETTLEMENT",
+            Self::Reversal => "REVERSAL",
         }
     }
 }
@@ -258,6 +261,7 @@ mod tests {
             EntryKind::Repayment,
             EntryKind::Proration,
             EntryKind::Settlement,
+            EntryKind::Reversal,
         ] {
             assert_eq!(serde_json::to_value(kind).ok(), Some(kind.as_str().into()));
         }

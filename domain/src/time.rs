@@ -62,6 +62,13 @@ impl Timestamp {
         }
     }
 
+    /// The calendar month of UTC, counted from the year 0.
+    #[must_use]
+    pub fn months(self) -> i64 {
+        let date = self.civil().date();
+        i64::from(date.year()) * 12 + i64::from(date.month()) - 1
+    }
+
     /// Midnight UTC at the start of the day of this instant.
     #[must_use]
     pub fn day(self) -> Self {

@@ -11,7 +11,7 @@ use domain::{
     amount::Credits,
     id::{CustomerId, PaymentId, PaymentMethodId, TenantId},
     money::{Currency, Money},
-    payment::{Payment, Progress, Purpose, State as PaymentState, decline::Decline, sale::Sale},
+    payment::{Payment, Progress, Purpose, State as PaymentState, Way, decline::Decline, sale::Sale},
     plan::{money_price::CreditPrice, variant::PurchaseLimits},
     recharge::{
         Reason, Recharge, State,
@@ -99,7 +99,7 @@ fn payment(id: PaymentId, state: PaymentState, decline: Option<Decline>) -> Paym
         customer: CustomerId(Uuid::nil()),
         purpose: Purpose::Recharge,
         provider: "sandbox".to_owned(),
-        method: PaymentMethodId(Uuid::nil()),
+        way: Way::Saved(PaymentMethodId(Uuid::nil())),
         amount: usd(1_000),
         credits: credits("1000"),
         lasts_seconds: None,

@@ -29,6 +29,8 @@ pub struct Model {
     pub link: String,
     /// When it was made, in microseconds.
     pub created_at: i64,
+    /// The money that went back of a payment, for which it was written.
+    pub return_id: Option<Uuid>,
 }
 
 /// None: reads are joined by hand, in batches.

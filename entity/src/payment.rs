@@ -17,8 +17,10 @@ pub struct Model {
     pub purpose: String,
     /// Key of the payment provider.
     pub provider: String,
-    /// With what.
-    pub method_id: Uuid,
+    /// With what; none: on a page of the provider's.
+    pub method_id: Option<Uuid>,
+    /// What that page offers, as JSON.
+    pub checkout: Option<String>,
     /// How much, in minor units; more than zero.
     pub amount: i64,
     /// ISO 4217 code.
@@ -33,7 +35,7 @@ pub struct Model {
     pub state: String,
     /// When it was first sent to the provider, in microseconds.
     pub submitted_at: Option<i64>,
-    /// When somebody has to send it or to ask about it next, in microseconds; none: it has ended.
+    /// When somebody has to send it or to ask about it next, in microseconds; none: nothing is due.
     pub due_at: Option<i64>,
     /// How often it was looked at in vain.
     pub looks: i32,

@@ -21,6 +21,10 @@ pub struct Model {
     pub face: String,
     /// 1 for the one that is used when none is named.
     pub is_default: i32,
+    /// Last month in which it is good, counted from the year 0; none: it does not expire.
+    pub expires_month: Option<i64>,
+    /// When somebody was told that it expires, in microseconds.
+    pub expiry_told_at: Option<i64>,
     /// When it was made, in microseconds since 1970.
     pub created_at: i64,
     /// Since when it is no longer used, in microseconds.

@@ -13,8 +13,10 @@ pub struct Model {
     pub reference: String,
     /// For which payment.
     pub payment_id: Uuid,
-    /// The card.
-    pub card: String,
+    /// The card; none: it is to be chosen on a page, and was not yet.
+    pub card: Option<String>,
+    /// 1 if it is made on a page.
+    pub on_page: i32,
     /// How much, in minor units.
     pub amount: i64,
     /// ISO 4217 code.

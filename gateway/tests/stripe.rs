@@ -2,13 +2,18 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the tests of pages, returns and notices use the rest"
+)]
 mod fake;
 
 use domain::{
     id::{CustomerId, PaymentId},
     money::Money,
     payment::{
-        Order, Outcome, Seen,
+        Order, Outcome, Seen, Way,
         decline::Decline,
         method::{Expiry, Face, Kind},
     },
@@ -33,8 +38,9 @@ fn order_of(card: &str, money: &str) -> Order {
         payment: PaymentId(Uuid::now_v7()),
         customer: CustomerId(Uuid::from_u128(7)),
         payer: PAYER.to_owned(),
-        method: format!("pm_{card}"),
+        way: Way::Saved(format!("pm_{card}")),
         amount: Money::parse(amount, currency.parse().unwrap()).unwrap(),
+        reference: None,
         submitted_at: Timestamp::from_micros(NOW * 1_000_000),
     }
 }
@@ -277,7 +283,7 @@ async fn nothing_is_concluded_from_what_is_not_certain() {
     let first = order("ok");
     assert_eq!(outcome(fake.stripe().charge(&first).await), Outcome::Succeeded);
     let other = Order {
-        method: "pm_other".to_owned(),
+        way: Way::Saved("pm_other".to_owned()),
         ..first
     };
     assert!(is_no_answer(&fake.stripe().charge(&other).await));

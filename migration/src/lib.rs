@@ -23,6 +23,7 @@ mod m0012_agreements;
 mod m0013_payments;
 mod m0014_auto_recharge;
 mod m0015_invoices;
+mod m0016_money_back;
 
 use sea_orm_migration::MigrationTrait;
 pub use sea_orm_migration::{
@@ -52,6 +53,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0013_payments::Migration),
             Box::new(m0014_auto_recharge::Migration),
             Box::new(m0015_invoices::Migration),
+            Box::new(m0016_money_back::Migration),
         ]
     }
 }

@@ -27,6 +27,8 @@ const UP: &[&str] = &[
         reference {text} NOT NULL,
         face {text} NOT NULL,
         is_default {int} NOT NULL CHECK (is_default IN (0, 1)),
+        expires_month {big},
+        expiry_told_at {big},
         created_at {big} NOT NULL,
         removed_at {big},
         UNIQUE (tenant_id, provider, reference),
@@ -34,6 +36,9 @@ const UP: &[&str] = &[
     ) {table}",
     "CREATE INDEX payment_method_by_customer ON payment_method (customer_id, id)",
     "CREATE UNIQUE INDEX payment_method_default ON payment_method (customer_id) WHERE is_default = 1",
+    // Months are counted from the year 0. Whoever is told once is not told again.
+    "CREATE INDEX payment_method_expiring ON payment_method (expires_month)
+        WHERE expires_month IS NOT NULL AND expiry_told_at IS NULL AND removed_at IS NULL",
     // A page of the provider's on which a customer leaves a way to pay.
     "CREATE TABLE payment_setup (
         id {id} PRIMARY KEY,
@@ -46,15 +51,17 @@ const UP: &[&str] = &[
         created_at {big} NOT NULL,
         UNIQUE (tenant_id, provider, reference)
     ) {table}",
-    // `due_at` is when somebody has to send it or to ask about it next; a payment that has ended has none. The provider's own name for it
-    // and the credits that it became belong to one payment.
+    // `due_at` is when somebody has to send it or to ask about it next; one that has ended is asked about when something may have gone back
+    // of it. `checkout` is what the page offers on which it is made, as JSON. The provider's own name for it and the credits that it became
+    // belong to one payment.
     "CREATE TABLE payment (
         id {id} PRIMARY KEY,
         tenant_id {id} NOT NULL,
         customer_id {id} NOT NULL REFERENCES customer (id),
         purpose {text} NOT NULL,
         provider {text} NOT NULL,
-        method_id {id} NOT NULL REFERENCES payment_method (id),
+        method_id {id} REFERENCES payment_method (id),
+        checkout {text},
         amount {big} NOT NULL CHECK (amount > 0),
         currency {text} NOT NULL,
         credits {big} NOT NULL,
@@ -76,7 +83,8 @@ const UP: &[&str] = &[
         CHECK (CASE purpose WHEN 'INVOICE' THEN credits = 0 ELSE credits > 0 END),
         CHECK ((block_id IS NULL) = (state <> 'SUCCEEDED' OR purpose = 'INVOICE')),
         CHECK ((ended_at IS NULL) = (state NOT IN ('SUCCEEDED', 'FAILED', 'QUARANTINED'))),
-        CHECK ((due_at IS NULL) = (ended_at IS NOT NULL))
+        CHECK (due_at IS NOT NULL OR ended_at IS NOT NULL),
+        CHECK ((method_id IS NULL) = (checkout IS NOT NULL))
     ) {roomy}",
     "CREATE INDEX payment_by_customer ON payment (customer_id, id)",
     // The audit asks for them every minute.
@@ -96,7 +104,8 @@ const UP: &[&str] = &[
         key {text} PRIMARY KEY,
         reference {text} NOT NULL UNIQUE,
         payment_id {id} NOT NULL,
-        card {text} NOT NULL,
+        card {text},
+        on_page {int} NOT NULL,
         amount {big} NOT NULL,
         currency {text} NOT NULL,
         asked_at {big} NOT NULL,

@@ -7,7 +7,7 @@ mod door;
 mod layer;
 mod settings;
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use app::{
     access::MIN_BOOTSTRAP_KEY,
@@ -15,9 +15,13 @@ use app::{
     gate::{Policy, Unsure},
 };
 use domain::usage::limits::DEFAULT_BACK_DATE_DAYS;
-use gateway::payment::{
-    Providers,
-    stripe::{self, BadKey, Stripe},
+use gateway::{
+    payment::{
+        Providers,
+        guarded::{Guarded, Limits},
+        stripe::{self, BadKey, Stripe},
+    },
+    tax::{TaxRegister, vies::Vies},
 };
 
 pub(crate) use self::settings::Flags;
@@ -75,6 +79,8 @@ pub(crate) struct Config {
     pub(crate) gate: Policy,
     /// Payment providers besides the sandbox.
     pub(crate) providers: Providers,
+    /// Who is asked whether tax numbers exist.
+    pub(crate) tax_register: Option<Arc<dyn TaxRegister>>,
     /// How long, how many, how often.
     pub(crate) limits: api::Limits,
     /// Where traces are sent.
@@ -179,7 +185,12 @@ impl Config {
                 unknown_customer: unsure(text(Setting::GateUnknownCustomer))?,
                 outage: unsure(text(Setting::GateOutage))?,
             },
-            providers: providers(text(Setting::StripeSecretKey), text(Setting::StripeUrl))?,
+            tax_register: text(Setting::ViesUrl).map(tax_register).transpose()?,
+            providers: providers(
+                text(Setting::StripeSecretKey),
+                text(Setting::StripeUrl),
+                text(Setting::StripeNoticeSecrets),
+            )?,
             limits: door::limits(text)?,
             otlp_endpoint: text(Setting::OtlpEndpoint).map(|given| given.value.clone()),
             trace_sample_ratio: text(Setting::TraceSampleRatio).map_or(Ok(1.0), ratio)?,
@@ -200,7 +211,11 @@ fn sqlite_url(path: &std::path::Path) -> String {
 }
 
 /// The payment providers that are set up here. A complaint never shows a key.
-fn providers(key: Option<&layer::Given>, url: Option<&layer::Given>) -> Outcome<Providers> {
+fn providers(
+    key: Option<&layer::Given>,
+    url: Option<&layer::Given>,
+    notices: Option<&layer::Given>,
+) -> Outcome<Providers> {
     let Some(key) = key else {
         return Ok(Providers::default());
     };
@@ -209,7 +224,16 @@ fn providers(key: Option<&layer::Given>, url: Option<&layer::Given>) -> Outcome<
         let to_blame = url.filter(|_| why == BadKey::NotSealed).unwrap_or(key);
         Failure::of(&to_blame.source, why.to_string())
     })?;
+    let secrets = notices.map_or("", |given| given.value.as_str()).split(',');
+    let secrets = secrets.map(|secret| secret.trim().to_owned()).collect();
+    let account = Guarded::new(account.with_notices(secrets), Limits::default());
     Ok(Providers::default().with(stripe::KEY, account))
+}
+
+/// The register of tax numbers at an address.
+fn tax_register(url: &layer::Given) -> Outcome<Arc<dyn TaxRegister>> {
+    let vies = Vies::new(&url.value).map_err(|why| Failure::of(&url.source, why.to_string()))?;
+    Ok(Arc::new(vies))
 }
 
 fn check_bootstrap_key(key: &str) -> Result<(), String> {

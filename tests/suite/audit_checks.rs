@@ -512,6 +512,61 @@ const PAID_FAULTS: &[Fault] = &[
     },
 ];
 
+const RETURN_FAULTS: &[Fault] = &[
+    Fault {
+        damage: "UPDATE payment_return SET amount = amount - 100",
+        repair: "UPDATE payment_return SET amount = amount + 100",
+        found: &["payment.returned"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE payment_return SET state = 'UNDONE'",
+        repair: "UPDATE payment_return SET state = 'RETURNED'",
+        found: &["payment.returned"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE payment_return SET customer_id = {other}",
+        repair: "UPDATE payment_return SET customer_id = {payer}",
+        found: &["payment.returned"],
+        at_once: true,
+    },
+    // As if two returns had been given each other's credits.
+    Fault {
+        damage: "UPDATE payment_return SET credits = credits - 1000000",
+        repair: "UPDATE payment_return SET credits = credits + 1000000",
+        found: &["payment.returned"],
+        at_once: true,
+    },
+    Fault {
+        damage: "INSERT INTO payment_notice SELECT id, 'sandbox', 'evt', 'paid', id, '[]', 'UNKNOWN', 1, 1 FROM customer
+            WHERE id = {payer}",
+        repair: "DELETE FROM payment_notice",
+        found: &["payment.known"],
+        at_once: true,
+    },
+];
+
+/// The customer who has bought credits gets some of the money back.
+async fn return_story(world: &World) {
+    let payer = CustomerRef::External("payer".to_owned());
+    let payer = app::customer::customer(&world.app, &world.actor, &payer)
+        .await
+        .unwrap()
+        .unwrap();
+    let all = app::payment::payments(&world.app, &world.actor, payer.id, Page::first(1)).await;
+    let input = app::payment::RefundPayment {
+        payment: all.unwrap().items[0].id,
+        amount: Some(paying::money("4 USD")),
+        reason: None,
+    };
+    app::payment::refund(&world.app, &world.actor, input, &world.key())
+        .await
+        .unwrap();
+    world.run_to_rest().await;
+    assert_eq!(world.stands(payer.id).await.0, "6");
+}
+
 /// A customer who has bought credits.
 async fn paid_story(world: &World) {
     paying::sells(world).await;
@@ -602,6 +657,8 @@ async fn every_fault_is_found_by_its_check(world: World) {
     seen.extend(plant(&world, PLAN_FAULTS).await);
     paid_story(&world).await;
     seen.extend(plant(&world, PAID_FAULTS).await);
+    return_story(&world).await;
+    seen.extend(plant(&world, RETURN_FAULTS).await);
     recharge_story(&world).await;
     seen.extend(plant(&world, RECHARGE_FAULTS).await);
     invoice_story(&world).await;

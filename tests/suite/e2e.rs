@@ -53,5 +53,6 @@ mod socket;
 mod stage;
 mod strangers;
 mod stripe;
+mod stripe_notices;
 mod subscriptions;
 mod trace;

@@ -8,7 +8,7 @@ use domain::{
     amount::Credits,
     customer::Settlement,
     id::{CustomerId, PaymentId},
-    payment::{Payment, State, decline::Decline},
+    payment::{Payment, State, Way, decline::Decline},
     plan::{
         money_price::CreditPrice,
         variant::{Mode, PurchaseLimits},
@@ -401,7 +401,7 @@ async fn ways_to_pay_come_and_go(world: World) {
     assert_eq!(shown().await, [(first, false), (second, true)]);
     let id = buy(&world, customer, "5 USD").await;
     let named = Purchase {
-        method: Some(first),
+        way: Way::Saved(Some(first)),
         ..wish(customer, "6 USD")
     };
     let named = try_buy(&world, named).await.unwrap().id;

@@ -176,6 +176,8 @@ pub enum LedgerEntryKind {
     Proration,
     /// An invoice bills overdraft, which is no longer owed in credits.
     Settlement,
+    /// Money of a payment went back, and its credits with it; or the money has come again.
+    Reversal,
 }
 
 /// One line of a customer's ledger. Never changed.

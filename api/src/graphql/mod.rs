@@ -3,6 +3,7 @@
 mod access;
 mod audit;
 mod catalog;
+mod checkout;
 pub(crate) mod credit;
 mod customer;
 pub(crate) mod error;
@@ -17,18 +18,21 @@ mod payload;
 mod payment;
 mod plan;
 mod recharge;
+mod refund;
 pub(crate) mod scalar;
 mod subscription;
 mod test_clock;
 mod token;
 pub(crate) mod usage;
 
+use std::time::Duration;
+
 use app::{Actor, App};
 use async_graphql::{
     Context, Data, MergedObject, Request, SDLExportOptions, Schema, SchemaBuilder, dataloader::DataLoader,
 };
 
-use self::loader::Balances;
+use self::loader::{Balances, Returns};
 
 /// Deepest selection: the standard introspection query needs 15.
 const MAX_SELECTION_DEPTH: usize = 16;
@@ -68,6 +72,8 @@ pub struct Mutation(
     usage::UsageMutation,
     subscription::SubscriptionMutation,
     payment::PaymentMutation,
+    checkout::CheckoutMutation,
+    refund::RefundMutation,
     recharge::RechargeMutation,
     invoice::InvoiceMutation,
     invoice::SettingMutation,
@@ -117,13 +123,16 @@ pub(crate) struct Caller {
 /// A request on behalf of a caller. Loaders live as long as the request, so nothing crosses callers.
 pub(crate) fn with_caller(request: Request, app: &App, actor: Actor) -> Request {
     let balances = Balances::new(app.clone(), actor.clone());
-    let loader = DataLoader::new(balances, tokio::spawn).delay(std::time::Duration::ZERO);
+    let balances = DataLoader::new(balances, tokio::spawn).delay(Duration::ZERO);
+    let returns = Returns::new(app.clone(), actor.clone());
+    let returns = DataLoader::new(returns, tokio::spawn).delay(Duration::ZERO);
     request
         .data(Caller {
             app: app.clone(),
             actor,
         })
-        .data(loader)
+        .data(balances)
+        .data(returns)
 }
 
 /// The data of a WebSocket on behalf of a caller.

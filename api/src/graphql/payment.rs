@@ -1,14 +1,18 @@
 //! Payments: how credits are sold, ways to pay, purchases.
 
+use std::sync::Arc;
+
 use app::{
     error::Result,
     payment::{self, MethodSetup, Purchase, Setting, StartSetup, UpdateSetting},
 };
-use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
+use async_graphql::{
+    ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject, dataloader::DataLoader,
+};
 use domain::{
-    id::CustomerId,
+    id::{CustomerId, PaymentId},
     payment::{
-        Purpose, State,
+        Purpose, State, Way,
         decline::Decline,
         method::{Kind, Method},
         sale::Sale,
@@ -22,9 +26,11 @@ use super::{
     caller,
     customer::customer_ref,
     error::top_level,
+    loader::Returns,
     money::{CreditPrice, CreditPriceInput, Money, MoneyInput},
     page::{Args, Connection, connection},
     payload::{payload, plain},
+    refund::PaymentReturn,
     scalar::{DateTime, Decimal, SafeInt},
 };
 
@@ -70,6 +76,8 @@ pub enum PaymentMethodKind {
     Card,
     /// A debit of a bank account.
     BankDebit,
+    /// Money on a blockchain: paid on a page of the provider's, never kept.
+    Crypto,
 }
 
 /// A way to pay that a customer has left with the provider. What is secret about it never comes here.
@@ -165,7 +173,7 @@ pub enum PaymentState {
     Processing,
     /// The provider gave no answer: nobody knows whether money was taken. It is asked until it says.
     Unknown,
-    /// The customer has to confirm it with the bank, within a day.
+    /// The customer has to confirm it with the bank, or to pay on the provider's page, within a day.
     RequiresAction,
     /// The money was taken, and the credits were granted in the same moment.
     Succeeded,
@@ -201,7 +209,10 @@ pub enum DeclineCode {
 
 /// Money asked from a customer.
 #[derive(SimpleObject)]
+#[graphql(complex)]
 pub struct Payment {
+    #[graphql(skip)]
+    payment: PaymentId,
     /// Global id.
     pub id: ID,
     /// Global id of the customer.
@@ -210,8 +221,8 @@ pub struct Payment {
     pub purpose: PaymentPurpose,
     /// Key of the payment provider.
     pub provider: String,
-    /// Global id of the way to pay; it may have been removed since.
-    pub payment_method_id: ID,
+    /// Global id of the way to pay; it may have been removed since. Null: it is paid on a page of the provider's.
+    pub payment_method_id: Option<ID>,
     /// How much.
     pub amount: Money,
     /// Credits that it becomes; none if it pays an invoice.
@@ -222,7 +233,7 @@ pub struct Payment {
     pub state: PaymentState,
     /// Why no money was taken; null otherwise.
     pub decline_code: Option<DeclineCode>,
-    /// Where the customer can confirm it; null: nowhere, or there is no need.
+    /// Where the customer can confirm it, or pay; null: nowhere, or there is no need.
     pub action_url: Option<String>,
     /// The provider's own name for it; null: not known yet.
     pub provider_reference: Option<String>,
@@ -237,12 +248,17 @@ pub struct Payment {
 impl From<domain::payment::Payment> for Payment {
     fn from(payment: domain::payment::Payment) -> Self {
         let progress = payment.progress;
+        let method = match payment.way {
+            Way::Saved(method) => Some(method),
+            Way::Page(_) => None,
+        };
         Self {
+            payment: payment.id,
             id: payment.id.to_string().into(),
             customer_id: payment.customer.to_string().into(),
             purpose: payment.purpose.into(),
             provider: payment.provider,
-            payment_method_id: payment.method.to_string().into(),
+            payment_method_id: method.map(|id| id.to_string().into()),
             amount: payment.amount.into(),
             credits: payment.credits.into(),
             invoice_id: payment.invoice.map(|id| id.to_string().into()),
@@ -254,6 +270,21 @@ impl From<domain::payment::Payment> for Payment {
             created_at: payment.created_at.into(),
             ended_at: progress.ended_at.map(DateTime),
         }
+    }
+}
+
+#[ComplexObject]
+impl Payment {
+    /// What has gone back of it or is about to, oldest first: refunds and disputes. Needs `payment:read`.
+    async fn returns(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<PaymentReturn>> {
+        let loader = ctx.data::<DataLoader<Returns>>()?;
+        let found = loader.load_one(self.payment).await;
+        let found = found.map_err(|error: Arc<app::Error>| top_level(&*error))?;
+        Ok(found
+            .unwrap_or_default()
+            .into_iter()
+            .map(PaymentReturn::from)
+            .collect())
     }
 }
 
@@ -409,6 +440,8 @@ pub enum SandboxCard {
     LateSuccess,
     /// Is charged with one minor unit more than was asked for.
     WrongAmount,
+    /// Is charged, and takes no refund.
+    RefundFails,
 }
 
 /// A card to leave on a page of the sandbox.
@@ -495,7 +528,7 @@ impl PurchaseCreditsInput {
         Ok(Purchase {
             customer: customer_ref(self.customer_id, self.external_customer_id)?,
             amount: self.amount.money("amount")?,
-            method: method.transpose()?,
+            way: Way::Saved(method.transpose()?),
         })
     }
 }

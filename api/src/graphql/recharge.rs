@@ -77,6 +77,8 @@ pub enum AutoRechargeReason {
     MethodRefused,
     /// The provider spoke of another amount than was asked for: somebody has to look.
     Quarantined,
+    /// Money of the customer's went back: it is not taken again unasked.
+    MoneyWentBack,
 }
 
 /// How much is bought; exactly one of the two.

@@ -1,13 +1,14 @@
 //! Looking at the books of some customers, all in one snapshot, so that what is compared belongs together.
 //!
-//! About eighteen statements for a batch, five more where anybody has ever had a subscription, and one more per [`WINDOW`] entries or [`EVENTS`] events of a customer with many.
+//! About twenty statements for a batch, five more where anybody has ever had a subscription, and one more per [`WINDOW`] entries or [`EVENTS`] events of a customer with many.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use domain::{
     credit::block::Block,
     cycle::late::Timeline,
-    id::{BlockId, CustomerId, MetricId},
+    id::{BlockId, CustomerId, MetricId, PaymentId},
+    payment::returned::{Return, credits_due},
     plan::variant::Variant,
     time::Timestamp,
 };
@@ -195,30 +196,59 @@ async fn cycles(tx: &DatabaseTransaction, subjects: &mut [Subject]) -> Result<()
     Ok(())
 }
 
-/// Checks what payments became, and who is watched for an auto-recharge. Three statements.
+/// Checks what payments became, what has gone back of them, and who is watched for an auto-recharge. Five statements, six where money went
+/// back.
 async fn paid(tx: &DatabaseTransaction, subjects: &mut [Subject]) -> Result<()> {
     let all: Vec<Uuid> = subjects.iter().map(Subject::id).collect();
-    for (customer, payment) in store::wrongly_paid(tx, &all).await? {
+    let mut found = |check: Check, customer: Uuid, name: String, message: &str| {
         for subject in subjects.iter_mut().filter(|subject| subject.id() == customer) {
-            let message = "what it became is not what was paid for";
-            subject.found.add(Check::PaymentGranted, payment, message);
+            subject.found.add(check, &name, message);
         }
+    };
+    for (customer, payment) in store::wrongly_paid(tx, &all).await? {
+        let message = "what it became is not what was paid for";
+        found(Check::PaymentGranted, customer, payment.to_string(), message);
+    }
+    for (customer, payment) in wrongly_returned(tx, &all).await? {
+        let message = "the credits that were taken are not those of the money that went back";
+        found(Check::PaymentReturned, customer, payment.to_string(), message);
+    }
+    for (customer, name) in store::unbooked_returns(tx, &all).await? {
+        let message = "the ledger does not say what was taken for money that went back";
+        found(Check::PaymentReturned, customer, name.to_string(), message);
     }
     for (customer, invoice) in store::wrongly_billed(tx, &all).await? {
-        for subject in subjects.iter_mut().filter(|subject| subject.id() == customer) {
-            let message = "it is not as its payment says";
-            subject.found.add(Check::InvoicePaid, invoice, message);
-        }
+        let message = "it is not as its payment says";
+        found(Check::InvoicePaid, customer, invoice.to_string(), message);
     }
     for customer in store::wrongly_watched(tx, &all).await? {
-        for subject in subjects.iter_mut().filter(|subject| subject.id() == customer) {
-            let message =
-                "its account does not watch as its auto-recharge says, or the charge under way is not one";
-            let who = CustomerId(customer);
-            subject.found.add(Check::RechargeWatched, who, message);
-        }
+        let message =
+            "its account does not watch as its auto-recharge says, or the charge under way is not one";
+        let who = CustomerId(customer).to_string();
+        found(Check::RechargeWatched, customer, who, message);
     }
     Ok(())
+}
+
+/// Payments of which the credits taken are not in proportion to the money that went back: customer and payment. Two statements at most.
+async fn wrongly_returned(tx: &DatabaseTransaction, all: &[Uuid]) -> Result<Vec<(Uuid, PaymentId)>> {
+    let returns = store::returns(tx, all).await?;
+    let mut by_payment: BTreeMap<PaymentId, Vec<Return>> = BTreeMap::new();
+    for it in returns {
+        by_payment.entry(it.payment).or_default().push(it);
+    }
+    let ids: Vec<PaymentId> = by_payment.keys().copied().collect();
+    let mut wrong = Vec::new();
+    for payment in store::payments(tx, &ids).await? {
+        let returns = &by_payment[&payment.id];
+        let is_owned = returns
+            .iter()
+            .all(|it| it.customer == payment.customer && it.tenant == payment.tenant);
+        if !is_owned || credits_due(&payment, returns).map_or(true, |due| !due.is_zero()) {
+            wrong.push((payment.customer.0, payment.id));
+        }
+    }
+    Ok(wrong)
 }
 
 /// Reads what customers have agreed to, and checks what needs nothing else. One statement, five where anybody ever agreed to anything.

@@ -4,11 +4,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use domain::{
     id::{CustomerId, InvoiceId, PaymentId, SubscriptionId, TenantId},
+    payment::{Payment, returned::Return},
     time::Timestamp,
 };
 use entity::{
-    account, audit_mark, audit_run, audit_violation, billing_cycle, block, customer, ledger_entry,
-    plan_variant, subscription, usage_counter, usage_event, usage_pending, usage_rating,
+    account, audit_mark, audit_run, audit_violation, billing_cycle, block, customer, ledger_entry, payment,
+    payment_return, plan_variant, subscription, usage_counter, usage_event, usage_pending, usage_rating,
 };
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Value,
@@ -395,6 +396,49 @@ pub(super) async fn wrongly_paid(db: &impl ConnectionTrait, all: &[Uuid]) -> Res
     let found = rows.iter().map(|row| {
         let id: Uuid = row.try_get("", "id")?;
         Ok((row.try_get("", "customer_id")?, PaymentId(id)))
+    });
+    found.collect()
+}
+
+/// Money of customers that goes back.
+pub(super) async fn returns(db: &impl ConnectionTrait, all: &[Uuid]) -> Result<Vec<Return>> {
+    let sql = "SELECT r.* FROM {rows} AS v JOIN payment p ON p.customer_id = v.id
+         JOIN payment_return r ON r.payment_id = p.id";
+    let rows = ids(all).select::<payment_return::Entity>(db, sql).await?;
+    Ok(rows
+        .into_iter()
+        .map(Return::try_from)
+        .collect::<std::result::Result<_, _>>()?)
+}
+
+/// Payments by their ids; none are asked for without any.
+pub(super) async fn payments(db: &impl ConnectionTrait, all: &[PaymentId]) -> Result<Vec<Payment>> {
+    if all.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = payment::Entity::find()
+        .filter(payment::Column::Id.is_in(all.iter().map(|id| id.0)))
+        .all(db)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(Payment::try_from)
+        .collect::<std::result::Result<_, _>>()?)
+}
+
+/// Customers whose ledger does not add up to what was taken for money that went back.
+pub(super) async fn unbooked_returns(
+    db: &impl ConnectionTrait,
+    all: &[Uuid],
+) -> Result<Vec<(Uuid, CustomerId)>> {
+    let sql = "SELECT v.id FROM {rows} AS v
+         WHERE COALESCE((SELECT SUM(r.credits) FROM payment_return r WHERE r.customer_id = v.id), 0)
+            + COALESCE((SELECT SUM(e.credits) FROM ledger_entry e WHERE e.customer_id = v.id
+                AND e.kind = 'REVERSAL'), 0) <> 0";
+    let rows = ids(all).query(db, sql, Vec::new()).await?;
+    let found = rows.iter().map(|row| {
+        let id: Uuid = row.try_get("", "id")?;
+        Ok((id, CustomerId(id)))
     });
     found.collect()
 }

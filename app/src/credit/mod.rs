@@ -9,6 +9,7 @@ pub(crate) mod desk;
 mod expiry;
 mod granting;
 pub mod live;
+mod reversal;
 mod store;
 mod view;
 
@@ -38,6 +39,7 @@ pub use self::{
 pub(crate) use self::{
     expiry::{expire, expire_of, expiry_is_due, next_expiry},
     granting::put_in,
+    reversal::{Reversal, reverse_in},
     store::{
         NewBlockRow, Origin, Present, blocks_in, insert_blocks, move_expiry, plan_blocks, post_in,
         present_in, revisions,
@@ -95,12 +97,13 @@ impl From<&Block> for BlockChange {
 }
 
 fn check_description(description: Option<&str>) -> Result<()> {
-    if description.is_some_and(|text| text.len() > MAX_DESCRIPTION || text.chars().any(char::is_control)) {
-        return Err(Rejection::invalid(
-            "description",
-            format!("at most {MAX_DESCRIPTION} bytes on one line"),
-        )
-        .into());
+    check_line("description", description)
+}
+
+/// Checks a line for people.
+pub(crate) fn check_line(field: &str, line: Option<&str>) -> Result<()> {
+    if line.is_some_and(|text| text.len() > MAX_DESCRIPTION || text.chars().any(char::is_control)) {
+        return Err(Rejection::invalid(field, format!("at most {MAX_DESCRIPTION} bytes on one line")).into());
     }
     Ok(())
 }

@@ -57,6 +57,14 @@ pub(crate) struct NewEvent {
     pub(crate) data: Map<String, Value>,
 }
 
+/// What an event says, from its names and values.
+pub(crate) fn words<const N: usize>(words: [(&str, Value); N]) -> Map<String, Value> {
+    words
+        .map(|(name, value)| (name.to_owned(), value))
+        .into_iter()
+        .collect()
+}
+
 /// Whose events are wanted.
 #[derive(Debug, Clone, Copy)]
 pub enum About {

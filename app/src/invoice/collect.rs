@@ -4,14 +4,14 @@
 
 use domain::{
     amount::Credits,
-    id::{CustomerId, PaymentId},
+    id::{CustomerId, PaymentId, PaymentMethodId},
     invoice::{
         collection::{Attempt, Next, next_attempt},
         state::State,
         terms::BillingTerms,
     },
     money::Money,
-    payment::{Payment, Progress, Purpose, State as PaymentState, method::Method},
+    payment::{Payment, Progress, Purpose, State as PaymentState, Way, method::Method},
     time::Timestamp,
 };
 use entity::account;
@@ -85,7 +85,7 @@ async fn step(op: &mut Op, terms: &BillingTerms, account: &account::Model, filed
     filed.next_at = match attempt(op, terms, filed).await? {
         Attempted::UnderWay => term(filed).filter(|term| *term > now),
         Attempted::Next(Next::At(at), Some(method)) if at <= now && account.frozen_at.is_none() => {
-            charge(op, filed, &method).await?;
+            charge(op, filed, method.provider, Way::Saved(method.id)).await?;
             term(filed).filter(|term| *term > now)
         }
         // Only what no charge may pay at this very moment falls due.
@@ -141,8 +141,12 @@ async fn attempt(op: &Op, terms: &BillingTerms, filed: &Filed) -> Result<Attempt
     let ended: Vec<Attempt> = attempts
         .iter()
         .filter_map(|payment| {
+            let Way::Saved(method) = payment.way else {
+                // What nobody paid on a page says nothing about a way to pay.
+                return None;
+            };
             Some(Attempt {
-                method: payment.method,
+                method,
                 decline: payment.progress.decline?,
                 ended_at: payment.progress.ended_at?,
             })
@@ -154,14 +158,19 @@ async fn attempt(op: &Op, terms: &BillingTerms, filed: &Filed) -> Result<Attempt
 }
 
 /// Decides the payment of what is left of an invoice.
-pub(super) async fn charge(op: &mut Op, filed: &Filed, method: &Method) -> Result<PaymentId> {
+pub(super) async fn charge(
+    op: &mut Op,
+    filed: &Filed,
+    provider: String,
+    way: Way<PaymentMethodId>,
+) -> Result<PaymentId> {
     let payment = Payment {
         id: PaymentId(op.new_id()),
         tenant: filed.invoice.tenant,
         customer: filed.invoice.customer,
         purpose: Purpose::Invoice,
-        provider: method.provider.clone(),
-        method: method.id,
+        provider,
+        way,
         amount: filed.outstanding()?,
         credits: Credits::ZERO,
         lasts_seconds: None,
@@ -201,17 +210,7 @@ pub(super) async fn paid_in(op: &mut Op, filed: &mut Filed, amount: Money) -> Re
     let left = filed.outstanding()?;
     let more = amount.minor.saturating_sub(left.minor);
     if more > 0 {
-        let (tenant, customer) = filed.owner();
-        store::move_money(
-            op,
-            tenant,
-            customer,
-            Money {
-                minor: more,
-                ..amount
-            },
-        )
-        .await?;
+        store::move_money(op, filed, more).await?;
         event::tell(op, "invoice.overpaid", filed).await?;
     }
     if filed.invoice.state.is_payable() {

@@ -1,7 +1,7 @@
 //! What people do with invoices: issue, pay, take back, give up.
 
 use domain::{
-    id::{CreditNoteId, InvoiceId, PaymentMethodId},
+    id::{CreditNoteId, InvoiceId, PaymentMethodId, ReturnId},
     invoice::{
         Invoice,
         credit_note::{self, Reason, Refused, Wanted},
@@ -9,9 +9,10 @@ use domain::{
         state::{self, State},
     },
     money::Money,
-    payment::{Payment, State as PaymentState},
+    payment::{Payment, State as PaymentState, Way},
     rejection::{Rejection, RejectionCode},
 };
+use entity::account;
 use serde::Serialize;
 
 use super::{
@@ -39,12 +40,12 @@ fn unknown() -> Rejection {
 }
 
 /// Locks the account of an invoice's customer, and reads the invoice under the lock.
-async fn locked(op: &mut Op, actor: &Actor, id: InvoiceId) -> Result<Filed> {
+async fn locked(op: &mut Op, actor: &Actor, id: InvoiceId) -> Result<(account::Model, Filed)> {
     let known = store::invoice(op.tx(), actor.reach(), id).await?;
     let customer = known.ok_or_else(unknown)?.invoice.customer;
-    op.lock_account(actor.tenant, customer).await?;
+    let account = op.lock_account(actor.tenant, customer).await?;
     let present = store::invoice(op.tx(), actor.reach(), id).await?;
-    Ok(present.ok_or_else(unknown)?)
+    Ok(account.zip(present).ok_or_else(unknown)?)
 }
 
 /// Issues a draft at once.
@@ -54,7 +55,7 @@ async fn locked(op: &mut Op, actor: &Actor, id: InvoiceId) -> Result<Filed> {
 pub async fn finalise(app: &App, actor: &Actor, id: InvoiceId) -> Result<Filed> {
     actor.require(Scope::InvoiceWrite)?;
     let mut op = Op::begin(app).await?;
-    let mut filed = locked(&mut op, actor, id).await?;
+    let (_, mut filed) = locked(&mut op, actor, id).await?;
     let terms = needed(op.tx(), actor.tenant).await?;
     issue::issue_in(&mut op, &terms, &mut filed).await?;
     op.commit().await?;
@@ -71,7 +72,7 @@ async fn change(
 ) -> Result<Filed> {
     actor.require(Scope::InvoiceWrite)?;
     let mut op = Op::begin(app).await?;
-    let mut filed = locked(&mut op, actor, id).await?;
+    let (_, mut filed) = locked(&mut op, actor, id).await?;
     check_nothing_under_way(&op, id).await?;
     let before = filed.invoice.state;
     filed.invoice = step(&filed.invoice).map_err(refused)?;
@@ -110,8 +111,7 @@ pub(super) async fn give_back(op: &Op, filed: &Filed) -> Result<()> {
         return Err(Rejection::new(RejectionCode::InvoiceState, "", message).into());
     }
     if totals.applied.minor > 0 {
-        let (tenant, customer) = filed.owner();
-        store::move_money(op, tenant, customer, totals.applied).await?;
+        store::move_money(op, filed, totals.applied.minor).await?;
     }
     Ok(())
 }
@@ -153,7 +153,7 @@ pub async fn pay(app: &App, actor: &Actor, input: PayInvoice, key: &str) -> Resu
         Claim::Replay(known) => return Ok(known),
         Claim::Fresh(fresh) => fresh,
     };
-    let mut filed = locked(&mut op, actor, input.invoice).await?;
+    let (account, mut filed) = locked(&mut op, actor, input.invoice).await?;
     check_nothing_under_way(&op, input.invoice).await?;
     filed.invoice.state.after(state::Step::Pay).map_err(refused)?;
     if !input.elsewhere && !renewal::is_awaited(&op, &filed).await? {
@@ -164,10 +164,9 @@ pub async fn pay(app: &App, actor: &Actor, input: PayInvoice, key: &str) -> Resu
         let left = filed.outstanding()?;
         paid_in(&mut op, &mut filed, left).await?;
     } else {
-        let account = op.lock_account(actor.tenant, filed.invoice.customer).await?;
-        check_not_frozen(&account.ok_or_else(unknown)?)?;
+        check_not_frozen(&account)?;
         let method = payment::payable_in(&op, actor, filed.invoice.customer, input.method).await?;
-        charge(&mut op, &filed, &method).await?;
+        charge(&mut op, &filed, method.provider, Way::Saved(method.id)).await?;
     }
     reach("invoice.paying")?;
     let done = fresh.settle(&op, filed).await?;
@@ -203,25 +202,12 @@ pub async fn credit_note(
         Claim::Replay(known) => return Ok(known),
         Claim::Fresh(fresh) => fresh,
     };
-    let mut filed = locked(&mut op, actor, input.invoice).await?;
+    let (_, mut filed) = locked(&mut op, actor, input.invoice).await?;
     check_nothing_under_way(&op, input.invoice).await?;
-    let terms = needed(op.tx(), actor.tenant).await?;
     let whole = filed.invoice.totals.total;
     let rest = whole.minor.saturating_sub(filed.credited.minor);
     let total = input.total.unwrap_or(Money { minor: rest, ..whole });
-    let ordinal = store::next_number(&op, actor.tenant, Sequence::CreditNote).await?;
-    let wanted = Wanted {
-        id: CreditNoteId(op.new_id()),
-        number: numbered(&terms, Sequence::CreditNote, ordinal)?,
-        total,
-        reason: input.reason,
-    };
-    let note = credit_note::credit(&filed.invoice, filed.credited, wanted, op.present());
-    let view = CreditNoteView {
-        note: note.map_err(|no| no_note(&no))?,
-        link: access::secret(""),
-    };
-    store::insert_credit_note(&op, &filed, &view, ordinal).await?;
+    let view = note_in(&op, &filed, total, input.reason, None).await?;
     reach("invoice.credited")?;
     book(&mut op, &mut filed, total).await?;
     event::tell(&op, "invoice.credit_note_created", &filed).await?;
@@ -230,14 +216,39 @@ pub async fn credit_note(
     Ok(done)
 }
 
+/// Writes a credit note with the next number. Three statements.
+pub(super) async fn note_in(
+    op: &Op,
+    filed: &Filed,
+    total: Money,
+    reason: Reason,
+    returned: Option<ReturnId>,
+) -> Result<CreditNoteView> {
+    let tenant = filed.invoice.tenant;
+    let terms = needed(op.tx(), tenant).await?;
+    let ordinal = store::next_number(op, tenant, Sequence::CreditNote).await?;
+    let wanted = Wanted {
+        id: CreditNoteId(op.new_id()),
+        number: numbered(&terms, Sequence::CreditNote, ordinal)?,
+        total,
+        reason,
+    };
+    let note = credit_note::credit(&filed.invoice, filed.credited, wanted, op.present());
+    let view = CreditNoteView {
+        note: note.map_err(|no| no_note(&no))?,
+        link: access::secret(""),
+    };
+    store::insert_credit_note(op, filed, &view, ordinal, returned).await?;
+    Ok(view)
+}
+
 /// What a credit note does to its invoice and to the credit balance.
 async fn book(op: &mut Op, filed: &mut Filed, total: Money) -> Result<()> {
     let before = filed.outstanding()?;
     filed.credited.minor = filed.credited.minor.saturating_add(total.minor);
     let more = total.minor.saturating_sub(before.minor);
     if more > 0 {
-        let (tenant, customer) = filed.owner();
-        store::move_money(op, tenant, customer, Money { minor: more, ..total }).await?;
+        store::move_money(op, filed, more).await?;
     }
     if filed.invoice.state.is_payable() && filed.outstanding()?.minor == 0 {
         let nothing = Money { minor: 0, ..total };

@@ -2,7 +2,7 @@
 
 use domain::id::BillingEventId;
 use entity::to_text;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::view::Filed;
 use crate::{
@@ -14,8 +14,7 @@ use crate::{
 /// Tells something about an invoice. Under the lock on the account each step is taken once.
 pub(super) async fn tell(op: &Op, kind: &'static str, filed: &Filed) -> Result<()> {
     let invoice = &filed.invoice;
-    let mut data = Map::new();
-    for (name, value) in [
+    let data = event::words([
         ("invoice_id", json!(invoice.id)),
         ("customer_id", json!(invoice.customer)),
         ("number", json!(invoice.number)),
@@ -25,14 +24,7 @@ pub(super) async fn tell(op: &Op, kind: &'static str, filed: &Filed) -> Result<(
         ("amount_due", json!(invoice.totals.due.amount())),
         ("currency", json!(invoice.currency)),
         ("due_at", json!(invoice.due_at.map(|at| at.to_string()))),
-    ] {
-        data.insert(name.to_owned(), value);
-    }
-    write(op, kind, filed, data).await
-}
-
-async fn write(op: &Op, kind: &'static str, filed: &Filed, data: Map<String, Value>) -> Result<()> {
-    let invoice = &filed.invoice;
+    ]);
     let new = NewEvent {
         tenant: invoice.tenant,
         customer: invoice.customer,

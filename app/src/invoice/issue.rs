@@ -66,16 +66,7 @@ async fn number(op: &Op, terms: &BillingTerms, filed: &mut Filed) -> Result<()> 
     let totals = filed.invoice.totals;
     let change = totals.carried.minor.saturating_sub(totals.applied.minor);
     if change != 0 {
-        store::move_money(
-            op,
-            tenant,
-            customer,
-            Money {
-                minor: change,
-                ..totals.due
-            },
-        )
-        .await?;
+        store::move_money(op, filed, change).await?;
     }
     let ordinal = store::next_number(op, tenant, Sequence::Invoice).await?;
     let number = numbered(terms, Sequence::Invoice, ordinal)?;

@@ -12,6 +12,7 @@ mod event;
 mod issue;
 mod party;
 mod receipt;
+mod refund;
 mod renewal;
 mod setting;
 mod store;
@@ -22,12 +23,16 @@ pub(crate) use self::{
     bill::{bill, to_bill},
     collect::{advance_of, collect, due, hasten_in, heard_in, next_due},
     receipt::receipt_in,
+    refund::{check_refund_in, returned_in},
 };
 pub use self::{
     correct::{CreateCreditNote, PayInvoice, credit_note, finalise, give_up, pay, void},
     document::printed,
     setting::{Setting, setting, update_setting},
-    tax::{AddRegistration, add_registration, registrations, remove_registration, verify_registration},
+    tax::{
+        AddRegistration, add_registration, ask_register, registrations, remove_registration,
+        verify_registration,
+    },
     view::{
         CreditNoteView, Filed, Listed, credit_notes, document_by_link, invoice, invoices, money_balances,
         payments_due,

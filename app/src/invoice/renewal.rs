@@ -152,8 +152,7 @@ pub(super) async fn note(op: &mut Op, filed: &mut Filed, renewed: &[(InvoiceId, 
     let total = filed.invoice.totals.total;
     let paid = total.minor.saturating_sub(filed.credited.minor);
     if !used && paid > 0 {
-        let (tenant, customer) = filed.owner();
-        store::move_money(op, tenant, customer, Money { minor: paid, ..total }).await?;
+        store::move_money(op, filed, paid).await?;
         event::tell(op, "invoice.overpaid", filed).await?;
     }
     filed.next_at = None;

@@ -2,7 +2,7 @@
 
 use domain::{
     cycle::CycleRef,
-    id::{CustomerId, InvoiceId, TaxRegistrationId, TenantId, VariantId},
+    id::{CustomerId, InvoiceId, ReturnId, TaxRegistrationId, TenantId, VariantId},
     invoice::{Invoice, number::Sequence, terms::BillingTerms},
     money::{Currency, Money},
     subscription::MoneyLine,
@@ -10,15 +10,14 @@ use domain::{
     time::{Period, Timestamp},
 };
 use entity::{
-    Corrupt, billing_cycle, credit_note, invoice, invoice_setting, subscription, subscription_charge,
-    tax_registration, to_text,
+    billing_cycle, credit_note, from_json, invoice, invoice_setting, money as money_of, subscription,
+    subscription_charge, tax_registration, to_text,
 };
 use sea_orm::{
     ActiveValue::{NotSet, Set},
     ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, OnConflict},
 };
-use serde::de::DeserializeOwned;
 
 use super::{
     setting::Setting,
@@ -32,28 +31,12 @@ use crate::{
     sql::{Rows, customers, is_storable, statement},
 };
 
-fn parsed<T: DeserializeOwned>(table: &'static str, json: &str) -> Result<T> {
-    let problem = |error: serde_json::Error| Corrupt {
-        table,
-        problem: error.to_string(),
-    };
-    Ok(serde_json::from_str(json).map_err(problem)?)
-}
-
-fn currency(table: &'static str, text: &str) -> Result<Currency> {
-    let problem = |_| Corrupt {
-        table,
-        problem: format!("`{text}` is no currency"),
-    };
-    Ok(text.parse().map_err(problem)?)
-}
-
 // How a vendor bills.
 
 pub(super) async fn setting(db: &impl ConnectionTrait, tenant: TenantId) -> Result<Option<Setting>> {
     let row = invoice_setting::Entity::find_by_id(tenant.0).one(db).await?;
     row.map(|row| {
-        let terms: BillingTerms = parsed("invoice_setting", &row.terms)?;
+        let terms: BillingTerms = from_json("invoice_setting", &row.terms)?;
         Ok(Setting {
             terms,
             updated_at: Timestamp::from_micros(row.updated_at),
@@ -224,7 +207,7 @@ pub(super) async fn changes(
                     start: Timestamp::from_micros(row.period_start),
                     end: Timestamp::from_micros(row.period_end),
                 },
-                amount: Money::of(row.amount, currency("subscription_charge", &row.currency)?),
+                amount: money_of("subscription_charge", row.amount, &row.currency)?,
             })
         })
         .collect()
@@ -334,7 +317,7 @@ pub(super) async fn write(op: &Op, filed: &Filed) -> Result<()> {
 }
 
 fn noun(row: invoice::Model) -> Result<Filed> {
-    let invoice: Invoice = parsed("invoice", &row.content)?;
+    let invoice: Invoice = from_json("invoice", &row.content)?;
     Ok(Filed {
         credited: Money::of(row.credited, invoice.currency),
         invoice,
@@ -356,6 +339,21 @@ pub(super) async fn invoice(db: &impl ConnectionTrait, reach: Reach, id: Invoice
 /// One by its id, whoever owns it.
 pub(super) async fn any_invoice(db: &impl ConnectionTrait, id: InvoiceId) -> Result<Option<Filed>> {
     invoice::Entity::find_by_id(id.0)
+        .one(db)
+        .await?
+        .map(noun)
+        .transpose()
+}
+
+/// What was made of something; `None`: nothing was.
+pub(super) async fn by_source(
+    db: &impl ConnectionTrait,
+    tenant: TenantId,
+    source: &str,
+) -> Result<Option<Filed>> {
+    invoice::Entity::find()
+        .filter(invoice::Column::TenantId.eq(tenant.0))
+        .filter(invoice::Column::Source.eq(source))
         .one(db)
         .await?
         .map(noun)
@@ -513,29 +511,32 @@ pub(super) async fn money_balances(
     rows.iter()
         .map(|row| {
             let code: String = row.try_get("", "currency")?;
-            Ok(Money::of(
-                row.try_get("", "minor")?,
-                currency("money_balance", &code)?,
-            ))
+            Ok(money_of("money_balance", row.try_get("", "minor")?, &code)?)
         })
         .collect()
 }
 
-/// Adds to what a customer has, or takes from it. The database keeps it at zero or more. One statement.
-pub(super) async fn move_money(op: &Op, tenant: TenantId, customer: CustomerId, by: Money) -> Result<()> {
+/// Adds to what the customer of an invoice has in its currency, or takes from it, in minor units. The database keeps it at zero or more. One statement.
+pub(super) async fn move_money(op: &Op, filed: &Filed, by: i64) -> Result<()> {
+    let Invoice {
+        tenant,
+        customer,
+        currency,
+        ..
+    } = filed.invoice;
     let sql = "INSERT INTO money_balance (customer_id, currency, tenant_id, minor) VALUES ($1, $2, $3, $4)
          ON CONFLICT (customer_id, currency) DO UPDATE SET minor = money_balance.minor + excluded.minor";
     // A first row below zero is refused by the table before the conflict is seen, so what is taken needs a row.
-    let sql = if by.minor < 0 {
+    let sql = if by < 0 {
         "UPDATE money_balance SET minor = minor + $4 WHERE customer_id = $1 AND currency = $2 AND tenant_id = $3"
     } else {
         sql
     };
     let values = vec![
         customer.0.into(),
-        by.currency.code().into(),
+        currency.code().into(),
         tenant.0.into(),
-        by.minor.into(),
+        by.into(),
     ];
     let done = op.tx().execute_raw(statement(op.tx(), sql, values)).await?;
     match done.rows_affected() {
@@ -551,6 +552,7 @@ pub(super) async fn insert_credit_note(
     of: &Filed,
     view: &CreditNoteView,
     ordinal: i64,
+    returned: Option<ReturnId>,
 ) -> Result<()> {
     let row = credit_note::ActiveModel {
         id: Set(view.note.id.0),
@@ -564,6 +566,7 @@ pub(super) async fn insert_credit_note(
         content: Set(serde_json::to_string(&view.note)?),
         link: Set(view.link.clone()),
         created_at: Set(op.now().micros()),
+        return_id: Set(returned.map(|id| id.0)),
     };
     credit_note::Entity::insert(row)
         .exec_without_returning(op.tx())
@@ -573,7 +576,7 @@ pub(super) async fn insert_credit_note(
 
 fn note(row: &credit_note::Model) -> Result<CreditNoteView> {
     Ok(CreditNoteView {
-        note: parsed("credit_note", &row.content)?,
+        note: from_json("credit_note", &row.content)?,
         link: row.link.clone(),
     })
 }
@@ -611,7 +614,7 @@ pub(super) async fn credit_note_by_link(
 // Tax numbers.
 
 fn registered(row: &tax_registration::Model) -> Result<TaxRegistration> {
-    parsed("tax_registration", &row.content)
+    Ok(from_json("tax_registration", &row.content)?)
 }
 
 fn numbers_within(reach: Reach) -> sea_orm::Select<tax_registration::Entity> {

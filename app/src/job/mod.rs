@@ -6,11 +6,14 @@
 //! To add a kind: one file beside this one, one line in [`KINDS`].
 
 mod audit;
+mod cards;
 pub(crate) mod clocks;
 pub(crate) mod cycles;
 pub(crate) mod drain;
 mod expire;
 pub(crate) mod invoices;
+mod listen;
+pub(crate) mod notices;
 pub(crate) mod payments;
 pub(crate) mod recharges;
 mod status;
@@ -128,6 +131,9 @@ pub(crate) static KINDS: &[Kind] = &[
     cycles::KIND,
     clocks::KIND,
     payments::KIND,
+    notices::KIND,
+    listen::KIND,
+    cards::KIND,
     recharges::KIND,
     invoices::KIND,
     expire::KIND,

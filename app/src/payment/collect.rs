@@ -8,14 +8,14 @@ use domain::{
     credit::block::{Billing, Block, BlockState, DEFAULT_PRIORITY, Source},
     id::{BlockId, CustomerId},
     payment::{
-        Order, Payment, Purpose, State,
+        Order, Payment, Purpose, State, Way,
         decline::Decline,
-        settle::{Duty, Known, Settled, duty, duty_unheard, is_to_be_cancelled, settle, take},
+        settle::{Duty, Known, Settled, duty, is_to_be_cancelled, may_be_sent, settle, take},
     },
 };
 use gateway::payment::{Provider, Trouble};
 
-use super::{event, method::provider, store};
+use super::{event, method::provider, returned, store, watch};
 use crate::{
     App,
     actor::Reach,
@@ -34,7 +34,9 @@ const SWEEP: u64 = 1_000;
 /// Attempts to come to an account of which nothing is due.
 const ROUNDS: usize = 5;
 /// When a payment that succeeded is looked at again whose customer's books do not add up, in seconds.
-const FROZEN_PAUSE_SECONDS: i64 = 300;
+pub(super) const FROZEN_PAUSE_SECONDS: i64 = 300;
+/// When a payment is looked at again that must not be sent now, in seconds.
+const SAFE_PAUSE_SECONDS: i64 = 60;
 
 /// Customers of whom a payment is due.
 pub(crate) async fn due(app: &App) -> Result<Vec<CustomerId>> {
@@ -66,6 +68,11 @@ async fn take_due(app: &App, customer: CustomerId) -> Result<Vec<(Payment, Duty)
     let mut taken = Vec::new();
     for mut payment in store::due_of(op.tx(), customer, op.now(), BATCH).await? {
         let duty = duty(&payment.progress);
+        if duty == Duty::Send && watch::is_safe(app, &payment.provider).await? {
+            payment.progress.due_at = Some(op.now().plus_seconds(SAFE_PAUSE_SECONDS));
+            store::write_progress(&op, &payment).await?;
+            continue;
+        }
         payment.progress = take(&payment.progress, op.now());
         store::write_progress(&op, &payment).await?;
         taken.push((payment, duty));
@@ -76,34 +83,51 @@ async fn take_due(app: &App, customer: CustomerId) -> Result<Vec<(Payment, Duty)
 
 /// Asks about a payment whatever is due of it: something is known to have happened at the provider.
 pub(super) async fn look_now(app: &App, payment: &Payment) -> Result<()> {
-    pursue(app, payment, Duty::Look).await
+    let duty = match duty(&payment.progress) {
+        Duty::Send => Duty::Look,
+        other => other,
+    };
+    pursue(app, payment, duty).await
 }
 
 /// Asks the provider, outside of any transaction, and concludes.
 async fn pursue(app: &App, payment: &Payment, duty: Duty) -> Result<()> {
-    let Some(method) = store::any_method(app.db().reader(), payment.method).await? else {
-        return Err(Error::Internal(format!("{} has no payment method", payment.id)));
-    };
-    let Some(payer) = store::payer(app.db().reader(), payment.customer, &payment.provider).await? else {
-        return Err(Error::Internal(format!("{} has no payer", payment.id)));
-    };
-    let order = Order {
-        payment: payment.id,
-        payer,
-        customer: payment.customer,
-        method: method.face.reference,
-        amount: payment.amount,
-        submitted_at: payment.progress.submitted_at.unwrap_or(payment.created_at),
-    };
-    let known = ask(app, provider(app, &payment.provider)?, payment, &order, duty).await;
+    let order = order(app, payment).await?;
+    let provider = provider(app, &payment.provider)?;
+    if duty == Duty::LookBack {
+        return returned::follow_up(app, provider, &order, payment).await;
+    }
+    let known = ask(app, provider, payment, &order, duty).await;
     reach("payment.answered")?;
     conclude(app, payment, known).await
 }
 
+/// A payment, in the provider's own names. Two statements.
+async fn order(app: &App, payment: &Payment) -> Result<Order> {
+    let way = match &payment.way {
+        Way::Page(page) => Way::Page(page.clone()),
+        Way::Saved(id) => match store::any_method(app.db().reader(), *id).await? {
+            Some(method) => Way::Saved(method.face.reference),
+            None => return Err(Error::Internal(format!("{} has no payment method", payment.id))),
+        },
+    };
+    let Some(payer) = store::payer(app.db().reader(), payment.customer, &payment.provider).await? else {
+        return Err(Error::Internal(format!("{} has no payer", payment.id)));
+    };
+    Ok(Order {
+        payment: payment.id,
+        payer,
+        customer: payment.customer,
+        way,
+        amount: payment.amount,
+        reference: payment.progress.reference.clone(),
+        submitted_at: payment.progress.submitted_at.unwrap_or(payment.created_at),
+    })
+}
+
 async fn ask(app: &App, provider: &dyn Provider, payment: &Payment, order: &Order, duty: Duty) -> Known {
-    let unheard = match duty {
-        Duty::Send => Duty::Send,
-        Duty::Look => match provider.look(order).await {
+    if duty != Duty::Send {
+        match provider.look(order).await {
             Ok(Some(seen)) if is_to_be_cancelled(payment, &seen, app.now()) => {
                 return match provider.cancel(order, &seen.reference).await {
                     Ok(seen) => Known::Seen(seen),
@@ -111,17 +135,14 @@ async fn ask(app: &App, provider: &dyn Provider, payment: &Payment, order: &Orde
                 };
             }
             Ok(Some(seen)) => return Known::Seen(seen),
-            Ok(None) => duty_unheard(&payment.progress, app.now()),
+            Ok(None) if !may_be_sent(&payment.progress, app.now()) => return Known::Nothing,
+            Ok(None) => {}
             Err(trouble) => return known(payment, trouble),
-        },
-        Duty::GiveUp => Duty::GiveUp,
-    };
-    if unheard == Duty::GiveUp {
-        return Known::Nothing;
+        }
     }
-    match is_withdrawn(app, payment).await {
-        Ok(false) => {}
-        Ok(true) => return Known::Refused(Decline::Withdrawn),
+    match is_held_back(app, payment).await {
+        Ok(None) => {}
+        Ok(Some(known)) => return known,
         Err(error) => {
             tracing::warn!(payment = %payment.id, %error, "whether a payment may be sent is not known");
             return Known::NoAnswer;
@@ -133,13 +154,18 @@ async fn ask(app: &App, provider: &dyn Provider, payment: &Payment, order: &Orde
     }
 }
 
-/// Whether the vendor has stopped auto-recharges since this one was decided. The provider does not know of it.
-async fn is_withdrawn(app: &App, payment: &Payment) -> Result<bool> {
+/// What keeps a payment from being sent of which the provider does not know: nothing is charged after a restore, or the vendor has stopped
+/// auto-recharges since this one was decided.
+async fn is_held_back(app: &App, payment: &Payment) -> Result<Option<Known>> {
+    if watch::is_safe(app, &payment.provider).await? {
+        return Ok(Some(Known::NoAnswer));
+    }
     if payment.purpose != Purpose::Recharge {
-        return Ok(false);
+        return Ok(None);
     }
     let setting = store::setting(app.db().reader(), payment.tenant).await?;
-    Ok(setting.is_some_and(|setting| setting.recharge_stopped_at.is_some()))
+    let is_stopped = setting.is_some_and(|setting| setting.recharge_stopped_at.is_some());
+    Ok(is_stopped.then_some(Known::Refused(Decline::Withdrawn)))
 }
 
 fn known(payment: &Payment, trouble: Trouble) -> Known {
@@ -153,10 +179,10 @@ fn known(payment: &Payment, trouble: Trouble) -> Known {
 }
 
 /// Takes over what is known of a payment. Everything that is heard of one ends here.
-pub(super) async fn conclude(app: &App, payment: &Payment, known: Known) -> Result<()> {
+async fn conclude(app: &App, taken: &Payment, known: Known) -> Result<()> {
     let &Payment {
         id, tenant, customer, ..
-    } = payment;
+    } = taken;
     for _ in 0..ROUNDS {
         let mut op = Op::begin(app).await?;
         // Under the lock on the account nobody else concludes anything of this customer.
@@ -177,7 +203,7 @@ pub(super) async fn conclude(app: &App, payment: &Payment, known: Known) -> Resu
             tracing::error!(payment = %id, "a payment succeeded of a customer whose books do not add up");
             return Ok(());
         }
-        payment.progress = progress;
+        payment.progress = progress.unless_hastened(&taken.progress, &payment.progress);
         if !grants || grant(&mut op, &mut payment).await? {
             return write(op, &payment, before).await;
         }

@@ -1,6 +1,9 @@
 //! What vendors are told about payments.
 
-use domain::payment::{Payment, State};
+use domain::payment::{
+    Payment, State,
+    returned::{self, Return},
+};
 use entity::to_text;
 use serde_json::{Map, Value, json};
 
@@ -33,8 +36,7 @@ pub(super) async fn tell(op: &Op, payment: &Payment) -> Result<()> {
 
 fn data(payment: &Payment) -> Map<String, Value> {
     let progress = &payment.progress;
-    let mut data = Map::new();
-    for (name, value) in [
+    event::words([
         ("payment_id", json!(payment.id)),
         ("customer_id", json!(payment.customer)),
         ("purpose", json!(to_text(payment.purpose).to_lowercase())),
@@ -46,8 +48,44 @@ fn data(payment: &Payment) -> Map<String, Value> {
             json!(progress.decline.map(|why| to_text(why).to_lowercase())),
         ),
         ("action_url", json!(progress.action_url)),
-    ] {
-        data.insert(name.to_owned(), value);
-    }
-    data
+    ])
+}
+
+/// Tells what has become of money that goes back. That a refund is under way is not news; that a bank asks is.
+pub(super) async fn tell_return(
+    op: &Op,
+    payment: &Payment,
+    it: &Return,
+    before: returned::State,
+) -> Result<()> {
+    use returned::{Kind, State};
+    let was_told = before >= State::Pending;
+    let kind = match (it.kind, it.state) {
+        (Kind::Refund, State::Returned) => "payment.refunded",
+        (Kind::Refund, State::Undone) => "payment.refund_failed",
+        (Kind::Dispute, State::Pending) => "payment.dispute_inquiry",
+        (Kind::Dispute, State::Contested) => "payment.disputed",
+        (Kind::Dispute, State::Returned) => "payment.dispute_lost",
+        (Kind::Dispute, State::Undone) if was_told => "payment.dispute_won",
+        _ => return Ok(()),
+    };
+    let new = NewEvent {
+        tenant: it.tenant,
+        customer: it.customer,
+        subscription: None,
+        kind,
+        key: format!("{kind}:{}", it.id),
+        at: op.now(),
+        data: event::words([
+            ("payment_id", json!(it.payment)),
+            ("return_id", json!(it.id)),
+            ("customer_id", json!(it.customer)),
+            ("purpose", json!(to_text(payment.purpose).to_lowercase())),
+            ("amount", json!(it.amount.amount())),
+            ("currency", json!(it.amount.currency)),
+            ("credits", json!(it.credits)),
+            ("reason", json!(it.reason)),
+        ]),
+    };
+    event::write_in(op, &[new]).await
 }

@@ -106,7 +106,7 @@ pub async fn start_setup(
 }
 
 /// The provider's name for a customer, who is made known to it first where there is need.
-async fn enrolled(app: &App, actor: &Actor, customer: CustomerId, key: &str) -> Result<String> {
+pub(super) async fn enrolled(app: &App, actor: &Actor, customer: CustomerId, key: &str) -> Result<String> {
     let db = app.db().reader();
     if let Some(known) = store::payer(db, customer, key).await? {
         return Ok(known);
@@ -132,7 +132,7 @@ fn setup_key(tenant: TenantId, customer: CustomerId, key: &str) -> String {
 }
 
 /// What can be an address to send a browser to; whether anything is there is the vendor's affair.
-fn check_url(url: &str) -> Result<()> {
+pub(super) fn check_url(url: &str) -> Result<()> {
     let rest = url.strip_prefix("https://").or(url.strip_prefix("http://"));
     let fine = url.len() <= MAX_URL && url.chars().all(|it| it.is_ascii_graphic());
     if fine && rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/')) {

@@ -6,11 +6,15 @@
 
 mod collect;
 mod event;
+mod expiry;
 mod method;
+mod notice;
 mod purchase;
+mod returned;
 mod sandbox;
 mod setting;
 mod store;
+mod watch;
 
 use domain::{
     id::{CustomerId, InvoiceId, PaymentId, TenantId},
@@ -20,16 +24,22 @@ use sea_orm::ConnectionTrait;
 
 pub(crate) use self::{
     collect::{collect, due},
+    expiry::{are_expiring, tell_expiring},
+    notice::{follow_up, waiting},
     purchase::{decide_in, payable_in},
     sandbox::Rows as SandboxRows,
     setting::{needed, set_stopped_in},
     store::{defaults_in, of_invoice_in, settings_in},
+    watch::{due as unheard, listen},
 };
 pub use self::{
     method::{MethodSetup, StartSetup, methods, remove_method, set_default_method, setup, start_setup},
+    notice::{Received, receive},
     purchase::{Purchase, purchase},
-    sandbox::{complete_setup, confirm_payment},
+    returned::{RefundPayment, refund, returns},
+    sandbox::{Bank, complete_checkout, complete_setup, confirm_payment, dispute_payment},
     setting::{Setting, UpdateSetting, setting, update_setting},
+    watch::{SafeMode, begin_safe_mode, end_safe_mode, safe_mode},
 };
 use crate::{
     App,

@@ -1,15 +1,21 @@
-//! Buying credits with a saved way to pay.
+//! Buying credits: with a saved way to pay, or on a page of the provider's.
 
 use domain::{
     id::{CustomerId, PaymentId, PaymentMethodId},
     money::Money,
-    payment::{Payment, Progress, Purpose, method::Method},
+    payment::{Checkout, Payment, Progress, Purpose, Way, method::Method},
     plan::variant::Variant,
     rejection::{Rejection, RejectionCode},
 };
+use entity::to_text;
 use serde::Serialize;
 
-use super::{setting::needed, store};
+use super::{
+    collect::collect,
+    method::{check_url, enrolled, provider},
+    setting::needed,
+    store,
+};
 use crate::{
     App,
     actor::{Actor, Scope},
@@ -33,22 +39,37 @@ pub struct Purchase {
     pub customer: CustomerRef,
     /// For how much.
     pub amount: Money,
-    /// With what; `None`: the default.
-    pub method: Option<PaymentMethodId>,
+    /// With which saved way to pay; `None`: the default. Or on which page.
+    pub way: Way<Option<PaymentMethodId>>,
 }
 
 /// Decides a purchase: a row, and a wake-up for who sends it to the provider. The credits are granted when the money has been taken.
 ///
-/// Nine statements.
+/// A page of the provider's is opened before this answers, if the provider answers; else a job opens it.
+///
+/// Nine statements with a saved way to pay.
 ///
 /// # Errors
-/// No such customer or way to pay, a vendor that sells no credits, an amount outside the limits of the vendor or of the customer's plans,
+/// No such customer or way to pay, a kind that the provider has not on its pages, a vendor that sells no credits, an amount outside the limits of the vendor or of the customer's plans,
 /// books that do not add up, or too many payments that have not ended.
 pub async fn purchase(app: &App, actor: &Actor, input: Purchase, key: &str) -> Result<Once<Payment>> {
     actor.require(Scope::PaymentWrite)?;
+    if let Way::Page(page) = &input.way {
+        prepare_page(app, actor, &input.customer, page).await?;
+    }
+    let is_on_page = matches!(input.way, Way::Page(_));
+    let mutation = if is_on_page {
+        "startCheckout"
+    } else {
+        "purchaseCredits"
+    };
     let mut op = Op::begin(app).await?;
     let customer = customer::resolve(op.tx(), actor.reach(), &input.customer).await?;
-    let fresh = match claim(&op, actor.tenant, "purchaseCredits", key, &(customer, &input)).await? {
+    let fresh = match claim(&op, actor.tenant, mutation, key, &(customer, &input)).await? {
+        Claim::Replay(known) if is_on_page => {
+            op.abandon().await?;
+            return opened(app, actor, known).await;
+        }
         Claim::Replay(known) => return Ok(known),
         Claim::Fresh(fresh) => fresh,
     };
@@ -58,7 +79,10 @@ pub async fn purchase(app: &App, actor: &Actor, input: Purchase, key: &str) -> R
     let plans = subscription::variants_in(op.tx(), customer).await?;
     let plans: Vec<&Variant> = plans.iter().collect();
     let credits = setting.sale.buy(&plans, input.amount)?;
-    let method = payable(&op, actor, customer, &setting.provider, input.method).await?;
+    let way = match input.way {
+        Way::Saved(named) => Way::Saved(payable(&op, actor, customer, &setting.provider, named).await?.id),
+        Way::Page(page) => Way::Page(page),
+    };
     if store::count_open(op.tx(), customer).await? >= MAX_OPEN {
         let message = format!("{MAX_OPEN} payments of this customer have not ended");
         return Err(Rejection::new(RejectionCode::TooManyPayments, "", message).into());
@@ -69,7 +93,7 @@ pub async fn purchase(app: &App, actor: &Actor, input: Purchase, key: &str) -> R
         customer,
         purpose: Purpose::Purchase,
         provider: setting.provider,
-        method: method.id,
+        way,
         amount: input.amount,
         credits,
         lasts_seconds: setting.sale.lasts_seconds,
@@ -80,7 +104,53 @@ pub async fn purchase(app: &App, actor: &Actor, input: Purchase, key: &str) -> R
     decide_in(&mut op, std::slice::from_ref(&payment)).await?;
     let done = fresh.settle(&op, payment).await?;
     op.commit().await?;
+    if is_on_page {
+        return opened(app, actor, done).await;
+    }
     Ok(done)
+}
+
+/// Makes everything ready for a page of the provider's: what it is to offer is checked, and the customer is known there. Network, so before
+/// the transaction.
+pub(super) async fn prepare_page(
+    app: &App,
+    actor: &Actor,
+    customer: &CustomerRef,
+    page: &Checkout,
+) -> Result<()> {
+    let db = app.db().reader();
+    if let Some(url) = &page.return_url {
+        check_url(url)?;
+    }
+    let setting = needed(db, actor).await?;
+    let with = provider(app, &setting.provider)?;
+    let kinds = &page.kinds;
+    let is_twice = kinds
+        .iter()
+        .enumerate()
+        .any(|(place, kind)| kinds[..place].contains(kind));
+    if kinds.is_empty() || is_twice {
+        return Err(Rejection::invalid("kinds", "name each kind once, and at least one").into());
+    }
+    if let Some(kind) = kinds.iter().find(|kind| !with.has_on_page(**kind)) {
+        let message = format!("`{}` has no page for {}", setting.provider, to_text(kind));
+        return Err(Rejection::invalid("kinds", message).into());
+    }
+    let id = customer::resolve(db, actor.reach(), customer).await?;
+    enrolled(app, actor, id, &setting.provider).await.map(drop)
+}
+
+/// A payment whose page has just been opened. Whatever keeps the provider from opening it now, a job tries again.
+async fn opened(app: &App, actor: &Actor, decided: Once<Payment>) -> Result<Once<Payment>> {
+    let payment = &decided.value;
+    if let Err(error) = collect(app, payment.customer).await {
+        tracing::warn!(payment = %payment.id, %error, "a page could not be opened at once");
+    }
+    let present = store::payment(app.db().writer(), actor.reach(), payment.id).await?;
+    Ok(Once {
+        value: present.unwrap_or_else(|| payment.clone()),
+        ..decided
+    })
 }
 
 /// Writes payments that have been decided, and wakes who sends them to their provider. One statement for any number.

@@ -6,17 +6,19 @@
 use std::sync::Arc;
 
 use domain::{
-    id::{PaymentId, PaymentSetupId},
-    money::Money,
-    payment::{Order, Payment, State},
+    id::{PaymentId, PaymentSetupId, ReturnId},
+    payment::{
+        Order, Payment, State, Way,
+        returned::{self, Back, Refund},
+    },
     rejection::{Rejection, RejectionCode},
     time::Timestamp,
 };
-use entity::{Corrupt, from_text, sandbox_charge, sandbox_setup, to_text};
+use entity::{from_text, money, sandbox_charge, sandbox_return, sandbox_setup, to_text};
 use gateway::payment::sandbox::{Book, Card, Charge, KEY, Wait};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, EntityTrait, ExprTrait, QueryFilter,
+    ColumnTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder,
     sea_query::{Expr, OnConflict},
 };
 
@@ -58,15 +60,13 @@ impl Rows {
 }
 
 fn charge(row: sandbox_charge::Model) -> Result<Charge> {
-    let currency = row.currency.parse().map_err(|_| Corrupt {
-        table: "sandbox_charge",
-        problem: format!("`{}` is no currency", row.currency),
-    })?;
+    let card = row.card.map(|card| from_text("sandbox_charge", &card));
     Ok(Charge {
-        card: from_text("sandbox_charge", &row.card)?,
+        card: card.transpose()?,
+        on_page: row.on_page != 0,
+        amount: money("sandbox_charge", row.amount, &row.currency)?,
         reference: row.reference,
         payment: PaymentId(row.payment_id),
-        amount: Money::of(row.amount, currency),
         asked_at: Timestamp::from_micros(row.asked_at),
         asked: row.asked,
         wait: match row.confirmed {
@@ -74,6 +74,17 @@ fn charge(row: sandbox_charge::Model) -> Result<Charge> {
             CANCELLED => Wait::Cancelled,
             _ => Wait::Confirmed,
         },
+    })
+}
+
+fn back(row: sandbox_return::Model) -> Result<Back> {
+    Ok(Back {
+        ours: row.return_id.map(ReturnId),
+        kind: from_text("sandbox_return", &row.kind)?,
+        amount: money("sandbox_return", row.amount, &row.currency)?,
+        state: from_text("sandbox_return", &row.state)?,
+        reason: None,
+        reference: row.reference,
     })
 }
 
@@ -126,13 +137,19 @@ impl Book for Rows {
             .map_err(away)
     }
 
-    async fn ask(&self, order: &Order, card: Card, now: Timestamp) -> std::result::Result<Charge, String> {
+    async fn ask(
+        &self,
+        order: &Order,
+        card: Option<Card>,
+        now: Timestamp,
+    ) -> std::result::Result<Charge, String> {
         let key = order.key();
         let row = sandbox_charge::ActiveModel {
             reference: Set(format!("sbx_{key}")),
             key: Set(key.clone()),
             payment_id: Set(order.payment.0),
-            card: Set(to_text(card)),
+            card: Set(card.map(to_text)),
+            on_page: Set(i32::from(matches!(order.way, Way::Page(_)))),
             amount: Set(order.amount.minor),
             currency: Set(order.amount.currency.code().to_owned()),
             asked_at: Set(now.micros()),
@@ -161,6 +178,41 @@ impl Book for Rows {
 
     async fn cancel(&self, payment: PaymentId) -> std::result::Result<(), String> {
         end_wait(&self.db, payment, CANCELLED).await.map_err(away)
+    }
+
+    async fn give_back(
+        &self,
+        payment: PaymentId,
+        refund: &Refund,
+        state: returned::State,
+    ) -> std::result::Result<Back, String> {
+        let row = sandbox_return::ActiveModel {
+            reference: Set(format!("sbx_{}", refund.key())),
+            payment_id: Set(payment.0),
+            return_id: Set(Some(refund.id.0)),
+            kind: Set(to_text(returned::Kind::Refund)),
+            amount: Set(refund.amount.minor),
+            currency: Set(refund.amount.currency.code().to_owned()),
+            state: Set(to_text(state)),
+        };
+        sandbox_return::Entity::insert(row)
+            .on_conflict(OnConflict::new().do_nothing().to_owned())
+            .exec_without_returning(self.db.writer())
+            .await
+            .map_err(away)?;
+        let backs = self.backs(payment).await?;
+        let ours = backs.into_iter().find(|back| back.ours == Some(refund.id));
+        ours.ok_or_else(|| "it was lost".to_owned())
+    }
+
+    async fn backs(&self, payment: PaymentId) -> std::result::Result<Vec<Back>, String> {
+        let rows = sandbox_return::Entity::find()
+            .filter(sandbox_return::Column::PaymentId.eq(payment.0))
+            .order_by_asc(sandbox_return::Column::Reference)
+            .all(self.db.writer())
+            .await
+            .map_err(away)?;
+        rows.into_iter().map(|row| back(row).map_err(away)).collect()
     }
 
     fn now(&self) -> Timestamp {
@@ -213,17 +265,97 @@ pub async fn complete_setup(app: &App, actor: &Actor, id: PaymentSetupId, card: 
 /// # Errors
 /// No such payment, or one that waits for nothing of the kind.
 pub async fn confirm_payment(app: &App, actor: &Actor, id: PaymentId) -> Result<Payment> {
-    actor.require(Scope::PaymentWrite)?;
-    let db = app.db().reader();
-    let found = store::payment(db, actor.reach(), id).await?;
-    let payment = found.ok_or_else(|| Rejection::not_found("paymentId", "payment"))?;
-    if payment.provider != KEY || payment.progress.state != State::RequiresAction {
-        let message = "it does not wait for its customer to confirm it at the sandbox";
-        return Err(Rejection::new(RejectionCode::PaymentState, "paymentId", message).into());
-    }
+    let no = "it does not wait for its customer to confirm it at the sandbox";
+    let waits = |it: &Payment| it.progress.state == State::RequiresAction && matches!(it.way, Way::Saved(_));
+    let payment = at_sandbox(app, actor, id, waits, no).await?;
     end_wait(app.db(), id, CONFIRMED).await?;
-    // A provider that is somewhere else would send a notice now.
+    looked_at(app, actor, payment).await
+}
+
+/// Does what a customer would do on the page of a checkout: pays with a card. One that is declined leaves the page open for another.
+///
+/// # Errors
+/// No such payment, or one that does not wait for its customer to pay on a page of the sandbox.
+pub async fn complete_checkout(app: &App, actor: &Actor, id: PaymentId, card: Card) -> Result<Payment> {
+    let no = "it does not wait for its customer to pay on a page of the sandbox";
+    let waits = |it: &Payment| it.progress.state == State::RequiresAction && matches!(it.way, Way::Page(_));
+    let payment = at_sandbox(app, actor, id, waits, no).await?;
+    let now = app.now().micros();
+    sandbox_charge::Entity::update_many()
+        .col_expr(sandbox_charge::Column::Card, Expr::value(to_text(card)))
+        .col_expr(sandbox_charge::Column::AskedAt, Expr::value(now))
+        .filter(sandbox_charge::Column::PaymentId.eq(id.0))
+        .filter(sandbox_charge::Column::Confirmed.eq(OPEN))
+        .exec(app.db().writer())
+        .await?;
+    looked_at(app, actor, payment).await
+}
+
+/// What the bank of a customer does about a payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bank {
+    /// It asks what the payment was for; no money moves.
+    Asks,
+    /// It takes the money back, and decides later.
+    Disputes,
+    /// It decides for the customer.
+    Decides,
+    /// It decides for the vendor.
+    Dismisses,
+}
+
+/// Does what the bank of a customer would do about a payment: takes the money back, or gives it again. There is one dispute of a payment.
+///
+/// # Errors
+/// No such payment, or one whose money was not taken by the sandbox.
+pub async fn dispute_payment(app: &App, actor: &Actor, id: PaymentId, bank: Bank) -> Result<Payment> {
+    let no = "no money was taken by the sandbox that could be disputed";
+    let payment = at_sandbox(app, actor, id, |it| it.progress.state == State::Succeeded, no).await?;
+    let state = match bank {
+        Bank::Asks => returned::State::Pending,
+        Bank::Disputes => returned::State::Contested,
+        Bank::Decides => returned::State::Returned,
+        Bank::Dismisses => returned::State::Undone,
+    };
+    let row = sandbox_return::ActiveModel {
+        reference: Set(format!("sbx_dispute_{id}")),
+        payment_id: Set(id.0),
+        return_id: Set(None),
+        kind: Set(to_text(returned::Kind::Dispute)),
+        amount: Set(payment.amount.minor),
+        currency: Set(payment.amount.currency.code().to_owned()),
+        state: Set(to_text(state)),
+    };
+    let further = OnConflict::column(sandbox_return::Column::Reference)
+        .update_column(sandbox_return::Column::State)
+        .to_owned();
+    sandbox_return::Entity::insert(row)
+        .on_conflict(further)
+        .exec_without_returning(app.db().writer())
+        .await?;
+    looked_at(app, actor, payment).await
+}
+
+/// A payment of the sandbox of which something can be done.
+async fn at_sandbox(
+    app: &App,
+    actor: &Actor,
+    id: PaymentId,
+    can: impl Fn(&Payment) -> bool,
+    otherwise: &str,
+) -> Result<Payment> {
+    actor.require(Scope::PaymentWrite)?;
+    let found = store::payment(app.db().reader(), actor.reach(), id).await?;
+    let payment = found.ok_or_else(|| Rejection::not_found("paymentId", "payment"))?;
+    if payment.provider != KEY || !can(&payment) {
+        return Err(Rejection::new(RejectionCode::PaymentState, "paymentId", otherwise).into());
+    }
+    Ok(payment)
+}
+
+/// The same payment after it was looked at, as when a provider that is somewhere else has sent a notice.
+async fn looked_at(app: &App, actor: &Actor, payment: Payment) -> Result<Payment> {
     collect::look_now(app, &payment).await?;
-    let after = store::payment(db, actor.reach(), id).await?;
+    let after = store::payment(app.db().reader(), actor.reach(), payment.id).await?;
     Ok(after.unwrap_or(payment))
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use domain::{
     amount::Credits,
     id::{CustomerId, PaymentId, TenantId},
-    payment::{Payment, Progress, Purpose, method::Method},
+    payment::{Payment, Progress, Purpose, Way, method::Method},
     plan::variant::Variant,
     recharge::{
         Reason, Recharge, State,
@@ -111,7 +111,7 @@ async fn evaluate_in(op: &mut Op, mut found: Vec<Found>) -> Result<()> {
                 customer: before.customer,
                 purpose: Purpose::Recharge,
                 provider: setting.provider.clone(),
-                method: method.id,
+                way: Way::Saved(method.id),
                 amount,
                 credits,
                 lasts_seconds: setting.sale.lasts_seconds,
@@ -149,11 +149,27 @@ pub(crate) async fn heard_in(op: &Op, payment: &Payment) -> Result<()> {
     };
     let mut recharge = found.recharge.clone();
     recharge.heard(payment, op.present());
-    if recharge == found.recharge {
+    changed_in(op, &found, &recharge).await
+}
+
+/// Switches off the auto-recharge of a customer whose money goes back, before the credits are taken. The account is locked. One statement,
+/// three where there is one.
+pub(crate) async fn money_went_back_in(op: &Op, customer: CustomerId) -> Result<()> {
+    let Some(found) = store::found(op.tx(), &[customer]).await?.pop() else {
+        return Ok(());
+    };
+    let mut recharge = found.recharge.clone();
+    recharge.money_went_back();
+    changed_in(op, &found, &recharge).await
+}
+
+/// Writes what has become of one, if it is another, and tells it.
+async fn changed_in(op: &Op, found: &Found, recharge: &Recharge) -> Result<()> {
+    if *recharge == found.recharge {
         return Ok(());
     }
-    store::put(op, &[&recharge]).await?;
-    let told = event::told(op, &recharge, found.recharge.state, op.present());
+    store::put(op, &[recharge]).await?;
+    let told = event::told(op, recharge, found.recharge.state, op.present());
     crate::event::write_in(op, &told.into_iter().collect::<Vec<_>>()).await?;
     reach("recharge.heard")
 }

@@ -7,7 +7,10 @@ use domain::{
 use entity::to_text;
 use serde_json::{Map, Value, json};
 
-use crate::{event::NewEvent, op::Op};
+use crate::{
+    event::{self, NewEvent},
+    op::Op,
+};
 
 /// Tells what has become of one that does not charge although it should. That it rests after a charge is not news.
 pub(super) fn told(op: &Op, recharge: &Recharge, before: State, at: Timestamp) -> Option<NewEvent> {
@@ -23,8 +26,8 @@ pub(super) fn told(op: &Op, recharge: &Recharge, before: State, at: Timestamp) -
 
 /// Tells that a share of the month's cap is spent, in percent.
 pub(super) fn cap(op: &Op, recharge: &Recharge, percent: i64, at: Timestamp) -> NewEvent {
-    let data = [("percent".to_owned(), json!(percent))].into_iter().collect();
-    new(op, recharge, "auto_recharge.cap_used", at, data)
+    let percent = event::words([("percent", json!(percent))]);
+    new(op, recharge, "auto_recharge.cap_used", at, percent)
 }
 
 fn new(
@@ -32,11 +35,11 @@ fn new(
     recharge: &Recharge,
     kind: &'static str,
     at: Timestamp,
-    mut data: Map<String, Value>,
+    more: Map<String, Value>,
 ) -> NewEvent {
     let lower = |text: String| text.to_lowercase();
     let cap = recharge.rule.monthly_cap;
-    for (name, value) in [
+    let mut data = event::words([
         ("customer_id", json!(recharge.customer)),
         ("state", json!(lower(to_text(recharge.state)))),
         (
@@ -50,9 +53,8 @@ fn new(
         ("payment_id", json!(recharge.payment)),
         ("monthly_cap", json!(cap.amount())),
         ("currency", json!(cap.currency)),
-    ] {
-        data.insert(name.to_owned(), value);
-    }
+    ]);
+    data.extend(more);
     NewEvent {
         tenant: recharge.tenant,
         customer: recharge.customer,

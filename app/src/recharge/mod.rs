@@ -10,7 +10,9 @@ mod setting;
 mod store;
 mod view;
 
-pub(crate) use self::decide::{decide_in, due, evaluate, evaluate_of, heard_in, look_again_in, next_due};
+pub(crate) use self::decide::{
+    decide_in, due, evaluate, evaluate_of, heard_in, look_again_in, money_went_back_in, next_due,
+};
 pub use self::{
     setting::{UpdateRecharge, stop_all, update},
     view::{Evaluation, dry_run, evaluations, forecast, recharge},

@@ -1,13 +1,14 @@
 //! Putting credits in and taking them out by hand: grants, adjustments, revocation and expiry.
 
 use super::{
-    block::{Block, BlockState},
+    block::{Billing, Block, BlockState},
     burn::Funds,
     draws::{Draw, Purse},
 };
 use crate::{
     amount::{Credits, Overflow},
     customer::Settlement,
+    id::BlockId,
     ledger::{Account, Cause, Entry},
     rejection::{Rejection, RejectionCode},
     time::Timestamp,
@@ -50,9 +51,23 @@ pub fn repay_from(account: &mut Account, block: &mut Block) -> Result<Vec<Entry>
 /// Not enough credits: the blocks open now cannot cover the amount. Nothing is then taken.
 pub fn take_out(blocks: &[Block], amount: Credits, at: Timestamp) -> Result<Vec<Draw>, Rejection> {
     let funds = Funds::new(blocks.to_vec(), Credits::ZERO);
+    let open = funds.blocks().iter().filter(|block| block.is_open_at(at));
+    let (draws, left) = draw(open, amount);
+    if left > 0 {
+        return Err(Rejection::new(
+            RejectionCode::InsufficientCredits,
+            "credits",
+            format!("{} credits more than there are", Credits::from_raw(left)),
+        ));
+    }
+    Ok(draws)
+}
+
+/// Draws up to an amount from blocks, in their order; answers with what they could not cover.
+fn draw<'a>(blocks: impl Iterator<Item = &'a Block>, amount: Credits) -> (Vec<Draw>, i64) {
     let mut left = amount.raw();
     let mut draws = Vec::new();
-    for block in funds.blocks().iter().filter(|block| block.is_open_at(at)) {
+    for block in blocks {
         let part = block.remaining.raw().min(left);
         if part > 0 {
             draws.push(Draw {
@@ -62,14 +77,28 @@ pub fn take_out(blocks: &[Block], amount: Credits, at: Timestamp) -> Result<Vec<
             left -= part;
         }
     }
+    (draws, left)
+}
+
+/// Takes out credits whose money went back: what remains of the block that was bought, then other blocks in burn order, but for budgets, which
+/// nobody has paid for. What was used up already becomes overdraft, so that nothing is forgiven in silence.
+#[must_use]
+pub fn take_back(blocks: &[Block], bought: Option<BlockId>, amount: Credits, at: Timestamp) -> Vec<Draw> {
+    let funds = Funds::new(blocks.to_vec(), Credits::ZERO);
+    let open = |block: &&Block| block.is_open_at(at) && block.billing != Billing::Budget;
+    let (own, others): (Vec<&Block>, Vec<&Block>) = funds
+        .blocks()
+        .iter()
+        .filter(open)
+        .partition(|block| Some(block.id) == bought);
+    let (mut draws, left) = draw(own.into_iter().chain(others), amount);
     if left > 0 {
-        return Err(Rejection::new(
-            RejectionCode::InsufficientCredits,
-            "credits",
-            format!("{} credits more than there are", Credits::from_raw(left)),
-        ));
+        draws.push(Draw {
+            from: Purse::Overdraft,
+            credits: Credits::from_raw(left),
+        });
     }
-    Ok(draws)
+    draws
 }
 
 /// Ends a block: what remains is gone.

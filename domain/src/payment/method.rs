@@ -15,6 +15,8 @@ pub enum Kind {
     Card,
     /// A debit of a bank account.
     BankDebit,
+    /// Money on a blockchain: paid on a page of the provider's, never kept.
+    Crypto,
 }
 
 /// What a provider tells of a way to pay: enough for the customer to know it again.
@@ -41,6 +43,21 @@ pub struct Expiry {
     pub year: i32,
     /// 1 to 12.
     pub month: i32,
+}
+
+impl Expiry {
+    /// The month, counted from the year 0.
+    #[must_use]
+    pub fn months(self) -> i64 {
+        i64::from(self.year) * 12 + i64::from(self.month) - 1
+    }
+}
+
+/// The last month, counted from the year 0, of whose cards their owners are to be told now that they expire: the next one, so that there is
+/// a month to leave another.
+#[must_use]
+pub fn last_warned(now: Timestamp) -> i64 {
+    now.month().end.months()
 }
 
 /// A way to pay that a customer has left with us.

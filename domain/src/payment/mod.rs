@@ -6,12 +6,14 @@
 
 pub mod decline;
 pub mod method;
+pub mod notice;
+pub mod returned;
 pub mod sale;
 pub mod settle;
 
 use serde::{Deserialize, Serialize};
 
-use self::decline::Decline;
+use self::{decline::Decline, method::Kind};
 use crate::{
     amount::Credits,
     id::{BlockId, CustomerId, InvoiceId, PaymentId, PaymentMethodId, TenantId},
@@ -31,6 +33,24 @@ pub enum Purpose {
     Invoice,
 }
 
+/// With what a payment is made; `M` names a way to pay that the customer has left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Way<M> {
+    /// A way to pay that the customer has left: nobody has to be there.
+    Saved(M),
+    /// A page of the provider's, on which the customer pays now.
+    Page(Checkout),
+}
+
+/// What a page of a provider's is to offer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkout {
+    /// The kinds among which the customer can choose; at least one.
+    pub kinds: Vec<Kind>,
+    /// Where the customer is sent afterwards; `None`: the provider's own choice.
+    pub return_url: Option<String>,
+}
+
 /// Where a payment stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -43,7 +63,7 @@ pub enum State {
     Processing,
     /// The provider gave no answer: nobody knows whether money was taken. It is asked until it says.
     Unknown,
-    /// The customer has to confirm it with the bank.
+    /// The customer has to confirm it with the bank, or to pay on a page of the provider's.
     RequiresAction,
     /// The money was taken, and the credits were granted in the same moment.
     Succeeded,
@@ -78,7 +98,7 @@ pub struct Payment {
     /// Key of the provider, such as `sandbox`.
     pub provider: String,
     /// With what.
-    pub method: PaymentMethodId,
+    pub way: Way<PaymentMethodId>,
     /// How much; more than zero.
     pub amount: Money,
     /// Credits that it becomes: more than zero, and none if it pays an invoice.
@@ -100,7 +120,7 @@ pub struct Progress {
     pub state: State,
     /// When it was first sent to the provider.
     pub submitted_at: Option<Timestamp>,
-    /// When it is to be looked at next; `None`: nothing is due.
+    /// When it is to be looked at next; `None`: nothing is due. One that has ended is looked at when something may have gone back of it.
     pub due_at: Option<Timestamp>,
     /// How often it was looked at in vain since the provider last said something.
     pub looks: i32,
@@ -108,7 +128,7 @@ pub struct Progress {
     pub reference: Option<String>,
     /// Why no money was taken.
     pub decline: Option<Decline>,
-    /// Where the customer can confirm it.
+    /// Where the customer can confirm it, or pay.
     pub action_url: Option<String>,
     /// The credits that it became.
     pub block: Option<BlockId>,
@@ -143,10 +163,12 @@ pub struct Order {
     pub customer: CustomerId,
     /// The provider's own name for who pays.
     pub payer: String,
-    /// The provider's own name for the payment method.
-    pub method: String,
+    /// With what, in the provider's own names.
+    pub way: Way<String>,
     /// How much.
     pub amount: Money,
+    /// The provider's own name for the charge, or for the page on which it is to be made; `None`: not known yet.
+    pub reference: Option<String>,
     /// Since when it may be known there.
     pub submitted_at: Timestamp,
 }
@@ -178,7 +200,7 @@ pub enum Outcome {
     Succeeded,
     /// It is not decided yet.
     Processing,
-    /// The customer has to confirm it with the bank.
+    /// The customer has to confirm it with the bank, or to pay on a page.
     RequiresAction {
         /// Where.
         url: Option<String>,

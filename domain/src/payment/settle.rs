@@ -42,8 +42,8 @@ pub enum Duty {
     Send,
     /// Ask the provider how it stands.
     Look,
-    /// Nothing any more: it is too old to be sent, and the provider never heard of it.
-    GiveUp,
+    /// Ask the provider what has gone back of it, and what else it was asked to give back.
+    LookBack,
 }
 
 /// What is due of a payment. One that has been sent is asked about before it is sent again.
@@ -51,17 +51,16 @@ pub enum Duty {
 pub fn duty(progress: &Progress) -> Duty {
     match progress.state {
         State::Created => Duty::Send,
+        State::Succeeded => Duty::LookBack,
         _ => Duty::Look,
     }
 }
 
-/// What is due of a payment of which the provider knows nothing.
+/// Whether a payment of which the provider knows nothing may be sent, for the first time or once more.
 #[must_use]
-pub fn duty_unheard(progress: &Progress, now: Timestamp) -> Duty {
-    match progress.submitted_at {
-        Some(first) if now.seconds_since(first) >= RESEND_SECONDS => Duty::GiveUp,
-        _ => Duty::Send,
-    }
+pub fn may_be_sent(progress: &Progress, now: Timestamp) -> bool {
+    let first = progress.submitted_at;
+    progress.state.is_open() && first.is_none_or(|first| now.seconds_since(first) < RESEND_SECONDS)
 }
 
 /// Whether a payment that still waits for its customer is to be ended at the provider.
@@ -86,7 +85,7 @@ pub fn take(progress: &Progress, now: Timestamp) -> Progress {
 }
 
 /// What follows from what is known. A payment that succeeded stays so, whatever is heard afterwards; one that failed succeeds if the
-/// money was taken after all.
+/// money was taken after all. Of one that has ended nothing is due any more, unless the provider has to be asked again.
 #[must_use]
 pub fn settle(payment: &Payment, known: Known, now: Timestamp) -> Settled {
     let present = &payment.progress;
@@ -94,25 +93,20 @@ pub fn settle(payment: &Payment, known: Known, now: Timestamp) -> Settled {
         progress,
         grants: false,
     };
-    if matches!(present.state, State::Succeeded | State::Quarantined) {
-        return stay(present.clone());
-    }
     match known {
+        Known::NoAnswer if !present.state.is_open() => stay(present.asked_later(now)),
+        _ if matches!(present.state, State::Succeeded | State::Quarantined) => stay(present.at_rest()),
         Known::Seen(seen) => heard(payment, seen, now),
         // Late news of a payment that has ended without money.
-        _ if present.state == State::Failed => stay(present.clone()),
+        _ if present.state == State::Failed => stay(present.at_rest()),
         Known::Refused(decline) => stay(present.failed(decline, now)),
-        Known::Nothing if duty_unheard(present, now) == Duty::GiveUp => {
-            stay(present.failed(Decline::NeverSubmitted, now))
-        }
+        Known::Nothing if !may_be_sent(present, now) => stay(present.failed(Decline::NeverSubmitted, now)),
         Known::Nothing | Known::NoAnswer => stay(Progress {
             state: match present.state {
                 State::Created | State::Submitted => State::Unknown,
                 other => other,
             },
-            due_at: Some(now.plus_seconds(pause(present.looks))),
-            looks: present.looks.saturating_add(1),
-            ..present.clone()
+            ..present.asked_later(now)
         }),
     }
 }
@@ -160,7 +154,7 @@ fn heard(payment: &Payment, seen: Seen, now: Timestamp) -> Settled {
         }
         // It has ended; that it is under way was said before.
         Outcome::Processing | Outcome::RequiresAction { .. } if present.state == State::Failed => {
-            present.clone()
+            present.at_rest()
         }
         Outcome::Processing => open(
             State::Processing,
@@ -183,6 +177,37 @@ fn heard(payment: &Payment, seen: Seen, now: Timestamp) -> Settled {
 }
 
 impl Progress {
+    /// Nothing is due of it.
+    #[must_use]
+    pub fn at_rest(&self) -> Self {
+        Self {
+            due_at: None,
+            looks: 0,
+            ..self.clone()
+        }
+    }
+
+    /// It is asked about again, later each time.
+    #[must_use]
+    pub fn asked_later(&self, now: Timestamp) -> Self {
+        Self {
+            due_at: Some(now.plus_seconds(pause(self.looks))),
+            looks: self.looks.saturating_add(1),
+            ..self.clone()
+        }
+    }
+
+    /// What is to be written after a look at a payment. If somebody has had it looked at once more since it was taken in hand (`taken`; as it
+    /// stands in its row: `present`), what is known may be older than that, and it stays due when they said.
+    #[must_use]
+    pub fn unless_hastened(self, taken: &Self, present: &Self) -> Self {
+        let hastened = present.due_at.filter(|due| Some(*due) != taken.due_at);
+        Self {
+            due_at: hastened.or(self.due_at),
+            ..self
+        }
+    }
+
     fn failed(&self, decline: Decline, now: Timestamp) -> Self {
         Self {
             state: State::Failed,
@@ -207,7 +232,10 @@ mod tests {
     use proptest::{prelude::*, sample::select};
     use uuid::Uuid;
 
-    use super::{super::Purpose, *};
+    use super::{
+        super::{Purpose, Way},
+        *,
+    };
     use crate::{
         amount::Credits,
         id::{CustomerId, PaymentId, PaymentMethodId, TenantId},
@@ -227,7 +255,7 @@ mod tests {
             customer: CustomerId(Uuid::nil()),
             purpose: Purpose::Purchase,
             provider: "sandbox".to_owned(),
-            method: PaymentMethodId(Uuid::nil()),
+            way: Way::Saved(PaymentMethodId(Uuid::nil())),
             amount: PRICE,
             credits: Credits::from_raw(5_000_000),
             lasts_seconds: None,
@@ -393,8 +421,52 @@ mod tests {
         let sent = take(&progress, at(0));
         assert_eq!((sent.state, sent.submitted_at), (State::Submitted, Some(at(0))));
         assert_eq!(duty(&sent), Duty::Look);
-        assert_eq!(duty_unheard(&sent, at(RESEND_SECONDS - 1)), Duty::Send);
-        assert_eq!(duty_unheard(&sent, at(RESEND_SECONDS)), Duty::GiveUp);
+        let (paid, _) = after(vec![(1, seen(Outcome::Succeeded))]);
+        assert_eq!(duty(&paid.progress), Duty::LookBack);
+        assert!(may_be_sent(&sent, at(RESEND_SECONDS - 1)));
+        assert!(!may_be_sent(&sent, at(RESEND_SECONDS)));
+    }
+
+    #[test]
+    fn one_that_has_ended_is_asked_about_until_the_provider_answers() {
+        let (mut payment, _) = after(vec![(1, seen(Outcome::Succeeded))]);
+        payment.progress.due_at = Some(at(100));
+        let unanswered = settle(&payment, Known::NoAnswer, at(100)).progress;
+        assert_eq!(
+            (unanswered.state, unanswered.due_at),
+            (State::Succeeded, Some(at(105)))
+        );
+        let answered = settle(&payment, seen(Outcome::Succeeded), at(100));
+        assert_eq!((answered.progress.due_at, answered.grants), (None, false));
+        assert!(
+            !may_be_sent(&payment.progress, at(2)),
+            "it would be charged once more"
+        );
+    }
+
+    #[test]
+    fn what_is_heard_during_a_look_is_looked_at_again() {
+        let due = |second: Option<i64>| Progress {
+            due_at: second.map(at),
+            ..Progress::begin(at(0))
+        };
+        for (taken, present, after, wanted) in [
+            // Nobody else: the lease is still that of who looks.
+            (Some(45), Some(45), None, None),
+            (Some(45), Some(45), Some(50), Some(50)),
+            // A notice came, whatever the look found.
+            (Some(45), Some(10), None, Some(10)),
+            (Some(45), Some(10), Some(50), Some(10)),
+            (None, Some(10), None, Some(10)),
+            // Somebody else has taken it in hand since.
+            (Some(45), Some(90), None, Some(90)),
+            // Somebody else has ended it.
+            (Some(45), None, Some(50), Some(50)),
+            (None, None, None, None),
+        ] {
+            let written = due(after).unless_hastened(&due(taken), &due(present));
+            assert_eq!(written.due_at, wanted.map(at), "{taken:?} {present:?} {after:?}");
+        }
     }
 
     #[test]
@@ -438,7 +510,7 @@ mod tests {
             let (payment, grants) = after(heard);
             prop_assert_eq!(grants, usize::from(taken));
             prop_assert_eq!(payment.progress.state == State::Succeeded, taken);
-            prop_assert_eq!(payment.progress.due_at.is_some(), payment.progress.state.is_open());
+            prop_assert!(payment.progress.due_at.is_some() || !payment.progress.state.is_open());
         }
     }
 }

@@ -71,6 +71,8 @@ pub enum Reason {
     MethodRefused,
     /// The provider spoke of another amount than was asked for: somebody has to look.
     Quarantined,
+    /// Money of the customer's went back: it is not taken again unasked.
+    MoneyWentBack,
 }
 
 /// A customer's auto-recharge.

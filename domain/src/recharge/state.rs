@@ -105,6 +105,13 @@ impl Recharge {
         }
     }
 
+    /// Money of the customer's goes back. Nobody wants it to be charged again because the balance has become low by that.
+    pub fn money_went_back(&mut self) {
+        if matches!(self.state, State::Watching | State::Waiting) {
+            self.disable(Reason::MoneyWentBack);
+        }
+    }
+
     fn declined(&mut self, decline: Option<Decline>, now: Timestamp) {
         match decline {
             Some(Decline::Withdrawn) => self.wait(Reason::Stopped, now.plus_seconds(AGAIN_SECONDS)),

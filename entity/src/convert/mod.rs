@@ -17,6 +17,7 @@ use domain::{
         chain::{Content, EntryHash},
     },
     metering::{Position, rule::MeteringRule},
+    money::Money,
     time::Timestamp,
     usage::{Counter, CounterKey, event::PendingEvent},
 };
@@ -60,8 +61,24 @@ pub fn from_text<T: DeserializeOwned>(table: &'static str, text: &str) -> Result
     serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(Corrupt::in_table(table))
 }
 
-fn from_json<T: DeserializeOwned>(table: &'static str, json: &str) -> Result<T, Corrupt> {
+/// A value that is stored as JSON.
+///
+/// # Errors
+/// A text that says something else.
+pub fn from_json<T: DeserializeOwned>(table: &'static str, json: &str) -> Result<T, Corrupt> {
     serde_json::from_str(json).map_err(Corrupt::in_table(table))
+}
+
+/// An amount of money from its two columns.
+///
+/// # Errors
+/// A currency that is none.
+pub fn money(table: &'static str, minor: i64, currency: &str) -> Result<Money, Corrupt> {
+    let problem = |_| Corrupt {
+        table,
+        problem: format!("`{currency}` is no currency"),
+    };
+    Ok(Money::of(minor, currency.parse().map_err(problem)?))
 }
 
 impl TryFrom<&block::Model> for Block {

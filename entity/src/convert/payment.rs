@@ -2,14 +2,13 @@
 
 use domain::{
     amount::Credits,
-    id::{BlockId, CustomerId, InvoiceId, PaymentId, PaymentMethodId, TenantId},
-    money::Money,
-    payment::{Payment, Progress, method::Method, sale::Sale},
+    id::{BlockId, CustomerId, InvoiceId, NoticeId, PaymentId, PaymentMethodId, ReturnId, TenantId},
+    payment::{Payment, Progress, Way, method::Method, notice::Notice, returned::Return, sale::Sale},
     time::Timestamp,
 };
 
-use super::{Corrupt, from_json, from_text};
-use crate::{payment, payment_method, payment_setting};
+use super::{Corrupt, from_json, from_text, money};
+use crate::{payment, payment_method, payment_notice, payment_return, payment_setting};
 
 fn instant(micros: Option<i64>) -> Option<Timestamp> {
     micros.map(Timestamp::from_micros)
@@ -42,10 +41,16 @@ impl TryFrom<payment::Model> for Payment {
     type Error = Corrupt;
 
     fn try_from(row: payment::Model) -> Result<Self, Corrupt> {
-        let currency = row.currency.parse().map_err(|_| Corrupt {
-            table: "payment",
-            problem: format!("`{}` is no currency", row.currency),
-        })?;
+        let way = match (row.method_id, &row.checkout) {
+            (Some(method), None) => Way::Saved(PaymentMethodId(method)),
+            (None, Some(checkout)) => Way::Page(from_json("payment", checkout)?),
+            _ => {
+                return Err(Corrupt {
+                    table: "payment",
+                    problem: "it is made with a saved way to pay, or on a page".to_owned(),
+                });
+            }
+        };
         let decline = row.decline.map(|text| from_text("payment", &text)).transpose()?;
         let progress = Progress {
             state: from_text("payment", &row.state)?,
@@ -64,13 +69,49 @@ impl TryFrom<payment::Model> for Payment {
             customer: CustomerId(row.customer_id),
             purpose: from_text("payment", &row.purpose)?,
             provider: row.provider,
-            method: PaymentMethodId(row.method_id),
-            amount: Money::of(row.amount, currency),
+            way,
+            amount: money("payment", row.amount, &row.currency)?,
             credits: Credits::from_raw(row.credits),
             lasts_seconds: row.lasts_seconds,
             invoice: row.invoice_id.map(InvoiceId),
             created_at: Timestamp::from_micros(row.created_at),
             progress,
         })
+    }
+}
+
+impl TryFrom<payment_return::Model> for Return {
+    type Error = Corrupt;
+
+    fn try_from(row: payment_return::Model) -> Result<Self, Corrupt> {
+        Ok(Self {
+            id: ReturnId(row.id),
+            tenant: TenantId(row.tenant_id),
+            customer: CustomerId(row.customer_id),
+            payment: PaymentId(row.payment_id),
+            kind: from_text("payment_return", &row.kind)?,
+            amount: money("payment_return", row.amount, &row.currency)?,
+            reason: row.reason,
+            credits: Credits::from_raw(row.credits),
+            state: from_text("payment_return", &row.state)?,
+            reference: row.reference,
+            created_at: Timestamp::from_micros(row.created_at),
+            ended_at: instant(row.ended_at),
+        })
+    }
+}
+
+impl TryFrom<payment_notice::Model> for (NoticeId, Notice) {
+    type Error = Corrupt;
+
+    fn try_from(row: payment_notice::Model) -> Result<Self, Corrupt> {
+        let notice = Notice {
+            subjects: from_json("payment_notice", &row.subjects)?,
+            reference: row.reference,
+            kind: row.kind,
+            payment: row.payment_id.map(PaymentId),
+            occurred_at: Timestamp::from_micros(row.occurred_at),
+        };
+        Ok((NoticeId(row.id), notice))
     }
 }

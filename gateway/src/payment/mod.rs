@@ -1,5 +1,6 @@
 //! Payment providers: one trait, one file each, one line in [`Providers`].
 
+pub mod guarded;
 pub mod sandbox;
 pub mod stripe;
 
@@ -7,8 +8,17 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use domain::{
     id::CustomerId,
-    payment::{Order, Seen, decline::Decline, method::Face},
+    payment::{
+        Order, Seen,
+        decline::Decline,
+        method::{Face, Kind},
+        notice::Notice,
+        returned::{Back, Refund},
+    },
+    time::Timestamp,
 };
+
+pub use hyper::HeaderMap;
 
 /// What a payment provider does for us. Every call may be repeated: it names what it is about by our own id or key, and the provider
 /// does it once.
@@ -20,22 +30,53 @@ pub trait Provider: Send + Sync + 'static {
     /// Makes a customer known to the provider; answers with the provider's own name for it.
     async fn enrol(&self, payer: &Payer) -> Result<String, Trouble>;
 
+    /// Whether a customer can pay with this on a page of the provider's own.
+    fn has_on_page(&self, kind: Kind) -> bool;
+
     /// Opens a page of the provider's own on which a customer leaves a way to pay. The same key opens the same page.
     async fn begin_setup(&self, wish: &SetupWish) -> Result<Setup, Trouble>;
 
     /// What was left there; `None`: nothing yet.
     async fn left(&self, setup: &str) -> Result<Option<Face>, Trouble>;
 
-    /// Charges a method without its owner being there. The same order is charged once, and answered alike.
+    /// Charges a way to pay without its owner being there, or opens a page on which the customer pays, which is then what has to be done.
+    /// The same order is charged once, and answered alike.
     async fn charge(&self, order: &Order) -> Result<Seen, Trouble>;
 
-    /// How the charge of an order stands, by what the provider keeps beside it and not by its own name for it, which we may never have
+    /// How the charge of an order stands, or the page on which it is to be made, by what the provider keeps beside it and not by its own name for it, which we may never have
     /// heard. `None`: there is none.
     async fn look(&self, order: &Order) -> Result<Option<Seen>, Trouble>;
 
     /// Ends a charge that waits for its customer, so that nobody can confirm it any more; answers how it stands then, which may be that
     /// it was confirmed in the last moment.
     async fn cancel(&self, order: &Order, reference: &str) -> Result<Seen, Trouble>;
+
+    /// Gives money of a charge back. The same refund is made once, and answered alike.
+    async fn refund(&self, order: &Order, refund: &Refund) -> Result<Back, Trouble>;
+
+    /// Everything that has gone back of the charge of an order, or is about to: refunds, whoever asked for them, and disputes.
+    async fn returned(&self, order: &Order) -> Result<Vec<Back>, Trouble>;
+
+    /// Reads a notice that somebody has sent. It is believed only if it is the provider's own, unchanged and of now; `body` is what came,
+    /// byte for byte.
+    fn read_notice(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<Notice, Unbelieved>;
+
+    /// The notices of what has happened since, oldest first, of which any may have been lost.
+    async fn notices_since(&self, since: Timestamp) -> Result<Vec<Notice>, Trouble>;
+}
+
+/// Why nothing follows from a notice.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unbelieved {
+    /// This provider sends none, or nothing was set up with which they could be checked.
+    #[error("notices of this provider are not taken")]
+    NotTaken,
+    /// It is not the provider's, or not of now.
+    #[error("{0}")]
+    Forged(String),
+    /// It is the provider's, but it cannot be read.
+    #[error("the notice cannot be read: {0}")]
+    Unreadable(String),
 }
 
 /// A customer, as a provider gets to know it.

@@ -8,15 +8,18 @@ use domain::{
     id::PaymentId,
     money::Money,
     payment::{
-        Order, Outcome, Seen,
+        Order, Outcome, Seen, Way,
         decline::Decline,
         method::{Expiry, Face, Kind},
+        notice::Notice,
+        returned::{self, Back, Refund},
     },
     time::Timestamp,
 };
+use hyper::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-use super::{Payer, Provider, Setup, SetupWish, Trouble};
+use super::{Payer, Provider, Setup, SetupWish, Trouble, Unbelieved};
 
 /// Its key.
 pub const KEY: &str = "sandbox";
@@ -53,11 +56,13 @@ pub enum Card {
     LateSuccess,
     /// Is charged with one minor unit more than was asked for.
     WrongAmount,
+    /// Is charged, and takes no refund.
+    RefundFails,
 }
 
 impl Card {
     /// Every card, in the order in which they are listed to people.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Success,
         Self::InsufficientFunds,
         Self::TryAgainLater,
@@ -70,6 +75,7 @@ impl Card {
         Self::TimeoutNotCharged,
         Self::LateSuccess,
         Self::WrongAmount,
+        Self::RefundFails,
     ];
 
     /// The last four digits of its number: its place in [`Card::ALL`].
@@ -93,7 +99,8 @@ impl Card {
             | Self::TimeoutCharged
             | Self::TimeoutNotCharged
             | Self::LateSuccess
-            | Self::WrongAmount => Outcome::Succeeded,
+            | Self::WrongAmount
+            | Self::RefundFails => Outcome::Succeeded,
         }
     }
 }
@@ -105,8 +112,10 @@ pub struct Charge {
     pub reference: String,
     /// What for.
     pub payment: PaymentId,
-    /// The card.
-    pub card: Card,
+    /// The card; `None`: it is to be chosen on a page, and was not yet.
+    pub card: Option<Card>,
+    /// Whether it is made on a page.
+    pub on_page: bool,
     /// How much.
     pub amount: Money,
     /// When it was asked for.
@@ -117,7 +126,7 @@ pub struct Charge {
     pub wait: Wait,
 }
 
-/// Whether a card that wants its owner has had it.
+/// Whether a card or a page that wants its owner has had it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
     /// Not yet.
@@ -138,11 +147,20 @@ pub trait Book: Send + Sync + 'static {
     /// The card of a name; `None`: there is none.
     async fn card(&self, reference: &str) -> Result<Option<Card>, String>;
     /// Notes that a charge was asked for, once per key, and answers how it stands, counting this time.
-    async fn ask(&self, order: &Order, card: Card, now: Timestamp) -> Result<Charge, String>;
+    async fn ask(&self, order: &Order, card: Option<Card>, now: Timestamp) -> Result<Charge, String>;
     /// The charge of a payment.
     async fn find(&self, payment: PaymentId) -> Result<Option<Charge>, String>;
     /// Gives up the charge of a payment, unless its owner has confirmed it.
     async fn cancel(&self, payment: PaymentId) -> Result<(), String>;
+    /// Notes that money went back of a payment, once per key of the refund.
+    async fn give_back(
+        &self,
+        payment: PaymentId,
+        refund: &Refund,
+        state: returned::State,
+    ) -> Result<Back, String>;
+    /// What has gone back of a payment, or is fought over.
+    async fn backs(&self, payment: PaymentId) -> Result<Vec<Back>, String>;
     /// What time it is there.
     fn now(&self) -> Timestamp;
 }
@@ -159,16 +177,11 @@ impl<B: Book> Sandbox<B> {
     /// What it says of a charge; `None`: it has not happened.
     fn seen(&self, charge: Charge) -> Option<Seen> {
         let waited = self.0.now().seconds_since(charge.asked_at);
-        let (mut amount, mut outcome) = (charge.amount, charge.card.outcome());
+        let (mut amount, mut outcome) = (charge.amount, outcome(&charge));
         match charge.card {
-            Card::TimeoutNotCharged if charge.asked < 2 => return None,
-            Card::LateSuccess if waited < LATE_SECONDS => outcome = Outcome::Processing,
-            Card::AuthenticationRequired => match charge.wait {
-                Wait::Open => {}
-                Wait::Confirmed => outcome = Outcome::Succeeded,
-                Wait::Cancelled => outcome = Outcome::Declined(Decline::NotConfirmed),
-            },
-            Card::WrongAmount => amount.minor = amount.minor.saturating_add(1),
+            Some(Card::TimeoutNotCharged) if charge.asked < 2 && !charge.on_page => return None,
+            Some(Card::LateSuccess) if waited < LATE_SECONDS => outcome = Outcome::Processing,
+            Some(Card::WrongAmount) => amount.minor = amount.minor.saturating_add(1),
             _ => {}
         }
         Some(Seen {
@@ -179,9 +192,27 @@ impl<B: Book> Sandbox<B> {
     }
 }
 
+/// What becomes of a charge, whenever it does.
+fn outcome(charge: &Charge) -> Outcome {
+    let waits = Outcome::RequiresAction { url: None };
+    let outcome = charge.card.map_or(waits.clone(), Card::outcome);
+    match (charge.wait, &outcome) {
+        (Wait::Cancelled, Outcome::RequiresAction { .. }) => Outcome::Declined(Decline::NotConfirmed),
+        (Wait::Confirmed, Outcome::RequiresAction { .. }) => Outcome::Succeeded,
+        // A page stays open: another card may be tried there.
+        (Wait::Open, Outcome::Declined(_)) if charge.on_page => waits,
+        (Wait::Cancelled, Outcome::Declined(_)) if charge.on_page => Outcome::Declined(Decline::NotConfirmed),
+        _ => outcome,
+    }
+}
+
 #[async_trait::async_trait]
 impl<B: Book> Provider for Sandbox<B> {
     fn is_for_tests(&self) -> bool {
+        true
+    }
+
+    fn has_on_page(&self, _: Kind) -> bool {
         true
     }
 
@@ -210,14 +241,19 @@ impl<B: Book> Provider for Sandbox<B> {
     }
 
     async fn charge(&self, order: &Order) -> Result<Seen, Trouble> {
-        let card = self.0.card(&order.method).await.map_err(Trouble::NoAnswer)?;
-        let card = card.ok_or(Trouble::Refused(Decline::MethodGone))?;
+        let card = match &order.way {
+            Way::Page(_) => None,
+            Way::Saved(method) => {
+                let card = self.0.card(method).await.map_err(Trouble::NoAnswer)?;
+                Some(card.ok_or(Trouble::Refused(Decline::MethodGone))?)
+            }
+        };
         let asked = self.0.ask(order, card, self.0.now()).await;
         let charge = asked.map_err(Trouble::NoAnswer)?;
         let silent = || Trouble::NoAnswer("the sandbox was told not to answer".to_owned());
         match card {
-            Card::TimeoutCharged => Err(silent()),
-            Card::Slow => {
+            Some(Card::TimeoutCharged) => Err(silent()),
+            Some(Card::Slow) => {
                 tokio::time::sleep(SLOW).await;
                 self.seen(charge).ok_or_else(silent)
             }
@@ -234,5 +270,29 @@ impl<B: Book> Provider for Sandbox<B> {
         self.0.cancel(order.payment).await.map_err(Trouble::NoAnswer)?;
         let seen = self.look(order).await?;
         seen.ok_or_else(|| Trouble::NoAnswer("there is no such charge".to_owned()))
+    }
+
+    async fn refund(&self, order: &Order, refund: &Refund) -> Result<Back, Trouble> {
+        let charge = self.0.find(order.payment).await.map_err(Trouble::NoAnswer)?;
+        let charge = charge.ok_or(Trouble::Refused(Decline::Refused))?;
+        let state = match charge.card {
+            Some(Card::RefundFails) => returned::State::Undone,
+            _ => returned::State::Returned,
+        };
+        let given = self.0.give_back(order.payment, refund, state).await;
+        given.map_err(Trouble::NoAnswer)
+    }
+
+    async fn returned(&self, order: &Order) -> Result<Vec<Back>, Trouble> {
+        self.0.backs(order.payment).await.map_err(Trouble::NoAnswer)
+    }
+
+    /// None: whoever does something at the sandbox does it here.
+    fn read_notice(&self, _: &HeaderMap, _: &[u8], _: Timestamp) -> Result<Notice, Unbelieved> {
+        Err(Unbelieved::NotTaken)
+    }
+
+    async fn notices_since(&self, _: Timestamp) -> Result<Vec<Notice>, Trouble> {
+        Ok(Vec::new())
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
 
-use super::cards::act;
+use super::cards::{act, with};
 
 /// When everything there happens, in seconds.
 pub const NOW: i64 = 1_800_000_000;
@@ -59,7 +59,20 @@ struct Kept {
 pub struct Books {
     /// Newest last.
     pub intents: Vec<Value>,
-    sessions: HashMap<String, Value>,
+    /// Pages, newest last.
+    pub sessions: Vec<Value>,
+    /// Newest last.
+    pub refunds: Vec<Value>,
+    /// Newest last.
+    pub disputes: Vec<Value>,
+    /// What has happened, newest last.
+    pub events: Vec<Value>,
+    /// How many seconds after [`NOW`] everything happens.
+    pub later: i64,
+    /// Whether the connection is closed instead of the next answer to something that was done.
+    pub lose_next: bool,
+    /// With which card a page is paid in the moment before it would be closed.
+    pub last_moment: Option<String>,
     customers: Vec<String>,
     kept: HashMap<String, Kept>,
     busy: HashSet<String>,
@@ -102,15 +115,12 @@ impl Books {
         }
         let (reply, sticky) = match path {
             "/v1/customers" => self.enrol(fields),
+            "/v1/checkout/sessions" if field(fields, "mode") == Some("payment") => self.open_payment(fields),
             "/v1/checkout/sessions" => self.open(fields),
             "/v1/payment_intents" => self.charge(fields),
-            _ => match path
-                .strip_prefix("/v1/payment_intents/")
-                .and_then(|rest| rest.strip_suffix("/cancel"))
-            {
-                Some(id) if fields.is_empty() => self.cancel(id),
-                _ => (Reply::error(404, json!({"type": "invalid_request_error"})), false),
-            },
+            "/v1/refunds" => self.refund(fields),
+            _ if fields.is_empty() => self.end(path),
+            _ => (stranger(), false),
         };
         if sticky {
             let kept = Kept {
@@ -121,6 +131,21 @@ impl Books {
             self.kept.insert(key.to_owned(), kept);
         }
         Some(reply)
+    }
+
+    /// Ends a charge or a page.
+    fn end(&mut self, path: &str) -> (Reply, bool) {
+        let between = |before, after| {
+            path.strip_prefix(before)
+                .and_then(|rest| rest.strip_suffix(after))
+        };
+        let charge = between("/v1/payment_intents/", "/cancel");
+        let page = between("/v1/checkout/sessions/", "/expire");
+        match (charge, page) {
+            (Some(id), _) => self.cancel(id),
+            (_, Some(id)) => self.expire(id),
+            _ => (stranger(), false),
+        }
     }
 
     /// Ends a charge of which nothing was taken and nothing is under way.
@@ -137,26 +162,56 @@ impl Books {
             return (Reply::invalid("payment_intent_unexpected_state", None), true);
         }
         intent["status"] = json!("canceled");
-        (Reply::ok(intent), true)
+        let intent = intent.clone();
+        self.note("payment_intent.canceled", &intent);
+        (Reply::ok(&intent), true)
     }
 
     pub fn get(&self, path: &str, query: &Fields) -> Reply {
-        match path.strip_prefix("/v1/checkout/sessions/") {
-            _ if path == "/v1/payment_intents" => self.list(query),
-            Some(id) if query == &[("expand[]".to_owned(), "setup_intent.payment_method".to_owned())] => {
-                match self.sessions.get(id) {
-                    Some(session) => Reply::ok(session),
-                    None => Reply::error(
-                        404,
-                        json!({"type": "invalid_request_error", "code": "resource_missing"}),
-                    ),
+        let of_payer = ["customer", "created[gte]"];
+        match path {
+            "/v1/payment_intents" | "/v1/checkout/sessions" => {
+                if !field(query, "customer").is_some_and(|customer| self.knows(customer)) {
+                    return Reply::invalid("resource_missing", Some("customer"));
                 }
+                let all = if path.ends_with("intents") {
+                    &self.intents
+                } else {
+                    &self.sessions
+                };
+                list(all, query, &of_payer)
             }
-            _ => Reply::error(404, json!({"type": "invalid_request_error"})),
+            "/v1/refunds" => list(&self.refunds, query, &["payment_intent"]),
+            "/v1/disputes" => list(&self.disputes, query, &["payment_intent"]),
+            "/v1/events" => list(&self.events, query, &["created[gte]", "types[]"]),
+            _ => self.one(path, query),
         }
     }
 
-    fn knows(&self, customer: &str) -> bool {
+    fn one(&self, path: &str, query: &Fields) -> Reply {
+        let missing = || {
+            let error = json!({"type": "invalid_request_error", "code": "resource_missing"});
+            Reply::error(404, error)
+        };
+        let found = |all: &[Value], id: &str| all.iter().find(|it| it["id"] == id).cloned();
+        let page = path.strip_prefix("/v1/checkout/sessions/");
+        let charge = path.strip_prefix("/v1/payment_intents/");
+        let expand = (query.len() == 1).then(|| field(query, "expand[]")).flatten();
+        match (page, charge, expand) {
+            (Some(id), _, Some("setup_intent.payment_method")) => {
+                found(&self.sessions, id).map_or_else(missing, |page| Reply::ok(&page))
+            }
+            (Some(id), _, Some("payment_intent")) => {
+                found(&self.sessions, id).map_or_else(missing, |page| Reply::ok(&self.expanded(page)))
+            }
+            (_, Some(id), None) if query.is_empty() => {
+                found(&self.intents, id).map_or_else(missing, |intent| Reply::ok(&intent))
+            }
+            _ => stranger(),
+        }
+    }
+
+    pub(super) fn knows(&self, customer: &str) -> bool {
         customer == PAYER || self.customers.iter().any(|known| known == customer)
     }
 
@@ -188,9 +243,11 @@ impl Books {
             "https://checkout.example/{id}?back={}",
             field(fields, "success_url").unwrap()
         );
-        let session = json!({"id": id, "livemode": false, "url": url, "setup_intent": {
+        let session = json!({"id": id, "object": "checkout.session", "mode": "setup", "livemode": false,
+            "created": self.now(), "customer": field(fields, "customer"), "metadata": {}, "url": url,
+            "amount_total": null, "currency": null, "payment_intent": null, "setup_intent": {
             "status": "requires_payment_method", "payment_method": null}});
-        self.sessions.insert(id, session.clone());
+        self.sessions.push(session.clone());
         // What is not expanded is a name.
         let mut reply = session;
         reply["setup_intent"] = json!("seti_1");
@@ -199,7 +256,11 @@ impl Books {
 
     /// Somebody leaves a way to pay on a page.
     pub fn leave(&mut self, session: &str, status: &str, method: Value) {
-        let page = self.sessions.get_mut(session).unwrap();
+        let page = self
+            .sessions
+            .iter_mut()
+            .find(|page| page["id"] == session)
+            .unwrap();
         page["setup_intent"] = json!({"status": status, "payment_method": method});
     }
 
@@ -243,15 +304,19 @@ impl Books {
             value("metadata[tallygate_payment]"),
             (amount, value("currency")),
         );
+        let intent = with(intent, "payment_method", json!(value("payment_method")));
         let deed = act(value("payment_method").trim_start_matches("pm_"), intent);
-        self.intents.extend(deed.intent);
+        if let Some(intent) = deed.intent {
+            self.note_charge(&intent);
+            self.intents.push(intent);
+        }
         (deed.reply, deed.sticky)
     }
 
     /// One that nobody has paid yet.
     pub fn intent(&self, customer: &str, payment: &str, (amount, currency): (i64, &str)) -> Value {
         json!({"id": format!("pi_{}", self.intents.len() + 1), "object": "payment_intent", "livemode": false,
-            "created": NOW, "customer": customer, "metadata": {"tallygate_payment": payment}, "amount": amount,
+            "created": self.now(), "customer": customer, "metadata": {"tallygate_payment": payment}, "amount": amount,
             "amount_received": 0, "currency": currency, "status": "requires_confirmation",
             "last_payment_error": null, "next_action": null})
     }
@@ -266,12 +331,34 @@ impl Books {
 
     /// What is under way succeeds.
     pub fn arrive(&mut self) {
-        for intent in &mut self.intents {
-            if intent["status"] == "processing" {
-                intent["status"] = json!("succeeded");
-                intent["amount_received"] = intent["amount"].clone();
+        for at in 0..self.intents.len() {
+            if self.intents[at]["status"] == "processing" {
+                self.succeed(at);
             }
         }
+    }
+
+    /// The money of a charge is there.
+    fn succeed(&mut self, at: usize) {
+        let intent = &mut self.intents[at];
+        intent["status"] = json!("succeeded");
+        intent["amount_received"] = intent["amount"].clone();
+        let intent = intent.clone();
+        self.note_charge(&intent);
+        let page = self
+            .sessions
+            .iter_mut()
+            .find(|page| page["payment_intent"] == intent["id"]);
+        if let Some(page) = page {
+            page["payment_status"] = json!("paid");
+            let page = page.clone();
+            self.note("checkout.session.async_payment_succeeded", &page);
+        }
+    }
+
+    /// What time it is there, in seconds.
+    pub fn now(&self) -> i64 {
+        NOW + self.later
     }
 
     /// The amounts that were taken.
@@ -284,43 +371,59 @@ impl Books {
             .filter_map(|intent| intent["amount_received"].as_i64())
             .collect()
     }
-
-    fn list(&self, query: &Fields) -> Reply {
-        if let Some(reply) = unknown(query, &["customer", "created[gte]", "limit", "starting_after"]) {
-            return reply;
-        }
-        let customer = field(query, "customer").unwrap_or_default();
-        if !self.knows(customer) {
-            return Reply::invalid("resource_missing", Some("customer"));
-        }
-        let number = |name: &str| field(query, name).and_then(|text| text.parse().ok());
-        let since: i64 = number("created[gte]").unwrap_or_default();
-        let limit = number("limit").unwrap_or(10);
-        if !(1..=100).contains(&limit) {
-            return Reply::invalid("parameter_invalid_integer", Some("limit"));
-        }
-        let mut newest_first: Vec<&Value> = self.intents.iter().rev().collect();
-        newest_first
-            .retain(|intent| intent["customer"] == customer && intent["created"].as_i64().unwrap() >= since);
-        if let Some(after) = field(query, "starting_after") {
-            let Some(place) = newest_first.iter().position(|intent| intent["id"] == after) else {
-                return Reply::invalid("resource_missing", Some("starting_after"));
-            };
-            newest_first.drain(..=place);
-        }
-        let limit = usize::try_from(limit).unwrap();
-        let has_more = newest_first.len() > limit;
-        newest_first.truncate(limit);
-        Reply::ok(&json!({"object": "list", "data": newest_first, "has_more": has_more}))
-    }
 }
 
-fn unknown(fields: &Fields, known: &[&str]) -> Option<Reply> {
+/// A part of a list, newest first; `known` are the filters that it has.
+fn list(all: &[Value], query: &Fields, known: &[&str]) -> Reply {
+    let known = [known, &["limit", "starting_after"]].concat();
+    if let Some(reply) = unknown(query, &known) {
+        return reply;
+    }
+    let number = |name: &str| field(query, name).and_then(|text| text.parse().ok());
+    let since: i64 = number("created[gte]").unwrap_or_default();
+    let limit = number("limit").unwrap_or(10);
+    if !(1..=100).contains(&limit) {
+        return Reply::invalid("parameter_invalid_integer", Some("limit"));
+    }
+    let types: Vec<&str> = query
+        .iter()
+        .filter(|(name, _)| name == "types[]")
+        .map(|(_, value)| value.as_str())
+        .collect();
+    if types.len() > 20 {
+        return Reply::invalid("parameter_invalid", Some("types"));
+    }
+    let is_same = |it: &Value, name: &str| field(query, name).is_none_or(|wanted| it[name] == wanted);
+    let mut newest_first: Vec<&Value> = all.iter().rev().collect();
+    newest_first.retain(|it| {
+        it["created"].as_i64().unwrap() >= since
+            && is_same(it, "customer")
+            && is_same(it, "payment_intent")
+            && (types.is_empty() || types.iter().any(|kind| it["type"] == *kind))
+    });
+    if let Some(after) = field(query, "starting_after") {
+        let Some(place) = newest_first.iter().position(|it| it["id"] == after) else {
+            return Reply::invalid("resource_missing", Some("starting_after"));
+        };
+        newest_first.drain(..=place);
+    }
+    let limit = usize::try_from(limit).unwrap();
+    let has_more = newest_first.len() > limit;
+    newest_first.truncate(limit);
+    Reply::ok(&json!({"object": "list", "data": newest_first, "has_more": has_more}))
+}
+
+/// There is nothing of this name.
+fn stranger() -> Reply {
+    Reply::error(404, json!({"type": "invalid_request_error"}))
+}
+
+pub fn unknown(fields: &Fields, known: &[&str]) -> Option<Reply> {
     let stranger = fields.iter().find(|(name, _)| !known.contains(&name.as_str()));
     stranger.map(|(name, _)| Reply::invalid("parameter_unknown", Some(name)))
 }
 
-fn missing(fields: &Fields, needed: &[&str]) -> Option<Reply> {
+pub fn missing(fields: &Fields, needed: &[&str]) -> Option<Reply> {
     let lacking = needed.iter().find(|name| field(fields, name).is_none());
     lacking.map(|name| Reply::invalid("parameter_missing", Some(name)))
 }

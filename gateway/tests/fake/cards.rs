@@ -139,7 +139,7 @@ fn declined(intent: &Value, (code, decline_code): (&str, &str), more: &Value) ->
     Deed::of(intent, Reply::error(402, error))
 }
 
-fn with(mut object: Value, name: &str, value: Value) -> Value {
+pub fn with(mut object: Value, name: &str, value: Value) -> Value {
     object[name] = value;
     object
 }

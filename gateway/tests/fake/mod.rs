@@ -3,6 +3,9 @@
 
 mod books;
 mod cards;
+mod events;
+mod pages;
+mod returns;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard},
@@ -19,7 +22,10 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use url::form_urlencoded;
 
-pub use self::books::{Books, NOW, PAYER};
+pub use self::{
+    books::{Books, NOW, PAYER},
+    events::signed,
+};
 use self::{
     books::{Fields, Reply},
     cards::Manner,
@@ -140,6 +146,9 @@ async fn post(
     let Some(reply) = books.lock().unwrap().finish(&path, &key, &fields) else {
         return Err(Dropped);
     };
+    if std::mem::take(&mut books.lock().unwrap().lose_next) {
+        return Err(Dropped);
+    }
     match manner {
         Manner::Hang => std::future::pending().await,
         Manner::Drop => Err(Dropped),

@@ -7,6 +7,7 @@ mod inside;
 mod invoices;
 mod payments;
 mod recharges;
+mod returns;
 
 use app::{db::Backend, job};
 use serde_json::Value;

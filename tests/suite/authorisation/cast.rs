@@ -17,6 +17,7 @@ use app::{
 };
 use domain::{
     id::{CustomerId, EntryId, WorkId},
+    payment::{Checkout, Way, method::Kind},
     plan::variant::{Mode, PurchaseLimits},
     tax::number::Kind as TaxKind,
 };
@@ -36,7 +37,7 @@ pub struct Target {
     /// `METRIC` and `METER` (a metric's key and id), `RULE`, `PLAN` and `OFFER` (a plan's id and key), `STALE` (a plan to archive),
     /// `VARIANT`, `TEMPLATE`, `SOLD` and `OTHER` (variants that nobody archives), `AGREED` and `NAMED` (a subscription's id and the
     /// vendor's name for it), `LIVED` (another one, prepaid), `TOLD` (what has happened to it), `CLOCK` (a test clock), `KEY` and `TURNED` (API keys), `WORK` (parked), `METHOD` (a
-    /// way to pay), `SETUP` (a page for another), `PAYMENT` (waits for its customer), `RECEIPT`, `DRAFT`, `INVOICE`, `UNPAID`, `WRONG` and `LOST` (invoices, four of them open), `TAXNUMBER`. `FRESH` is new every time.
+    /// way to pay), `SETUP` (a page for another), `PAYMENT` (waits for its customer), `CHECKOUT` (a page), `PAID` (a payment), `RECEIPT`, `DRAFT`, `INVOICE`, `UNPAID`, `WRONG` and `LOST` (invoices, four of them open), `TAXNUMBER`. `FRESH` is new every time.
     pub words: Vec<(&'static str, String)>,
     /// A text in everything it has that has a name: whoever may not see it must not be sent it.
     pub mark: String,
@@ -200,12 +201,21 @@ async fn paying(world: &World, customer: CustomerId) -> Vec<(&'static str, Strin
     };
     let page = payment::start_setup(app, actor, page, &world.key()).await;
     let wish = paying::wish(customer, "10 USD");
-    let asked = payment::purchase(app, actor, wish, &world.key()).await;
+    let asked = payment::purchase(app, actor, wish.clone(), &world.key()).await;
+    let on_page = payment::Purchase {
+        way: Way::Page(Checkout {
+            kinds: vec![Kind::Card],
+            return_url: None,
+        }),
+        ..wish
+    };
+    let on_page = payment::purchase(app, actor, on_page, &world.key()).await;
     world.run_to_rest().await;
     vec![
         ("METHOD", method.to_string()),
         ("SETUP", page.unwrap().value.id.to_string()),
         ("PAYMENT", asked.unwrap().value.id.to_string()),
+        ("CHECKOUT", on_page.unwrap().value.id.to_string()),
     ]
 }
 
@@ -215,10 +225,10 @@ async fn billed(world: &World, customer: CustomerId) -> Vec<(&'static str, Strin
     billing::bills(world, billing::terms()).await;
     let method = paying::card(world, customer, Card::Success).await;
     let wish = payment::Purchase {
-        method: Some(method),
+        way: Way::Saved(Some(method)),
         ..paying::wish(customer, "10 USD")
     };
-    payment::purchase(app, actor, wish, &world.key()).await.unwrap();
+    let paid = payment::purchase(app, actor, wish, &world.key()).await.unwrap();
     world.run_to_rest().await;
     let number = invoice::AddRegistration {
         customer: CustomerRef::Id(customer),
@@ -229,6 +239,7 @@ async fn billed(world: &World, customer: CustomerId) -> Vec<(&'static str, Strin
     let number = invoice::add_registration(app, actor, number, &world.key()).await;
     let receipt = billing::all(world, customer).await.remove(0);
     let mut words = vec![
+        ("PAID", paid.value.id.to_string()),
         ("RECEIPT", receipt.invoice.id.to_string()),
         ("TAXNUMBER", number.unwrap().value.id.to_string()),
     ];

@@ -7,7 +7,7 @@ use app::{
 use domain::{
     id::{CustomerId, PaymentMethodId},
     money::Money,
-    payment::sale::Sale,
+    payment::{Way, sale::Sale},
     plan::{money_price::CreditPrice, variant::PurchaseLimits},
 };
 use gateway::payment::sandbox::Card;
@@ -65,6 +65,6 @@ pub fn wish(customer: CustomerId, amount: &str) -> Purchase {
     Purchase {
         customer: CustomerRef::Id(customer),
         amount: money(amount),
-        method: None,
+        way: Way::Saved(None),
     }
 }

@@ -164,19 +164,19 @@ payload! {
 pub struct VerifyTaxRegistrationInput {
     /// Global id of the tax number.
     pub tax_registration_id: ID,
-    /// Whether the register knows it.
-    pub known: bool,
+    /// Whether the register knows it; left out: it is asked now, where this installation may.
+    pub known: Option<bool>,
     /// Whose it is by the register, where it tells.
     pub registered_name: Option<String>,
 }
 
 impl VerifyTaxRegistrationInput {
-    fn verdict(self) -> Verdict {
-        if self.known {
-            Verdict::Known(self.registered_name)
-        } else {
-            Verdict::Unknown
-        }
+    /// What somebody has looked up; `None`: nothing.
+    fn verdict(self) -> Option<Verdict> {
+        Some(match self.known? {
+            true => Verdict::Known(self.registered_name),
+            false => Verdict::Unknown,
+        })
     }
 }
 
@@ -230,8 +230,8 @@ impl TaxMutation {
         AddTaxRegistrationPayload::from_outcome(outcome, TaxRegistration::from)
     }
 
-    /// Notes what the register of a country says of a tax number, such as VIES for those of the European Union. Only a verified number leaves
-    /// the tax to the buyer. Needs `invoice:write`.
+    /// Notes what the register of a country says of a tax number, or asks it: VIES for those of the European Union. Only a verified number
+    /// leaves the tax to the buyer. Needs `invoice:write`.
     async fn verify_tax_registration(
         &self,
         ctx: &Context<'_>,
@@ -239,7 +239,10 @@ impl TaxMutation {
     ) -> async_graphql::Result<VerifyTaxRegistrationPayload> {
         let (app, actor) = caller(ctx)?;
         let outcome = match named(&input.tax_registration_id) {
-            Ok(id) => invoice::verify_registration(app, actor, id, input.verdict()).await,
+            Ok(id) => match input.verdict() {
+                Some(verdict) => invoice::verify_registration(app, actor, id, verdict).await,
+                None => invoice::ask_register(app, actor, id).await,
+            },
             Err(error) => Err(error),
         };
         VerifyTaxRegistrationPayload::from_outcome(plain(outcome), TaxRegistration::from)

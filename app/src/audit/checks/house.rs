@@ -33,6 +33,8 @@ const KEYED: &[(&str, i64)] = &[
     ("subscription_charge", 1),
     ("billing_event", 2),
     ("payment", 3),
+    ("payment_return", 2),
+    ("payment_notice", 2),
 ];
 
 struct Statement {
@@ -86,6 +88,14 @@ const STATEMENTS: &[Statement] = &[
                 CASE WHEN state = 'QUARANTINED' THEN 'the provider speaks of another amount than was asked for'
                     ELSE 'it is due to be sent or asked about, and it has not been done' END AS message
              FROM payment WHERE due_at < $1 - 600000000 OR state = 'QUARANTINED'",
+    },
+    Statement {
+        check: Check::PaymentKnown,
+        prefix: "pay",
+        sql: "SELECT NULL AS tenant_id, NULL AS customer_id, n.payment_id AS subject_id,
+                'its provider knows of it, and it is not here' AS message
+             FROM payment_notice n WHERE n.state = 'UNKNOWN' AND n.payment_id IS NOT NULL AND $1 > 0
+             GROUP BY n.payment_id",
     },
     Statement {
         check: Check::RechargeDue,

@@ -103,12 +103,14 @@ checks! {
     RuleVersions "rule.versions" S1 "Price versions of one match follow each other without overlap and without gap.";
     AccessScopes "access.scopes" S1 "A customer's token can do nothing that the key which made it cannot.";
     PaymentGranted "payment.granted" S1 "A payment that succeeded became one block of exactly its credits for its customer, and no other payment did.";
+    PaymentReturned "payment.returned" S1 "For money that went back of a payment its credits were taken in proportion, no more and no less, and the ledger says so.";
     InvoicePaid "invoice.paid" S1 "An invoice whose payment succeeded is not asked for any more, belongs to whom the payment is of, and is for no less than was left of it.";
     InvoiceNumbers "invoice.numbers" S1 "Numbers of invoices and credit notes are given from 1 on without gaps, and the count says the last one.";
     Guards "guards" S1 "The database's own guards are in place: final entries, one effect per key, rows that stay with their owner.";
     BlockSwept "block.swept" S2 "A block is ended within ten minutes after its expiry, unless a billing cycle ends it or a test clock.";
     SubscriptionDue "subscription.due" S2 "What time makes due of a subscription is done within ten minutes; by a test clock, before it stands.";
     PaymentDue "payment.due" S2 "A payment is sent and asked about within ten minutes after that is due, and none waits for a person.";
+    PaymentKnown "payment.known" S2 "No payment provider knows of a payment of ours that is not here.";
     RechargeWatched "recharge.watched" S2 "A balance is watched exactly while its customer's auto-recharge says so, and a charge under way is one of its customer's.";
     RechargeDue "recharge.due" S2 "An auto-recharge that waits is looked at again within ten minutes after its instant.";
     InvoiceDue "invoice.due" S2 "What is due of an invoice, and the bill of a cycle that has closed, is done within ten minutes.";

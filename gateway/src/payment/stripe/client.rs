@@ -1,32 +1,27 @@
 //! Requests to Stripe, and what kind of answer came back. What is not certainly an answer of Stripe's to this request is [`No::Silence`]:
 //! the request may have been carried out or not.
 
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 
-use http_body_util::{BodyExt, Limited};
 use hyper::{
     Request, StatusCode,
-    body::Bytes,
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT},
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue},
     http::request::Builder,
-};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{self, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
 };
 use serde::de::DeserializeOwned;
 use url::form_urlencoded::Serializer;
 
 use super::words::{Complaint, Failure, no_answer};
-use crate::payment::Trouble;
+use crate::{http::Http, payment::Trouble};
 
 /// How long an answer is waited for; shorter than a payment is held in hand by who sends it.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 /// The words that Stripe is to use, whatever the account is set to.
 const VERSION: &str = "2025-09-30.clover";
-/// Longest answer that is read, in bytes.
+/// Longest answer that is read after something was to be done, in bytes.
 const LONGEST: usize = 1 << 20;
+/// Longest answer that is read when something was asked: a hundred notices of disputes, each with all that was said about it.
+const LONGEST_LIST: usize = 16 << 20;
 
 /// Names and values as Stripe wants them: what is inside something else is called `outer[inner]`.
 pub(super) type Fields<'a> = Vec<(&'a str, String)>;
@@ -58,9 +53,9 @@ impl From<No> for Trouble {
     }
 }
 
-/// Speaks HTTP with one Stripe account. Redirects are not followed: they are no answers.
+/// Speaks HTTP with one Stripe account.
 pub(super) struct Client {
-    http: legacy::Client<HttpsConnector<HttpConnector>, String>,
+    http: Http,
     base: String,
     bearer: HeaderValue,
     pub(super) timeout: Duration,
@@ -69,16 +64,8 @@ pub(super) struct Client {
 impl Client {
     /// One that sends to `base` and shows `bearer`.
     pub(super) fn new(base: String, bearer: HeaderValue) -> std::io::Result<Self> {
-        let connector = HttpsConnectorBuilder::new()
-            .with_provider_and_native_roots(rustls::crypto::ring::default_provider())?
-            .https_or_http()
-            .enable_http1()
-            .build();
-        let http = legacy::Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .build(connector);
         Ok(Self {
-            http,
+            http: Http::new()?,
             base,
             bearer,
             timeout: TIMEOUT,
@@ -88,7 +75,7 @@ impl Client {
     /// Asks for what is there.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str, fields: &Fields<'_>) -> Result<T, No> {
         let address = format!("{}{path}?{}", self.base, encode(fields));
-        self.ask(Request::get(address), String::new()).await
+        self.ask(Request::get(address), String::new(), LONGEST_LIST).await
     }
 
     /// Has something done, once per key.
@@ -101,31 +88,21 @@ impl Client {
         let request = Request::post(format!("{}{path}", self.base))
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(HeaderName::from_static("idempotency-key"), key);
-        self.ask(request, encode(fields)).await
+        self.ask(request, encode(fields), LONGEST).await
     }
 
-    async fn ask<T: DeserializeOwned>(&self, request: Builder, body: String) -> Result<T, No> {
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        request: Builder,
+        body: String,
+        longest: usize,
+    ) -> Result<T, No> {
         let request = request
             .header(AUTHORIZATION, self.bearer.clone())
-            .header(HeaderName::from_static("stripe-version"), VERSION)
-            .header(USER_AGENT, "Tallygate")
-            .body(body)
-            .map_err(|error| No::Silence(format!("the request cannot be written: {error}")))?;
-        match tokio::time::timeout(self.timeout, self.exchange(request)).await {
-            Ok(Ok((status, body))) => read(status, &body),
-            Ok(Err(error)) => Err(No::Silence(error.to_string())),
-            Err(_) => Err(No::Silence(format!("nothing in {:?}", self.timeout))),
-        }
-    }
-
-    async fn exchange(
-        &self,
-        request: Request<String>,
-    ) -> Result<(StatusCode, Bytes), Box<dyn Error + Send + Sync>> {
-        let answer = self.http.request(request).await?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), LONGEST).collect().await?;
-        Ok((status, body.to_bytes()))
+            .header(HeaderName::from_static("stripe-version"), VERSION);
+        let answer = self.http.ask(request, body, self.timeout, longest).await;
+        let (status, body) = answer.map_err(No::Silence)?;
+        read(status, &body)
     }
 }
 

@@ -1,7 +1,8 @@
 //! The secret key of a Stripe account, and where it may be sent.
 
 use hyper::header::HeaderValue;
-use url::{Host, Url};
+
+use crate::http::sealed;
 
 /// Why a key cannot be used. The key itself is never told.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,19 +37,9 @@ pub(super) fn read(key: &str) -> Result<(HeaderValue, bool), BadKey> {
 
 /// An address without its last slash, if a key may be sent there.
 pub(super) fn address(text: &str) -> Result<String, BadKey> {
-    let url = Url::parse(text).map_err(|_| BadKey::NotSealed)?;
-    let here = match url.host() {
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    };
-    let sealed = url.scheme() == "https" || url.scheme() == "http" && here;
-    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
-    let nobody = url.username().is_empty() && url.password().is_none();
-    if !(sealed && bare && nobody) {
-        return Err(BadKey::NotSealed);
-    }
+    let url = sealed(text)
+        .filter(|url| url.path() == "/")
+        .ok_or(BadKey::NotSealed)?;
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 

@@ -3,26 +3,45 @@
 //! A charge is one PaymentIntent, made and confirmed by one request under the key of its order, so that Stripe makes it once. Our id of the
 //! payment lies in it: a charge whose answer was lost is found by going through those of the customer, since Stripe's search may be an
 //! hour behind. Of whatever is not certain nothing is concluded.
+//!
+//! Where a customer pays on a page ([`checkout`]), the page is what is made once; what goes back is read in [`returns`], and what Stripe
+//! tells of its own accord in [`notices`].
 
 mod amounts;
+mod checkout;
 mod client;
 mod declines;
 mod key;
 mod left;
+mod lists;
+mod notices;
+mod returns;
 pub mod signature;
 mod words;
 
 use std::{fmt, time::Duration};
 
-use domain::payment::{Order, Outcome, Seen, decline::Decline, method::Face};
+use domain::{
+    payment::{
+        Order, Outcome, Seen, Way,
+        decline::Decline,
+        method::{Face, Kind},
+        notice::Notice,
+        returned::{Back, Refund},
+    },
+    time::Timestamp,
+};
+use hyper::HeaderMap;
 use sha2::{Digest, Sha256};
 
 use self::{
+    checkout::Reference,
     client::{Client, Fields, No},
     left::{Session, SessionLeft},
-    words::{Intent, Named, PAYMENT, Page, no_answer},
+    lists::List,
+    words::{Intent, Named, PAYMENT, no_answer},
 };
-use super::{Payer, Provider, Setup, SetupWish, Trouble};
+use super::{Payer, Provider, Setup, SetupWish, Trouble, Unbelieved};
 
 pub use self::key::BadKey;
 
@@ -30,25 +49,25 @@ pub use self::key::BadKey;
 pub const KEY: &str = "stripe";
 /// Where Stripe is.
 pub const BASE_URL: &str = "https://api.stripe.com";
-/// Where a customer is sent after leaving a way to pay, if nobody says where.
+/// Where a customer is sent after having been on a page, if nobody says where.
 const NOWHERE: &str = "https://stripe.com";
 /// Under this name our own id of a customer is kept beside Stripe's.
 const CUSTOMER: &str = "metadata[tallygate_customer]";
 /// Where charges are.
 const INTENTS: &str = "/v1/payment_intents";
-/// Where pages are on which ways to pay are left.
+/// Where pages are on which ways to pay are left, or something is paid.
 const SESSIONS: &str = "/v1/checkout/sessions";
 /// How much Stripe's clock may be behind ours, in seconds.
 const SKEW: i64 = 3_600;
-/// Charges on one page of a list: as many as Stripe gives.
-const PER_PAGE: usize = 100;
-/// How many pages are looked through.
-const PAGES: usize = 10;
+/// How many parts of a list are looked through.
+const PARTS: usize = 10;
 
 /// One Stripe account.
 pub struct Stripe {
     client: Client,
     live: bool,
+    /// With which notices are signed.
+    secrets: Vec<String>,
 }
 
 impl fmt::Debug for Stripe {
@@ -71,7 +90,17 @@ impl Stripe {
         Ok(Self {
             client: client.map_err(|error| BadKey::NoTrust(error.to_string()))?,
             live,
+            secrets: Vec::new(),
         })
+    }
+
+    /// One that takes notices which are signed with one of these secrets. Stripe has one for each place to which it sends notices, and
+    /// while it is being replaced two; one that is empty is none.
+    #[must_use]
+    pub fn with_notices(mut self, secrets: Vec<String>) -> Self {
+        self.secrets = secrets;
+        self.secrets.retain(|secret| !secret.is_empty());
+        self
     }
 
     /// One that waits so long for an answer, instead of thirty seconds.
@@ -89,33 +118,37 @@ impl Stripe {
         Err(no_answer(format!("livemode is {live}, but not that of the key")))
     }
 
+    /// Whether a charge is that of an order.
+    fn check(&self, intent: &Intent, order: &Order) -> Result<(), Trouble> {
+        self.check_mode(intent.livemode)?;
+        if intent.is_of(&order.payment.to_string()) {
+            return Ok(());
+        }
+        Err(no_answer(format!("{} is not of {}", intent.id, order.payment)))
+    }
+
     /// What an answer to a charge means, if it is about this one.
     fn seen(&self, intent: Intent, order: &Order) -> Result<Seen, Trouble> {
-        self.check_mode(intent.livemode)?;
-        if !intent.is_of(&order.payment.to_string()) {
-            return Err(no_answer(format!("{} is not of {}", intent.id, order.payment)));
-        }
+        self.check(&intent, order)?;
         intent.seen()
+    }
+
+    /// What is of the customer of an order, and not older.
+    fn of_payer(order: &Order) -> Fields<'static> {
+        let since = order.submitted_at.plus_seconds(-SKEW).micros() / 1_000_000;
+        vec![
+            ("customer", order.payer.clone()),
+            ("created[gte]", since.to_string()),
+        ]
     }
 
     /// Goes through the charges of a customer. There is one of an order at most; were there two, the one that took money would count.
     async fn find(&self, order: &Order) -> Result<Option<Seen>, Trouble> {
-        let since = order.submitted_at.plus_seconds(-SKEW).micros() / 1_000_000;
-        let mut fields: Fields<'_> = vec![
-            ("customer", order.payer.clone()),
-            ("created[gte]", since.to_string()),
-            ("limit", PER_PAGE.to_string()),
-        ];
         let payment = order.payment.to_string();
+        let mut intents = List::<Intent>::new(&self.client, INTENTS, Self::of_payer(order), PARTS);
         let mut found = None;
-        for _ in 0..PAGES {
-            let page: Page = self
-                .client
-                .get(INTENTS, &fields)
-                .await
-                .map_err(No::into_silence)?;
-            let last = page.data.last().map(|intent| intent.id.clone());
-            for intent in page.data {
+        while let Some(part) = intents.next().await? {
+            for intent in part {
                 self.check_mode(intent.livemode)?;
                 if !intent.is_of(&payment) {
                     continue;
@@ -126,14 +159,14 @@ impl Stripe {
                 }
                 found = found.or(Some(seen));
             }
-            if !page.has_more {
-                return Ok(found);
-            }
-            let last = last.ok_or_else(|| no_answer("a page without charges, and more to come"))?;
-            fields.truncate(3);
-            fields.push(("starting_after", last));
         }
-        Err(no_answer(format!("more than {} charges", PAGES * PER_PAGE)))
+        Ok(found)
+    }
+
+    /// Waits for several answers as long as for one: whoever asks has its order in hand for so long.
+    async fn in_time<T>(&self, answers: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
+        let wait = tokio::time::timeout(self.client.timeout, answers).await;
+        wait.unwrap_or_else(|_| Err(no_answer("the answers take too long together")))
     }
 }
 
@@ -147,6 +180,12 @@ fn is_plain(name: &str) -> bool {
 impl Provider for Stripe {
     fn is_for_tests(&self) -> bool {
         !self.live
+    }
+
+    fn has_on_page(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Card | Kind::BankDebit | Kind::Crypto => true,
+        }
     }
 
     async fn enrol(&self, payer: &Payer) -> Result<String, Trouble> {
@@ -191,13 +230,17 @@ impl Provider for Stripe {
     async fn charge(&self, order: &Order) -> Result<Seen, Trouble> {
         let number = amounts::to_stripe(order.amount).filter(|number| *number > 0);
         let number = number.ok_or(Trouble::Refused(Decline::Refused))?;
+        let method = match &order.way {
+            Way::Saved(method) => method,
+            Way::Page(checkout) => return self.open_page(order, checkout, number).await,
+        };
         let payment = format!("metadata[{PAYMENT}]");
         let yes = || "true".to_owned();
         let fields: Fields<'_> = vec![
             ("amount", number.to_string()),
             ("currency", order.amount.currency.code().to_ascii_lowercase()),
             ("customer", order.payer.clone()),
-            ("payment_method", order.method.clone()),
+            ("payment_method", method.clone()),
             ("confirm", yes()),
             ("off_session", yes()),
             // Nobody is there who could be sent elsewhere.
@@ -218,21 +261,39 @@ impl Provider for Stripe {
     }
 
     async fn cancel(&self, order: &Order, reference: &str) -> Result<Seen, Trouble> {
-        if !is_plain(reference) {
-            return Err(no_answer("a charge without a name of Stripe's"));
+        match Reference::read(reference) {
+            Some(Reference::Page(name)) => self.in_time(self.close_page(order, name)).await,
+            Some(Reference::Charge(name)) => {
+                let path = format!("{INTENTS}/{name}/cancel");
+                let key = format!("{}_cancel", order.key());
+                // Where it cannot be ended any more, the next look says why.
+                let intent = self.client.post(&path, &key, &Fields::new()).await;
+                self.seen(intent.map_err(No::into_silence)?, order)
+            }
+            None => Err(no_answer("a charge without a name of Stripe's")),
         }
-        let (path, key) = (
-            format!("{INTENTS}/{reference}/cancel"),
-            format!("{}_cancel", order.key()),
-        );
-        // Where it cannot be ended any more, the next look says why.
-        let intent = self.client.post(&path, &key, &Fields::new()).await;
-        self.seen(intent.map_err(No::into_silence)?, order)
     }
 
     async fn look(&self, order: &Order) -> Result<Option<Seen>, Trouble> {
-        // One wait for all the pages.
-        let wait = tokio::time::timeout(self.client.timeout, self.find(order)).await;
-        wait.unwrap_or_else(|_| Err(no_answer("the list of charges takes too long")))
+        match &order.way {
+            Way::Saved(_) => self.in_time(self.find(order)).await,
+            Way::Page(_) => self.in_time(self.look_at_page(order)).await,
+        }
+    }
+
+    async fn refund(&self, order: &Order, refund: &Refund) -> Result<Back, Trouble> {
+        self.in_time(self.give_back(order, refund)).await
+    }
+
+    async fn returned(&self, order: &Order) -> Result<Vec<Back>, Trouble> {
+        self.in_time(self.gone_back(order)).await
+    }
+
+    fn read_notice(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<Notice, Unbelieved> {
+        self.believe(headers, body, now)
+    }
+
+    async fn notices_since(&self, since: Timestamp) -> Result<Vec<Notice>, Trouble> {
+        self.events(since).await
     }
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use domain::payment::{Outcome, Seen, decline::Decline};
 use serde::Deserialize;
 
-use super::{amounts::from_stripe, declines::decline};
+use super::{amounts::from_stripe, declines::decline, lists::Listed};
 use crate::payment::Trouble;
 
 /// Under this name our own id of a payment is kept beside Stripe's.
@@ -17,13 +17,6 @@ pub(super) const PAYMENT: &str = "tallygate_payment";
 pub(super) struct Named {
     pub(super) id: String,
     pub(super) livemode: bool,
-}
-
-/// A part of a list, newest first.
-#[derive(Debug, Deserialize)]
-pub(super) struct Page {
-    pub(super) data: Vec<Intent>,
-    pub(super) has_more: bool,
 }
 
 /// A charge, from being asked for until its end.
@@ -51,7 +44,18 @@ struct Redirect {
     url: Option<String>,
 }
 
+impl Listed for Intent {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
 impl Intent {
+    /// Whether its money was taken, or is being taken.
+    pub(super) fn may_be_paid(&self) -> bool {
+        matches!(self.status.as_str(), "succeeded" | "processing")
+    }
+
     /// Whether it is the one of a payment of ours.
     pub(super) fn is_of(&self, payment: &str) -> bool {
         self.metadata.get(PAYMENT).is_some_and(|kept| kept == payment)

@@ -1,10 +1,13 @@
 //! The SQL of payments.
 
+mod notice;
+mod returned;
+
 use std::collections::HashMap;
 
 use domain::{
     id::{CustomerId, InvoiceId, PaymentId, PaymentMethodId, PaymentSetupId, TenantId},
-    payment::{Payment, method::Method, sale::Sale},
+    payment::{Payment, Way, method::Method, sale::Sale},
     time::Timestamp,
 };
 use entity::{payment, payment_method, payment_payer, payment_setting, payment_setup, to_text};
@@ -15,6 +18,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+pub(super) use self::{notice::*, returned::*};
 use super::{method::MethodSetup, setting::Setting};
 use crate::{
     actor::Reach,
@@ -101,6 +105,8 @@ pub(super) async fn insert_method(op: &Op, tenant: TenantId, method: &Method) ->
         reference: Set(method.face.reference.clone()),
         face: Set(serde_json::to_string(&method.face)?),
         is_default: Set(i32::from(method.is_default)),
+        expires_month: Set(method.face.expires.map(|it| it.months())),
+        expiry_told_at: Set(None),
         created_at: Set(method.created_at.micros()),
         removed_at: Set(None),
     };
@@ -218,6 +224,32 @@ pub(super) async fn remove_method(op: &Op, id: PaymentMethodId) -> Result<()> {
     Ok(())
 }
 
+/// Cards that are good until a month at most, counted from the year 0, and whose owners were not told. What cannot be read is not told.
+pub(super) async fn expiring(
+    db: &impl ConnectionTrait,
+    last: i64,
+    limit: u64,
+) -> Result<Vec<payment_method::Model>> {
+    Ok(kept()
+        .filter(payment_method::Column::ExpiresMonth.lte(last))
+        .filter(payment_method::Column::ExpiryToldAt.is_null())
+        .limit(limit)
+        .all(db)
+        .await?)
+}
+
+pub(super) async fn mark_told(op: &Op, ids: &[Uuid]) -> Result<()> {
+    payment_method::Entity::update_many()
+        .col_expr(
+            payment_method::Column::ExpiryToldAt,
+            Expr::value(op.now().micros()),
+        )
+        .filter(payment_method::Column::Id.is_in(ids.iter().copied()))
+        .exec(op.tx())
+        .await?;
+    Ok(())
+}
+
 // Who pays, in the words of a provider.
 
 /// Notes a provider's name for a customer, unless another process was first; answers with what is noted. Two statements.
@@ -314,26 +346,29 @@ pub(super) async fn end_setup(op: &Op, id: PaymentSetupId, method: PaymentMethod
 /// Writes new payments. One statement for any number.
 pub(super) async fn insert_payments(op: &Op, payments: &[Payment]) -> Result<()> {
     let rows = payments.iter().map(|payment| new_row(op, payment));
-    payment::Entity::insert_many(rows)
+    payment::Entity::insert_many(rows.collect::<Result<Vec<_>>>()?)
         .exec_without_returning(op.tx())
         .await?;
     Ok(())
 }
 
-fn new_row(op: &Op, payment: &Payment) -> payment::ActiveModel {
+fn new_row(op: &Op, payment: &Payment) -> Result<payment::ActiveModel> {
     let mut row = progress(op, payment);
     row.tenant_id = Set(payment.tenant.0);
     row.customer_id = Set(payment.customer.0);
     row.purpose = Set(to_text(payment.purpose));
     row.provider = Set(payment.provider.clone());
-    row.method_id = Set(payment.method.0);
+    (row.method_id, row.checkout) = match &payment.way {
+        Way::Saved(method) => (Set(Some(method.0)), Set(None)),
+        Way::Page(page) => (Set(None), Set(Some(serde_json::to_string(page)?))),
+    };
     row.amount = Set(payment.amount.minor);
     row.currency = Set(payment.amount.currency.code().to_owned());
     row.credits = Set(payment.credits.raw());
     row.lasts_seconds = Set(payment.lasts_seconds);
     row.invoice_id = Set(payment.invoice.map(|id| id.0));
     row.created_at = Set(payment.created_at.micros());
-    row
+    Ok(row)
 }
 
 /// Writes what has become of a payment. What was agreed is never written again.
@@ -364,6 +399,7 @@ fn progress(op: &Op, payment: &Payment) -> payment::ActiveModel {
         purpose: NotSet,
         provider: NotSet,
         method_id: NotSet,
+        checkout: NotSet,
         amount: NotSet,
         currency: NotSet,
         credits: NotSet,

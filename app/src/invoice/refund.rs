@@ -1,0 +1,64 @@
+//! What becomes of an invoice or a receipt when its money goes back: a credit note, so that the taxes are right. The money has gone where it
+//! came from, and not to the customer's credit balance.
+
+use domain::{
+    invoice::credit_note::Reason,
+    money::Money,
+    payment::{
+        Payment,
+        returned::{Kind, Return},
+    },
+    rejection::{Rejection, RejectionCode},
+};
+
+use super::{correct::note_in, event, store, view::Filed};
+use crate::{error::Result, failpoint::reach, op::Op};
+
+/// The invoice that a payment paid, or its receipt. One statement.
+async fn of_payment(op: &Op, payment: &Payment) -> Result<Option<Filed>> {
+    match payment.invoice {
+        Some(id) => store::any_invoice(op.tx(), id).await,
+        None => store::by_source(op.tx(), payment.tenant, &format!("payment:{}", payment.id)).await,
+    }
+}
+
+/// What credit notes have left of an invoice, in minor units.
+fn left(filed: &Filed) -> i64 {
+    let whole = filed.invoice.totals.total.minor;
+    whole.saturating_sub(filed.credited.minor).max(0)
+}
+
+/// Checks that money of a payment can go back as far as its invoice is concerned: what a credit note has left to the customer already does
+/// not go back to the card as well.
+pub(crate) async fn check_refund_in(op: &Op, payment: &Payment, amount: Money) -> Result<()> {
+    let Some(filed) = of_payment(op, payment).await? else {
+        return Ok(());
+    };
+    if amount.minor > left(&filed) {
+        let rest = Money::of(left(&filed), filed.invoice.currency);
+        let message = format!("credit notes have left {rest} of the invoice that could go back");
+        return Err(Rejection::new(RejectionCode::InvoiceState, "amount", message).into());
+    }
+    Ok(())
+}
+
+/// Writes the credit note for money that went back, if there is an invoice or a receipt. Seven statements.
+pub(crate) async fn returned_in(op: &Op, payment: &Payment, it: &Return) -> Result<()> {
+    let Some(mut filed) = of_payment(op, payment).await? else {
+        return Ok(());
+    };
+    let total = Money::of(it.amount.minor.min(left(&filed)), filed.invoice.currency);
+    if total.minor == 0 {
+        tracing::warn!(refund = %it.id, "credit notes have taken back the whole invoice before");
+        return Ok(());
+    }
+    let reason = match it.kind {
+        Kind::Refund => Reason::Other,
+        Kind::Dispute => Reason::Dispute,
+    };
+    note_in(op, &filed, total, reason, Some(it.id)).await?;
+    filed.credited.minor = filed.credited.minor.saturating_add(total.minor);
+    store::write(op, &filed).await?;
+    event::tell(op, "invoice.credit_note_created", &filed).await?;
+    reach("invoice.refunded")
+}
