@@ -27,7 +27,7 @@ use domain::{
 };
 use entity::{payment_method, sandbox_charge, sandbox_return};
 use gateway::payment::sandbox::Card;
-use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, sea_query::Expr};
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, sea_query::Expr};
 
 use crate::harness::{
     World, billing, credits,
@@ -51,6 +51,7 @@ on_both!(
     a_page_that_nobody_pays_on_ends,
     a_page_that_cannot_be_is_refused,
     nothing_is_charged_after_a_restore,
+    what_was_charged_after_the_backup_is_found,
     cards_that_expire_are_told_of_once,
     strangers_give_nothing_back,
 );
@@ -542,6 +543,45 @@ async fn nothing_is_charged_after_a_restore(world: World) {
     assert_eq!(read(&world, lost).await.progress.state, State::Succeeded);
     assert_eq!(given_back(&world).await, 1);
     stands(&world, customer, "14", "0").await;
+}
+
+/// The backup was made before a payment was sent: the provider has charged it, and here nobody knows.
+async fn what_was_charged_after_the_backup_is_found(world: World) {
+    use std::sync::atomic::Ordering::SeqCst;
+    let (customer, _) = owner(&world, Card::Success, "10 USD").await;
+    world.post.loses.store(true, SeqCst);
+    let decided = payment::purchase(&world.app, &world.actor, wish(customer, "5 USD"), &world.key()).await;
+    let id = decided.unwrap().value.id;
+    world.post.loses.store(false, SeqCst);
+    let charged = sandbox_charge::ActiveModel {
+        key: Set("another key: the first one is forgotten".to_owned()),
+        reference: Set("sbx_charged".to_owned()),
+        payment_id: Set(id.0),
+        card: Set(Some("SUCCESS".to_owned())),
+        on_page: Set(0),
+        amount: Set(500),
+        currency: Set("USD".to_owned()),
+        asked_at: Set(world.app.now().micros()),
+        asked: Set(1),
+        confirmed: Set(0),
+    };
+    let db = world.app.db().writer();
+    sandbox_charge::Entity::insert(charged)
+        .exec_without_returning(db)
+        .await
+        .unwrap();
+    payment::begin_safe_mode(&world.app, world.app.now())
+        .await
+        .unwrap();
+    sweep(&world).await;
+    assert_eq!(read(&world, id).await.progress.state, State::Succeeded);
+    payment::end_safe_mode(&world.app, false).await.unwrap();
+    sweep(&world).await;
+    let charges = sandbox_charge::Entity::find()
+        .count(world.app.db().reader())
+        .await;
+    assert_eq!(charges.unwrap(), 2, "nothing was charged again");
+    stands(&world, customer, "15", "0").await;
 }
 
 async fn cards_that_expire_are_told_of_once(world: World) {

@@ -10,7 +10,7 @@ use domain::{
     payment::{
         Order, Payment, Purpose, State, Way,
         decline::Decline,
-        settle::{Duty, Known, Settled, duty, is_to_be_cancelled, may_be_sent, settle, take},
+        settle::{Duty, Known, LEASE_SECONDS, Settled, duty, is_to_be_cancelled, may_be_sent, settle, take},
     },
 };
 use gateway::payment::{Provider, Trouble};
@@ -35,8 +35,6 @@ const SWEEP: u64 = 1_000;
 const ROUNDS: usize = 5;
 /// When a payment that succeeded is looked at again whose customer's books do not add up, in seconds.
 pub(super) const FROZEN_PAUSE_SECONDS: i64 = 300;
-/// When a payment is looked at again that must not be sent now, in seconds.
-const SAFE_PAUSE_SECONDS: i64 = 60;
 
 /// Customers of whom a payment is due.
 pub(crate) async fn due(app: &App) -> Result<Vec<CustomerId>> {
@@ -67,13 +65,14 @@ async fn take_due(app: &App, customer: CustomerId) -> Result<Vec<(Payment, Duty)
     op.lock_accounts(&[customer]).await?;
     let mut taken = Vec::new();
     for mut payment in store::due_of(op.tx(), customer, op.now(), BATCH).await? {
-        let duty = duty(&payment.progress);
+        let mut duty = duty(&payment.progress);
         if duty == Duty::Send && watch::is_safe(app, &payment.provider).await? {
-            payment.progress.due_at = Some(op.now().plus_seconds(SAFE_PAUSE_SECONDS));
-            store::write_progress(&op, &payment).await?;
-            continue;
+            // It may have been sent after the backup was made. Nothing is noted of it: it is looked for from the beginning each time.
+            duty = Duty::Look;
+            payment.progress.due_at = Some(op.now().plus_seconds(LEASE_SECONDS));
+        } else {
+            payment.progress = take(&payment.progress, op.now());
         }
-        payment.progress = take(&payment.progress, op.now());
         store::write_progress(&op, &payment).await?;
         taken.push((payment, duty));
     }

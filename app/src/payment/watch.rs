@@ -90,7 +90,8 @@ pub struct SafeMode {
 }
 
 /// Charges nothing more, because what happened since an instant may be missing here, as after a restore. Everything is asked about all
-/// the same. Two statements per provider; every payment that a provider may have is asked about.
+/// the same. Two statements per provider; every payment that has not ended is asked about,
+/// also one that was not sent as far as is known here.
 ///
 /// # Errors
 /// The database is out of reach.

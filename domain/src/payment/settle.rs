@@ -103,7 +103,7 @@ pub fn settle(payment: &Payment, known: Known, now: Timestamp) -> Settled {
         Known::Nothing if !may_be_sent(present, now) => stay(present.failed(Decline::NeverSubmitted, now)),
         Known::Nothing | Known::NoAnswer => stay(Progress {
             state: match present.state {
-                State::Created | State::Submitted => State::Unknown,
+                State::Submitted => State::Unknown,
                 other => other,
             },
             ..present.asked_later(now)

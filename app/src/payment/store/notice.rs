@@ -122,11 +122,15 @@ pub(in crate::payment) async fn end_notices(op: &Op, ids: &[NoticeId], fate: Fat
     Ok(())
 }
 
-/// Forgets notices that came before an instant and of which something has become.
+/// Forgets notices that came before an instant, but for those that wait, and those that have our name and are not here.
 pub(in crate::payment) async fn forget_notices(op: &Op, before: Timestamp) -> Result<()> {
+    let known_or_nobodys = sea_orm::Condition::any()
+        .add(payment_notice::Column::State.eq(to_text(Fate::Done)))
+        .add(payment_notice::Column::PaymentId.is_null());
     payment_notice::Entity::delete_many()
         .filter(payment_notice::Column::ReceivedAt.lt(before.micros()))
-        .filter(payment_notice::Column::State.eq(to_text(Fate::Done)))
+        .filter(payment_notice::Column::State.ne(to_text(Fate::New)))
+        .filter(known_or_nobodys)
         .exec(op.tx())
         .await?;
     Ok(())
@@ -223,34 +227,32 @@ pub(in crate::payment) async fn write_watch(op: &Op, it: &Watch, before: Option<
     Ok(())
 }
 
-/// Has all payments asked about that a provider may have. One statement.
+/// Has all payments of a provider asked about that have not ended. One statement.
 pub(in crate::payment) async fn hasten_all(op: &Op, provider: &str) -> Result<()> {
     payment::Entity::update_many()
         .col_expr(payment::Column::DueAt, Expr::value(op.now().micros()))
-        .filter(sent_open(provider))
+        .filter(open_of(provider))
         .exec(op.tx())
         .await?;
     Ok(())
 }
 
-/// How many payments that a provider may have are still to be asked about.
+/// How many payments of a provider that have not ended are still to be asked about.
 pub(in crate::payment) async fn count_unasked(
     db: &impl ConnectionTrait,
     provider: &str,
     now: Timestamp,
 ) -> Result<u64> {
     let due = payment::Entity::find()
-        .filter(sent_open(provider))
+        .filter(open_of(provider))
         .filter(payment::Column::DueAt.lte(now.micros()));
     Ok(due.count(db).await?)
 }
 
-/// Payments that a provider may have, and that have not ended.
-fn sent_open(provider: &str) -> sea_orm::Condition {
+fn open_of(provider: &str) -> sea_orm::Condition {
     sea_orm::Condition::all()
         .add(payment::Column::Provider.eq(provider))
         .add(payment::Column::EndedAt.is_null())
-        .add(payment::Column::SubmittedAt.is_not_null())
 }
 
 /// Whether nothing is charged through a provider, and since when something may be missing here.
