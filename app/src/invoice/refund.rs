@@ -48,8 +48,9 @@ pub(crate) async fn returned_in(op: &Op, payment: &Payment, it: &Return) -> Resu
         return Ok(());
     };
     let total = Money::of(it.amount.minor.min(left(&filed)), filed.invoice.currency);
-    if total.minor == 0 {
-        tracing::warn!(refund = %it.id, "credit notes have taken back the whole invoice before");
+    // The money went back all the same, and is booked.
+    if total.minor == 0 || !filed.invoice.state.is_issued() {
+        tracing::warn!(refund = %it.id, invoice = %filed.invoice.id, "nothing is left of the invoice to take back");
         return Ok(());
     }
     let reason = match it.kind {

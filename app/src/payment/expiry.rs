@@ -32,18 +32,25 @@ pub(crate) async fn tell_expiring(app: &App) -> Result<bool> {
     let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
     store::mark_told(&op, &ids).await?;
     let more = rows.len() as u64 == BATCH;
-    let events: Result<Vec<NewEvent>> = rows.into_iter().map(|row| told(&op, row)).collect();
-    event::write_in(&op, &events?).await?;
+    let events: Vec<NewEvent> = rows.into_iter().filter_map(|row| told(&op, row)).collect();
+    event::write_in(&op, &events).await?;
     op.commit().await?;
     Ok(more)
 }
 
-fn told(op: &Op, row: payment_method::Model) -> Result<NewEvent> {
+/// `None`: it cannot be read, which keeps nobody else from being told.
+fn told(op: &Op, row: payment_method::Model) -> Option<NewEvent> {
     let tenant = TenantId(row.tenant_id);
     let customer = CustomerId(row.customer_id);
-    let method = Method::try_from(row)?;
+    let method = match Method::try_from(row) {
+        Ok(method) => method,
+        Err(error) => {
+            tracing::error!(%customer, %error, "a way to pay cannot be read");
+            return None;
+        }
+    };
     let kind = "payment_method.expiring";
-    Ok(NewEvent {
+    Some(NewEvent {
         tenant,
         customer,
         subscription: None,

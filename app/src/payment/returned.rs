@@ -280,8 +280,11 @@ impl<'a> Book<'a> {
                 None => self.add(back).await?,
             };
             let it = &mut self.returns[place];
-            if it.amount != back.amount && known.is_some() {
-                tracing::error!(refund = %it.id, "the provider speaks of another amount than was asked for");
+            if it.amount != back.amount {
+                tracing::error!(refund = %it.id, "the provider speaks of another amount");
+            }
+            if it.state == State::Undone && back.state != State::Undone {
+                tracing::error!(refund = %it.id, "the provider says that it was not undone after all");
             }
             let named = it.reference.is_none();
             it.reference = Some(back.reference.clone());
