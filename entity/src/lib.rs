@@ -46,4 +46,4 @@ pub mod usage_pending;
 pub mod usage_rating;
 pub mod work;
 
-pub use convert::{Corrupt, blank as blank_subscription, from_json, from_text, money, to_text};
+pub use convert::{Corrupt, blank as blank_subscription, from_json, from_text, money, nouns, to_text};

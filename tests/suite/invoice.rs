@@ -21,16 +21,14 @@ use domain::{
     rejection::RejectionCode,
     tax::{number::Kind as TaxKind, rate::TaxRate, registration::Verdict},
 };
-use entity::sandbox_charge;
 use gateway::payment::sandbox::Card;
-use sea_orm::{EntityTrait, PaginatorTrait};
 use serde_json::json;
 
 use crate::harness::{
     World, at,
     billing::{all, bills, mwst, terms},
     graduated, p4,
-    paying::{card, money, sells, wish},
+    paying::{self, card, charges, money, sells, wish},
     per_unit,
     plans::{agreement, template, variant},
     refusal,
@@ -80,19 +78,10 @@ async fn balance(world: &World, customer: CustomerId) -> Vec<String> {
 
 /// What was told about invoices, oldest first.
 async fn told(world: &World, customer: CustomerId) -> Vec<String> {
-    let about = app::event::About::Customer(customer);
-    let events = app::event::events(&world.app, &world.actor, about, app::page::Page::first(100)).await;
-    let events = events.unwrap().items.into_iter().rev();
-    events
-        .filter_map(|event| event.kind.strip_prefix("invoice.").map(str::to_owned))
+    let told = paying::told(world, customer, "invoice.").await;
+    told.iter()
+        .map(|kind| kind["invoice.".len()..].to_owned())
         .collect()
-}
-
-async fn charges(world: &World) -> u64 {
-    sandbox_charge::Entity::find()
-        .count(world.app.db().reader())
-        .await
-        .unwrap()
 }
 
 fn dollars(per_credit: &str) -> CreditPrice {

@@ -15,13 +15,13 @@ use domain::{
     },
     rejection::RejectionCode,
 };
-use entity::{payment as row, sandbox_charge};
+use entity::payment as row;
 use gateway::payment::sandbox::{Card, LATE_SECONDS};
 use sea_orm::{EntityTrait, PaginatorTrait};
 
 use crate::harness::{
     World,
-    paying::{card, money, sale, sells, sells_as, wish},
+    paying::{self, card, charges, money, read, sale, sells, sells_as, wish},
     per_unit,
     plans::{agreement, template, variant},
     refusal,
@@ -54,34 +54,13 @@ async fn buy(world: &World, customer: CustomerId, amount: &str) -> PaymentId {
     bought.id
 }
 
-async fn read(world: &World, id: PaymentId) -> Payment {
-    let found = payment::payment(&world.app, &world.actor, id).await;
-    found.unwrap().unwrap()
+/// What has been told about payments, oldest first.
+async fn told(world: &World, customer: CustomerId) -> Vec<String> {
+    paying::told(world, customer, "payment.").await
 }
 
 async fn state(world: &World, id: PaymentId) -> State {
     read(world, id).await.progress.state
-}
-
-/// What has been told about payments, oldest first.
-async fn told(world: &World, customer: CustomerId) -> Vec<String> {
-    let about = app::event::About::Customer(customer);
-    let events = app::event::events(&world.app, &world.actor, about, app::page::Page::first(100)).await;
-    let mut kinds: Vec<String> = events
-        .unwrap()
-        .items
-        .into_iter()
-        .map(|event| event.kind)
-        .collect();
-    kinds.retain(|kind| kind.starts_with("payment."));
-    kinds.reverse();
-    kinds
-}
-
-/// How many charges the sandbox has made.
-async fn charges(world: &World) -> u64 {
-    let all = sandbox_charge::Entity::find();
-    all.count(world.app.db().reader()).await.unwrap()
 }
 
 /// Somebody with a card, of a vendor that sells.

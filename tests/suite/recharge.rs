@@ -24,14 +24,14 @@ use domain::{
     rejection::RejectionCode,
     time::Timestamp,
 };
-use entity::{payment as row, sandbox_charge};
+use entity::payment as row;
 use gateway::payment::sandbox::Card;
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 use serde_json::json;
 
 use crate::harness::{
     World, at, credits,
-    paying::{card, money, sale, sells, sells_as},
+    paying::{self, card, charges, money, sale, sells, sells_as},
     per_unit,
     plans::{agreement, variant},
     refusal,
@@ -101,9 +101,7 @@ async fn reasons(world: &World, customer: CustomerId) -> Vec<(Option<Reason>, i3
 
 /// What was told about recharges, oldest first.
 async fn told(world: &World, customer: CustomerId) -> Vec<String> {
-    let about = app::event::About::Customer(customer);
-    let events = app::event::events(&world.app, &world.actor, about, app::page::Page::first(100)).await;
-    let events = events.unwrap().items.into_iter().rev();
+    let events = paying::events(world, customer).await.into_iter();
     events
         .filter_map(|event| {
             let kind = event.kind.strip_prefix("auto_recharge.")?;
@@ -117,12 +115,6 @@ async fn payments(world: &World, customer: CustomerId) -> Vec<Payment> {
     let page = app::page::Page::first(100);
     let found = payment::payments(&world.app, &world.actor, customer, page).await;
     found.unwrap().items.into_iter().rev().collect()
-}
-
-/// How many charges the sandbox has made.
-async fn charges(world: &World) -> u64 {
-    let all = sandbox_charge::Entity::find();
-    all.count(world.app.db().reader()).await.unwrap()
 }
 
 /// Somebody with a card and 12 credits, of a vendor that sells, who uses calls of a credit each.

@@ -31,7 +31,7 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, PaginatorTrait, QueryF
 
 use crate::harness::{
     World, billing, credits,
-    paying::{card, money, sells, wish},
+    paying::{self, card, charges, money, read, sells, wish},
     per_unit, refusal,
 };
 
@@ -42,6 +42,7 @@ on_both!(
     what_was_used_already_becomes_overdraft,
     other_credits_go_before_there_is_overdraft,
     a_dispute_takes_the_credits_and_gives_them_again,
+    whoever_hears_of_a_dispute_at_once_books_it_once,
     a_refund_and_a_dispute_take_the_credits_once,
     who_gets_money_back_is_not_charged_again,
     what_goes_back_of_a_receipt_is_on_a_credit_note,
@@ -70,11 +71,6 @@ async fn owner(world: &World, kind: Card, amount: &str) -> (CustomerId, PaymentI
     let customer = world.customer("owner").await;
     card(world, customer, kind).await;
     (customer, bought(world, customer, amount).await)
-}
-
-async fn read(world: &World, id: PaymentId) -> Payment {
-    let found = payment::payment(&world.app, &world.actor, id).await;
-    found.unwrap().unwrap()
 }
 
 fn back(id: PaymentId, amount: Option<&str>) -> RefundPayment {
@@ -113,14 +109,9 @@ async fn stands(world: &World, customer: CustomerId, balance: &str, overdraft: &
     assert_eq!(world.stands(customer).await, wanted);
 }
 
-/// What was told about a customer's money, oldest first.
+/// What was told about a customer's payments and cards, oldest first.
 async fn told(world: &World, customer: CustomerId) -> Vec<String> {
-    let about = app::event::About::Customer(customer);
-    let events = app::event::events(&world.app, &world.actor, about, Page::first(100)).await;
-    let kinds = events.unwrap().items.into_iter().map(|event| event.kind);
-    let mut kinds: Vec<String> = kinds.filter(|kind| kind.starts_with("payment")).collect();
-    kinds.reverse();
-    kinds
+    paying::told(world, customer, "payment").await
 }
 
 async fn bank(world: &World, id: PaymentId, does: Bank) {
@@ -293,6 +284,37 @@ async fn blocks(world: &World, customer: CustomerId) -> Vec<BlockView> {
     page.unwrap().items
 }
 
+/// Each looks without knowing of the others, and none fails.
+async fn whoever_hears_of_a_dispute_at_once_books_it_once(world: World) {
+    let (customer, id) = owner(&world, Card::Success, "10 USD").await;
+    let others = [world.another().await, world.another().await];
+    // What two processes tell in the same microsecond has no order.
+    world.advance(1);
+    let hearing = (0..8).map(|number| {
+        let world = others[number % 2].clone();
+        tokio::spawn(
+            async move { payment::dispute_payment(&world.app, &world.actor, id, Bank::Disputes).await },
+        )
+    });
+    for heard in hearing.collect::<Vec<_>>() {
+        heard.await.unwrap().unwrap();
+    }
+    stands(&world, customer, "0", "0").await;
+    assert_eq!(
+        returns(&world, id).await,
+        [line(
+            ReturnKind::Dispute,
+            ReturnState::Contested,
+            "10.00 USD",
+            "10"
+        )]
+    );
+    assert_eq!(
+        told(&world, customer).await,
+        ["payment.succeeded", "payment.disputed"]
+    );
+}
+
 async fn a_refund_and_a_dispute_take_the_credits_once(world: World) {
     let (customer, id) = owner(&world, Card::Success, "10 USD").await;
     refund(&world, id, Some("6 USD")).await;
@@ -320,10 +342,7 @@ async fn who_gets_money_back_is_not_charged_again(world: World) {
     stands(&world, customer, "5", "0").await;
     let it = recharge::recharge(&world.app, &world.actor, customer).await;
     assert_eq!(it.unwrap().unwrap().reason, Some(Reason::MoneyWentBack));
-    let charges = sandbox_charge::Entity::find()
-        .count(world.app.db().reader())
-        .await;
-    assert_eq!(charges.unwrap(), 1);
+    assert_eq!(charges(&world).await, 1);
 }
 
 /// What credit notes say of an invoice, and what they have left to the customer.
@@ -577,10 +596,7 @@ async fn what_was_charged_after_the_backup_is_found(world: World) {
     assert_eq!(read(&world, id).await.progress.state, State::Succeeded);
     payment::end_safe_mode(&world.app, false).await.unwrap();
     sweep(&world).await;
-    let charges = sandbox_charge::Entity::find()
-        .count(world.app.db().reader())
-        .await;
-    assert_eq!(charges.unwrap(), 2, "nothing was charged again");
+    assert_eq!(charges(&world).await, 2, "nothing was charged again");
     stands(&world, customer, "15", "0").await;
 }
 

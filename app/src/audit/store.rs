@@ -8,8 +8,9 @@ use domain::{
     time::Timestamp,
 };
 use entity::{
-    account, audit_mark, audit_run, audit_violation, billing_cycle, block, customer, ledger_entry, payment,
-    payment_return, plan_variant, subscription, usage_counter, usage_event, usage_pending, usage_rating,
+    account, audit_mark, audit_run, audit_violation, billing_cycle, block, customer, ledger_entry, nouns,
+    payment, payment_return, plan_variant, subscription, usage_counter, usage_event, usage_pending,
+    usage_rating,
 };
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Value,
@@ -405,10 +406,7 @@ pub(super) async fn returns(db: &impl ConnectionTrait, all: &[Uuid]) -> Result<V
     let sql = "SELECT r.* FROM {rows} AS v JOIN payment p ON p.customer_id = v.id
          JOIN payment_return r ON r.payment_id = p.id";
     let rows = ids(all).select::<payment_return::Entity>(db, sql).await?;
-    Ok(rows
-        .into_iter()
-        .map(Return::try_from)
-        .collect::<std::result::Result<_, _>>()?)
+    Ok(nouns(rows)?)
 }
 
 /// Payments by their ids; none are asked for without any.
@@ -420,10 +418,7 @@ pub(super) async fn payments(db: &impl ConnectionTrait, all: &[PaymentId]) -> Re
         .filter(payment::Column::Id.is_in(all.iter().map(|id| id.0)))
         .all(db)
         .await?;
-    Ok(rows
-        .into_iter()
-        .map(Payment::try_from)
-        .collect::<std::result::Result<_, _>>()?)
+    Ok(nouns(rows)?)
 }
 
 /// Customers whose ledger does not add up to what was taken for money that went back.

@@ -103,10 +103,11 @@ async fn add(
     op: &Op,
     tenant: TenantId,
     customer: CustomerId,
-    mut account: Account,
+    account: Account,
     credits: Credits,
     text: &str,
 ) -> Result<Posting> {
+    let mut posting = Posting::of((tenant, customer), account);
     let mut block = adjustment_block(op, credits, op.present());
     let cause = Cause {
         kind: EntryKind::Adjustment,
@@ -114,49 +115,31 @@ async fn add(
         usage: None,
     };
     // As if the next purchase settled: an adjustment is how MANUAL and NEXT_INVOICE overdrafts are put right by hand.
-    let entries = grant::grant(&mut account, Settlement::NextPurchase, &mut block, cause, text)?;
-    store::insert_block(op, tenant, customer, &block, Some(text)).await?;
-    Ok(Posting {
-        tenant,
-        customer,
-        account,
-        entries,
-        blocks: Vec::new(),
-    })
+    let text = (text, Some(text));
+    posting
+        .house(op, Settlement::NextPurchase, &mut block, cause, text)
+        .await?;
+    Ok(posting)
 }
 
 async fn take(
     op: &Op,
     tenant: TenantId,
     customer: CustomerId,
-    mut account: Account,
+    account: Account,
     credits: Credits,
     text: &str,
 ) -> Result<Posting> {
+    let mut posting = Posting::of((tenant, customer), account);
     let mut blocks = store::open_blocks(op.tx(), customer).await?;
     let adjustment = op.new_id().simple().to_string();
-    let mut posting = Posting {
-        tenant,
-        customer,
-        account,
-        entries: Vec::new(),
-        blocks: Vec::new(),
+    let draws = grant::take_out(&blocks, credits, op.present())?;
+    let cause = |from| Cause {
+        kind: EntryKind::Adjustment,
+        effect_key: format!("adjust:{adjustment}:{from}"),
+        usage: None,
     };
-    for draw in grant::take_out(&blocks, credits, op.present())? {
-        let effect_key = format!("adjust:{adjustment}:{}", draw.from);
-        let cause = Cause {
-            kind: EntryKind::Adjustment,
-            effect_key,
-            usage: None,
-        };
-        let entry = account.withdrawal(draw, cause, text)?;
-        if let Some(block) = blocks.iter_mut().find(|block| Some(block.id) == entry.block) {
-            block.remaining = block.remaining.minus(draw.credits)?;
-            posting.blocks.push(BlockChange::from(&*block));
-        }
-        posting.entries.push(entry);
-    }
-    posting.account = account;
+    posting.take_out(&mut blocks, draws, cause, text)?;
     Ok(posting)
 }
 

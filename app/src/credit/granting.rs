@@ -2,10 +2,7 @@
 
 use domain::{
     amount::Credits,
-    credit::{
-        block::{Billing, Block, BlockState, DEFAULT_PRIORITY, MAX_BLOCK_METRICS, Source},
-        grant,
-    },
+    credit::block::{Billing, Block, BlockState, DEFAULT_PRIORITY, MAX_BLOCK_METRICS, Source},
     id::{BlockId, CustomerId, TenantId},
     ledger::{Cause, EntryKind},
     rejection::Rejection,
@@ -13,7 +10,7 @@ use domain::{
 };
 use serde::Serialize;
 
-use super::{BlockView, Locked, Posting, check_description, lock, post_in, store};
+use super::{BlockView, Locked, Posting, check_description, lock, post_in};
 use crate::{
     App,
     actor::{Actor, Scope},
@@ -119,28 +116,22 @@ async fn deposit(
 /// Puts a block into an account that is locked; overdraft is repaid first where the terms say so. Three statements.
 pub(crate) async fn put_in(
     op: &mut Op,
-    (tenant, customer): (TenantId, CustomerId),
+    whose: (TenantId, CustomerId),
     locked: Locked,
     block: &mut Block,
     effect_key: String,
     description: Option<&str>,
 ) -> Result<()> {
-    let mut account = locked.account;
+    let mut posting = Posting::of(whose, locked.account);
     let cause = Cause {
         kind: EntryKind::Grant,
         effect_key,
         usage: None,
     };
-    let text = description.unwrap_or("Credits granted");
-    let entries = grant::grant(&mut account, locked.terms.settlement, block, cause, text)?;
-    store::insert_block(op, tenant, customer, block, description).await?;
-    let posting = Posting {
-        tenant,
-        customer,
-        account,
-        entries,
-        blocks: Vec::new(),
-    };
+    let text = (description.unwrap_or("Credits granted"), description);
+    posting
+        .house(op, locked.terms.settlement, block, cause, text)
+        .await?;
     post_in(op, &[&posting]).await
 }
 

@@ -16,10 +16,10 @@ mod view;
 use std::collections::HashMap;
 
 use domain::{
-    amount::Credits,
+    amount::{Credits, Overflow},
     credit::{
         block::{Billing, Block, BlockState, DEFAULT_PRIORITY, Source},
-        draws::Purse,
+        draws::{Draw, Purse},
         grant,
     },
     customer::{Settlement, Terms},
@@ -70,6 +70,50 @@ pub(crate) struct Posting {
 }
 
 impl Posting {
+    /// One that changes nothing yet.
+    fn of((tenant, customer): (TenantId, CustomerId), account: Account) -> Self {
+        Self {
+            tenant,
+            customer,
+            account,
+            entries: Vec::new(),
+            blocks: Vec::new(),
+        }
+    }
+
+    /// Takes draws out of blocks and overdraft.
+    fn take_out(
+        &mut self,
+        blocks: &mut [Block],
+        draws: Vec<Draw>,
+        cause: impl Fn(Purse) -> Cause,
+        text: &str,
+    ) -> std::result::Result<(), Overflow> {
+        for draw in draws {
+            let entry = self.account.withdrawal(draw, cause(draw.from), text)?;
+            if let Some(block) = blocks.iter_mut().find(|block| Some(block.id) == entry.block) {
+                block.remaining = block.remaining.minus(draw.credits)?;
+                self.blocks.push(BlockChange::from(&*block));
+            }
+            self.entries.push(entry);
+        }
+        Ok(())
+    }
+
+    /// Puts a new block in; overdraft is repaid first where the settlement says so. One statement.
+    async fn house(
+        &mut self,
+        op: &Op,
+        settlement: Settlement,
+        block: &mut Block,
+        cause: Cause,
+        (text, description): (&str, Option<&str>),
+    ) -> Result<()> {
+        let entries = grant::grant(&mut self.account, settlement, block, cause, text)?;
+        self.entries.extend(entries);
+        store::insert_block(op, self.tenant, self.customer, block, description).await
+    }
+
     /// The hashes of the new lines when they are written at an instant.
     pub(crate) fn hashes(&self, at: Timestamp) -> Vec<EntryHash> {
         self.account
@@ -153,20 +197,15 @@ pub(crate) async fn settle_in(
     invoice: InvoiceId,
 ) -> Result<()> {
     let locked = lock(op, Reach::of(tenant), customer).await?;
-    let mut account = locked.account;
+    let mut posting = Posting::of((tenant, customer), locked.account);
     let cause = Cause {
         kind: EntryKind::Settlement,
         effect_key: format!("settle:{invoice}"),
         usage: None,
     };
-    let entry = account.refund(Purse::Overdraft, credits, cause, "Overdraft billed by an invoice")?;
-    let posting = Posting {
-        tenant,
-        customer,
-        account,
-        entries: vec![entry],
-        blocks: Vec::new(),
-    };
+    let text = "Overdraft billed by an invoice";
+    let entry = posting.account.refund(Purse::Overdraft, credits, cause, text)?;
+    posting.entries.push(entry);
     post_in(op, &[&posting]).await
 }
 
@@ -195,9 +234,9 @@ pub(crate) async fn rehouse_in(
         billing: Billing::Prepaid,
         ..adjustment_block(op, credits, at)
     };
-    let entries = grant::grant(&mut posting.account, settlement, &mut block, cause, text)?;
-    posting.entries.extend(entries);
-    store::insert_block(op, posting.tenant, posting.customer, &block, Some(text)).await
+    posting
+        .house(op, settlement, &mut block, cause, (text, Some(text)))
+        .await
 }
 
 fn adjustment_block(op: &Op, credits: Credits, at: Timestamp) -> Block {

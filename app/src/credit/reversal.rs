@@ -11,7 +11,7 @@ use domain::{
     ledger::{Cause, EntryKind},
 };
 
-use super::{BlockChange, Locked, Posting, adjustment_block, post_in, store};
+use super::{Locked, Posting, adjustment_block, post_in, store};
 use crate::{error::Result, op::Op};
 
 /// Credits to take because money went back, or to give again because it came again.
@@ -32,17 +32,11 @@ pub(crate) struct Reversal<'a> {
 /// overdraft first, since it may be what the taking left. Five statements.
 pub(crate) async fn reverse_in(
     op: &mut Op,
-    (tenant, customer): (TenantId, CustomerId),
+    whose: (TenantId, CustomerId),
     locked: Locked,
     reversal: Reversal<'_>,
 ) -> Result<()> {
-    let mut posting = Posting {
-        tenant,
-        customer,
-        account: locked.account,
-        entries: Vec::new(),
-        blocks: Vec::new(),
-    };
+    let mut posting = Posting::of(whose, locked.account);
     if reversal.credits.is_positive() {
         take(op, &mut posting, &reversal).await?;
     } else {
@@ -53,16 +47,9 @@ pub(crate) async fn reverse_in(
 
 async fn take(op: &Op, posting: &mut Posting, reversal: &Reversal<'_>) -> Result<()> {
     let mut blocks = store::open_blocks(op.tx(), posting.customer).await?;
-    for draw in grant::take_back(&blocks, reversal.bought, reversal.credits, op.present()) {
-        let cause = cause(format!("{}:{}", reversal.key, draw.from));
-        let entry = posting.account.withdrawal(draw, cause, reversal.text)?;
-        if let Some(block) = blocks.iter_mut().find(|block| Some(block.id) == entry.block) {
-            block.remaining = block.remaining.minus(draw.credits)?;
-            posting.blocks.push(BlockChange::from(&*block));
-        }
-        posting.entries.push(entry);
-    }
-    Ok(())
+    let draws = grant::take_back(&blocks, reversal.bought, reversal.credits, op.present());
+    let cause = |from| cause(format!("{}:{from}", reversal.key));
+    Ok(posting.take_out(&mut blocks, draws, cause, reversal.text)?)
 }
 
 async fn give(op: &Op, posting: &mut Posting, reversal: &Reversal<'_>) -> Result<()> {
@@ -74,14 +61,10 @@ async fn give(op: &Op, posting: &mut Posting, reversal: &Reversal<'_>) -> Result
         ..adjustment_block(op, reversal.credits.negated()?, now)
     };
     let cause = cause(reversal.key.to_owned());
-    posting.entries = grant::grant(
-        &mut posting.account,
-        Settlement::NextPurchase,
-        &mut block,
-        cause,
-        reversal.text,
-    )?;
-    store::insert_block(op, posting.tenant, posting.customer, &block, Some(reversal.text)).await
+    let text = (reversal.text, Some(reversal.text));
+    posting
+        .house(op, Settlement::NextPurchase, &mut block, cause, text)
+        .await
 }
 
 fn cause(effect_key: String) -> Cause {

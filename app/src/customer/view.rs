@@ -6,7 +6,7 @@ use domain::{
     rejection::Rejection,
     time::Timestamp,
 };
-use entity::{Corrupt, customer};
+use entity::{Corrupt, customer, from_json};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -85,20 +85,12 @@ impl TryFrom<customer::Model> for Customer {
     type Error = Corrupt;
 
     fn try_from(row: customer::Model) -> Result<Self, Corrupt> {
-        let corrupt = |error: serde_json::Error| Corrupt {
-            table: "customer",
-            problem: error.to_string(),
-        };
+        let address = row.invoice_address.as_deref();
         Ok(Self {
             id: CustomerId(row.id),
             terms: Terms::try_from(&row)?,
-            invoice_address: row
-                .invoice_address
-                .as_deref()
-                .map(serde_json::from_str)
-                .transpose()
-                .map_err(corrupt)?,
-            metadata: serde_json::from_str(&row.metadata).map_err(corrupt)?,
+            invoice_address: address.map(|json| from_json("customer", json)).transpose()?,
+            metadata: from_json("customer", &row.metadata)?,
             external_id: row.external_id,
             name: row.name,
             billing_email: row.billing_email,

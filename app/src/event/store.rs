@@ -4,7 +4,7 @@ use domain::{
     id::{BillingEventId, CustomerId, SubscriptionId},
     time::Timestamp,
 };
-use entity::{Corrupt, billing_event};
+use entity::{billing_event, from_json};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 
 use super::{About, BillingEvent, NewEvent};
@@ -75,17 +75,13 @@ pub(super) async fn get(
 }
 
 fn view(row: billing_event::Model) -> Result<BillingEvent> {
-    let data = serde_json::from_str(&row.data).map_err(|error| Corrupt {
-        table: "billing_event",
-        problem: error.to_string(),
-    })?;
     Ok(BillingEvent {
+        data: from_json("billing_event", &row.data)?,
         id: BillingEventId(row.id),
         kind: row.kind,
         customer: CustomerId(row.customer_id),
         subscription: row.subscription_id.map(SubscriptionId),
         occurred_at: Timestamp::from_micros(row.occurred_at),
-        data,
         created_at: Timestamp::from_micros(row.created_at),
     })
 }

@@ -4,7 +4,7 @@
 
 use domain::{
     amount::Credits,
-    id::{CustomerId, PaymentId, PaymentMethodId},
+    id::{CustomerId, PaymentId},
     invoice::{
         collection::{Attempt, Next, next_attempt},
         state::State,
@@ -85,7 +85,7 @@ async fn step(op: &mut Op, terms: &BillingTerms, account: &account::Model, filed
     filed.next_at = match attempt(op, terms, filed).await? {
         Attempted::UnderWay => term(filed).filter(|term| *term > now),
         Attempted::Next(Next::At(at), Some(method)) if at <= now && account.frozen_at.is_none() => {
-            charge(op, filed, method.provider, Way::Saved(method.id)).await?;
+            charge(op, filed, &method).await?;
             term(filed).filter(|term| *term > now)
         }
         // Only what no charge may pay at this very moment falls due.
@@ -158,19 +158,14 @@ async fn attempt(op: &Op, terms: &BillingTerms, filed: &Filed) -> Result<Attempt
 }
 
 /// Decides the payment of what is left of an invoice.
-pub(super) async fn charge(
-    op: &mut Op,
-    filed: &Filed,
-    provider: String,
-    way: Way<PaymentMethodId>,
-) -> Result<PaymentId> {
+pub(super) async fn charge(op: &mut Op, filed: &Filed, method: &Method) -> Result<PaymentId> {
     let payment = Payment {
         id: PaymentId(op.new_id()),
         tenant: filed.invoice.tenant,
         customer: filed.invoice.customer,
         purpose: Purpose::Invoice,
-        provider,
-        way,
+        provider: method.provider.clone(),
+        way: Way::Saved(method.id),
         amount: filed.outstanding()?,
         credits: Credits::ZERO,
         lasts_seconds: None,

@@ -9,7 +9,7 @@ use domain::{
         state::{self, State},
     },
     money::Money,
-    payment::{Payment, State as PaymentState, Way},
+    payment::{Payment, State as PaymentState},
     rejection::{Rejection, RejectionCode},
 };
 use entity::account;
@@ -166,7 +166,7 @@ pub async fn pay(app: &App, actor: &Actor, input: PayInvoice, key: &str) -> Resu
     } else {
         check_not_frozen(&account)?;
         let method = payment::payable_in(&op, actor, filed.invoice.customer, input.method).await?;
-        charge(&mut op, &filed, method.provider, Way::Saved(method.id)).await?;
+        charge(&mut op, &filed, &method).await?;
     }
     reach("invoice.paying")?;
     let done = fresh.settle(&op, filed).await?;

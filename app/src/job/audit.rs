@@ -1,6 +1,6 @@
 //! The job that looks at the books of whoever has changed. It has one subject: all of them.
 
-use super::{Kind, Lane};
+use super::{Kind, Lane, all_if};
 use crate::audit::{self, Reached};
 
 pub(crate) const KIND: Kind = Kind {
@@ -16,7 +16,7 @@ pub(crate) const KIND: Kind = Kind {
     due: |app| {
         Box::pin(async move {
             let due = audit::is_due(app).await?;
-            Ok(due.then(|| "all".to_owned()).into_iter().collect())
+            Ok(all_if(due))
         })
     },
 };

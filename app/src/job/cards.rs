@@ -1,6 +1,6 @@
 //! The job that tells of cards which are about to expire. It has one subject: all of them.
 
-use super::{Kind, Lane};
+use super::{Kind, Lane, all_if};
 use crate::payment;
 
 pub(crate) const KIND: Kind = Kind {
@@ -11,7 +11,7 @@ pub(crate) const KIND: Kind = Kind {
     due: |app| {
         Box::pin(async move {
             let due = payment::are_expiring(app).await?;
-            Ok(due.then(|| "all".to_owned()).into_iter().collect())
+            Ok(all_if(due))
         })
     },
 };

@@ -1,6 +1,6 @@
 //! The job that ends blocks whose time has run out. It has one subject: all of them.
 
-use super::{Kind, Lane};
+use super::{Kind, Lane, all_if};
 use crate::credit;
 
 pub(crate) const KIND: Kind = Kind {
@@ -11,7 +11,7 @@ pub(crate) const KIND: Kind = Kind {
     due: |app| {
         Box::pin(async move {
             let due = credit::expiry_is_due(app).await?;
-            Ok(due.then(|| "all".to_owned()).into_iter().collect())
+            Ok(all_if(due))
         })
     },
 };

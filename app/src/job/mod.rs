@@ -229,6 +229,11 @@ fn customers(subjects: &[String]) -> Result<Vec<CustomerId>> {
     subjects.iter().map(one).collect()
 }
 
+/// The one subject of jobs that look at everything, if there is something to do.
+fn all_if(due: bool) -> Vec<String> {
+    due.then(|| "all".to_owned()).into_iter().collect()
+}
+
 /// Customers as subjects.
 fn names(customers: &[CustomerId]) -> Vec<String> {
     customers.iter().map(CustomerId::to_string).collect()

@@ -1,8 +1,14 @@
 //! What vendors are told about payments.
 
-use domain::payment::{
-    Payment, State,
-    returned::{self, Return},
+use std::fmt::Display;
+
+use domain::{
+    id::{CustomerId, TenantId},
+    payment::{
+        Payment, State,
+        method::Method,
+        returned::{self, Return},
+    },
 };
 use entity::to_text;
 use serde_json::{Map, Value, json};
@@ -22,16 +28,27 @@ pub(super) async fn tell(op: &Op, payment: &Payment) -> Result<()> {
         State::Failed => "payment.failed",
         State::Quarantined => "payment.quarantined",
     };
-    let new = NewEvent {
-        tenant: payment.tenant,
-        customer: payment.customer,
+    let whose = (payment.tenant, payment.customer);
+    event::write_in(op, &[new(op, whose, kind, payment.id, data(payment))]).await
+}
+
+/// Something that is told once of whatever `about` names.
+fn new(
+    op: &Op,
+    (tenant, customer): (TenantId, CustomerId),
+    kind: &'static str,
+    about: impl Display,
+    data: Map<String, Value>,
+) -> NewEvent {
+    NewEvent {
+        tenant,
+        customer,
         subscription: None,
         kind,
-        key: format!("{kind}:{}", payment.id),
+        key: format!("{kind}:{about}"),
         at: op.now(),
-        data: data(payment),
-    };
-    event::write_in(op, &[new]).await
+        data,
+    }
 }
 
 fn data(payment: &Payment) -> Map<String, Value> {
@@ -69,23 +86,30 @@ pub(super) async fn tell_return(
         (Kind::Dispute, State::Undone) if was_told => "payment.dispute_won",
         _ => return Ok(()),
     };
-    let new = NewEvent {
-        tenant: it.tenant,
-        customer: it.customer,
-        subscription: None,
-        kind,
-        key: format!("{kind}:{}", it.id),
-        at: op.now(),
-        data: event::words([
-            ("payment_id", json!(it.payment)),
-            ("return_id", json!(it.id)),
-            ("customer_id", json!(it.customer)),
-            ("purpose", json!(to_text(payment.purpose).to_lowercase())),
-            ("amount", json!(it.amount.amount())),
-            ("currency", json!(it.amount.currency)),
-            ("credits", json!(it.credits)),
-            ("reason", json!(it.reason)),
-        ]),
-    };
-    event::write_in(op, &[new]).await
+    let data = event::words([
+        ("payment_id", json!(it.payment)),
+        ("return_id", json!(it.id)),
+        ("customer_id", json!(it.customer)),
+        ("purpose", json!(to_text(payment.purpose).to_lowercase())),
+        ("amount", json!(it.amount.amount())),
+        ("currency", json!(it.amount.currency)),
+        ("credits", json!(it.credits)),
+        ("reason", json!(it.reason)),
+    ]);
+    event::write_in(op, &[new(op, (it.tenant, it.customer), kind, it.id, data)]).await
+}
+
+/// That a way to pay is about to expire.
+pub(super) fn expiring(op: &Op, tenant: TenantId, method: &Method) -> NewEvent {
+    let (face, customer) = (&method.face, method.customer);
+    let data = event::words([
+        ("payment_method_id", json!(method.id)),
+        ("customer_id", json!(customer)),
+        ("brand", json!(face.brand)),
+        ("last_four", json!(face.last_four)),
+        ("is_default", json!(method.is_default)),
+        ("expiry_year", json!(face.expires.map(|it| it.year))),
+        ("expiry_month", json!(face.expires.map(|it| it.month))),
+    ]);
+    new(op, (tenant, customer), "payment_method.expiring", method.id, data)
 }

@@ -17,7 +17,7 @@ use domain::{
 use gateway::payment::{Provider, Trouble};
 use serde::Serialize;
 
-use super::{collect, event, store};
+use super::{collect, event, store, watch};
 use crate::{
     App,
     actor::{Actor, Reach, Scope},
@@ -116,16 +116,14 @@ async fn ask(app: &App, provider: &dyn Provider, order: &Order, payment: &Paymen
         }
     }
     let returns = store::returns(app.db().reader(), payment.id).await?;
-    let ours = returns
-        .iter()
-        .filter(|it| it.kind == Kind::Refund && !it.state.has_ended());
-    for it in ours {
-        if heard.backs.iter().any(|back| is_of(it, back)) {
-            continue;
-        }
+    let is_heard = |it: &Return| heard.backs.iter().any(|back| is_of(it, back));
+    let ours = returns.iter().filter(|it| it.kind == Kind::Refund);
+    let unsent: Vec<&Return> = ours.filter(|it| !it.state.has_ended() && !is_heard(it)).collect();
+    let is_safe = !unsent.is_empty() && watch::is_safe(app, &payment.provider).await?;
+    for it in unsent {
         if unheard(it, app.now()).is_some() {
             heard.undone.push(it.id);
-        } else if super::watch::is_safe(app, &payment.provider).await? {
+        } else if is_safe {
             heard.silent = true;
         } else {
             send(provider, order, it, &mut heard).await;

@@ -9,6 +9,8 @@ pub mod method;
 pub mod notice;
 pub mod returned;
 pub mod sale;
+#[cfg(test)]
+mod samples;
 pub mod settle;
 
 use serde::{Deserialize, Serialize};

@@ -180,31 +180,10 @@ mod tests {
     use uuid::Uuid;
 
     use super::{
-        super::{Progress, Purpose, Way},
+        super::samples::{at, purchase},
         *,
     };
-    use crate::{id::PaymentMethodId, money::Currency};
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_micros(second * 1_000_000)
-    }
-
-    fn payment(cents: i64, credits: i64) -> Payment {
-        Payment {
-            id: PaymentId(Uuid::nil()),
-            tenant: TenantId(Uuid::nil()),
-            customer: CustomerId(Uuid::nil()),
-            purpose: Purpose::Purchase,
-            provider: "sandbox".to_owned(),
-            way: Way::Saved(PaymentMethodId(Uuid::nil())),
-            amount: Money::of(cents, Currency::USD),
-            credits: Credits::from_raw(credits),
-            lasts_seconds: None,
-            invoice: None,
-            created_at: at(0),
-            progress: Progress::begin(at(0)),
-        }
-    }
+    use crate::money::Currency;
 
     fn going(kind: Kind, cents: i64, state: State) -> Return {
         Return {
@@ -241,7 +220,7 @@ mod tests {
 
     #[test]
     fn credits_go_in_proportion() {
-        let payment = payment(1_000, 3_333);
+        let payment = purchase(1_000, 3_333);
         for (returns, gone) in [
             (vec![], 0),
             (vec![(Kind::Refund, 500, State::Created)], 1_666),
@@ -303,7 +282,7 @@ mod tests {
 
     #[test]
     fn no_more_goes_back_than_was_paid() {
-        let payment = payment(1_000, 1);
+        let payment = purchase(1_000, 1);
         let left = |returns: &[Return]| refundable(&payment, returns).minor;
         assert_eq!(left(&[]), 1_000);
         assert_eq!(left(&[going(Kind::Refund, 300, State::Pending)]), 700);
@@ -324,7 +303,7 @@ mod tests {
             credits in 1..1_000_000_000_i64,
             steps in prop::collection::vec((0..4_usize, select(vec![State::Pending, State::Contested, State::Returned, State::Undone])), 0..30),
         ) {
-            let payment = payment(cents, credits);
+            let payment = purchase(cents, credits);
             let third = (cents / 3).max(1);
             let mut returns = vec![
                 going(Kind::Refund, third, State::Undone),

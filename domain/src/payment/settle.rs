@@ -230,39 +230,17 @@ fn pause(looks: i32) -> i64 {
 #[cfg(test)]
 mod tests {
     use proptest::{prelude::*, sample::select};
-    use uuid::Uuid;
 
     use super::{
-        super::{Purpose, Way},
+        super::samples::{at, purchase},
         *,
     };
-    use crate::{
-        amount::Credits,
-        id::{CustomerId, PaymentId, PaymentMethodId, TenantId},
-        money::{Currency, Money},
-    };
+    use crate::money::{Currency, Money};
 
     const PRICE: Money = Money::of(500, Currency::USD);
 
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_micros(second * 1_000_000)
-    }
-
     fn payment() -> Payment {
-        Payment {
-            id: PaymentId(Uuid::nil()),
-            tenant: TenantId(Uuid::nil()),
-            customer: CustomerId(Uuid::nil()),
-            purpose: Purpose::Purchase,
-            provider: "sandbox".to_owned(),
-            way: Way::Saved(PaymentMethodId(Uuid::nil())),
-            amount: PRICE,
-            credits: Credits::from_raw(5_000_000),
-            lasts_seconds: None,
-            invoice: None,
-            created_at: at(0),
-            progress: Progress::begin(at(0)),
-        }
+        purchase(PRICE.minor, 5_000_000)
     }
 
     fn seen(outcome: Outcome) -> Known {

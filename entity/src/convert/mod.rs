@@ -44,6 +44,14 @@ impl Corrupt {
     }
 }
 
+/// Rows as nouns.
+///
+/// # Errors
+/// The first row that cannot be read.
+pub fn nouns<R, T: TryFrom<R, Error = Corrupt>>(rows: Vec<R>) -> Result<Vec<T>, Corrupt> {
+    rows.into_iter().map(T::try_from).collect()
+}
+
 /// The text under which a value of an enumeration is stored: its name in capitals.
 pub fn to_text(value: impl Serialize) -> String {
     match serde_json::to_value(value) {

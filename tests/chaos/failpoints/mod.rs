@@ -9,7 +9,7 @@ mod payments;
 mod recharges;
 mod returns;
 
-use app::{db::Backend, job};
+use app::{db::Backend, failpoint, job};
 use serde_json::Value;
 
 use crate::{
@@ -33,6 +33,43 @@ async fn run(world: &World, payload: Value) {
 const WAYS: &[&str] = &["return(error)", "panic", "return(internal)"];
 /// Long enough for a run to be taken for dead, and for the lease of a payment to be over, in seconds.
 const PAUSE: i64 = 61;
+/// Rounds in which a payment or a refund must come to an end.
+const ROUNDS: usize = 20;
+
+/// Has one place fail once, in one way, after it was passed so many times.
+fn arm(point: &str, passes: usize, way: &str) {
+    failpoint::reached();
+    let before = match passes {
+        0 => String::new(),
+        passes => format!("{passes}*off->"),
+    };
+    fail::cfg(point, &format!("{before}1*{way}")).unwrap();
+}
+
+/// Asks three times for the same, as somebody would who is not sure of having been heard; the first answer.
+async fn insist<T>(ask: impl AsyncFn() -> Option<T>) -> Option<T> {
+    let mut first = None;
+    for _ in 0..3 {
+        first = first.or(ask().await);
+    }
+    first
+}
+
+/// Goes on until something has ended, then disarms the place, which must have been reached.
+async fn live_on(world: &World, point: &str, name: &str, has_ended: impl AsyncFn() -> bool) {
+    for _ in 0..ROUNDS {
+        while let Some(payload) = world.post.take() {
+            run(world, payload).await;
+        }
+        if has_ended().await {
+            break;
+        }
+        world.advance(PAUSE);
+        job::sweep(&world.app).await.unwrap();
+    }
+    fail::remove(point);
+    assert!(failpoint::reached().contains_key(point), "{name}: never reached");
+}
 
 /// Lives through a case in a world of its own, while no other case strikes, and has the books proven afterwards.
 async fn struck(backend: Backend, case: impl AsyncFnOnce(&World)) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use app::{
     db::{Backend, Db},
-    failpoint, job,
+    failpoint,
     payment::{self, Purchase},
 };
 use domain::{id::CustomerId, payment::State};
@@ -14,11 +14,11 @@ use gateway::payment::sandbox::Card;
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 use serde_json::json;
 
-use super::{PAUSE, WAYS, by_its_own_hand, run, struck};
+use super::{WAYS, arm, by_its_own_hand, insist, live_on, struck};
 use crate::{
     harness::{
         World,
-        paying::{card, sells, wish},
+        paying::{card, charges, read, sells, wish},
     },
     wire::{
         client::{Client, purchase},
@@ -42,8 +42,6 @@ const SHARED: &[&str] = &[
     "op.notified",
     "op.committed",
 ];
-/// Rounds in which a payment must come to an end.
-const ROUNDS: usize = 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_step_of_payments_may_fail_on_sqlite() {
@@ -68,8 +66,7 @@ async fn every_step_may_fail(world: &World) {
             }
         }
     }
-    let charges = sandbox_charge::Entity::find();
-    assert_eq!(charges.count(world.app.db().reader()).await.unwrap(), bought);
+    assert_eq!(charges(world).await, bought);
 }
 
 /// Buys while one place fails once, and goes on until the payment has ended.
@@ -79,39 +76,15 @@ async fn strike(world: &World, point: &str, turn: usize, way: &str, kind: Card) 
     card(world, customer, kind).await;
     world.quiet().await;
     world.post.clear();
-    let before = match turn {
-        0 => String::new(),
-        turn => format!("{turn}*off->"),
-    };
-    failpoint::reached();
-    fail::cfg(point, &format!("{before}1*{way}")).unwrap();
+    arm(point, turn, way);
     let key = world.key();
-    let mut decided = None;
-    for _ in 0..3 {
-        decided = decided.or(decide(world, wish(customer, "5 USD"), &key).await);
-    }
+    let decided = insist(async || decide(world, wish(customer, "5 USD"), &key).await).await;
     let id = decided.unwrap_or_else(|| panic!("{name}: nothing was decided"));
-    for _ in 0..ROUNDS {
-        while let Some(payload) = world.post.take() {
-            run(world, payload).await;
-        }
-        let paid = payment::payment(&world.app, &world.actor, id)
-            .await
-            .unwrap()
-            .unwrap();
-        if !paid.progress.state.is_open() {
-            break;
-        }
-        world.advance(PAUSE);
-        job::sweep(&world.app).await.unwrap();
-    }
-    fail::remove(point);
-    assert!(failpoint::reached().contains_key(point), "{name}: never reached");
-    let paid = payment::payment(&world.app, &world.actor, id)
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(paid.progress.state, State::Succeeded, "{name}");
+    live_on(world, point, &name, async || {
+        !read(world, id).await.progress.state.is_open()
+    })
+    .await;
+    assert_eq!(read(world, id).await.progress.state, State::Succeeded, "{name}");
     assert_eq!(world.stands(customer).await.0, "5", "{name}");
     assert_eq!(payments(world, customer).await, 1, "{name}");
 }

@@ -3,7 +3,7 @@
 
 use app::{
     db::Backend,
-    failpoint, job,
+    failpoint,
     payment::{self, RefundPayment},
 };
 use domain::{
@@ -14,7 +14,7 @@ use entity::{credit_note, sandbox_return};
 use gateway::payment::sandbox::Card;
 use sea_orm::{EntityTrait, PaginatorTrait};
 
-use super::{PAUSE, WAYS, run, struck};
+use super::{WAYS, arm, insist, live_on, struck};
 use crate::harness::{
     World, billing,
     paying::{card, sells, wish},
@@ -22,8 +22,6 @@ use crate::harness::{
 
 /// Places that a refund shares with everything else.
 const SHARED: &[&str] = &["post.accounts", "post.blocks", "post.entries", "op.committed"];
-/// Rounds in which a refund must come to an end.
-const ROUNDS: usize = 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_step_of_refunds_may_fail_on_sqlite() {
@@ -60,30 +58,11 @@ async fn strike(world: &World, point: &str, turn: usize, way: &str, is_made: boo
     let name = format!("{point} {turn} {way} {is_made}");
     let kind = if is_made { Card::Success } else { Card::RefundFails };
     let (customer, id) = buyer(world, &name, kind).await;
-    let before = match turn {
-        0 => String::new(),
-        turn => format!("{turn}*off->"),
-    };
-    failpoint::reached();
-    fail::cfg(point, &format!("{before}1*{way}")).unwrap();
+    arm(point, turn, way);
     let key = world.key();
-    let mut decided = None;
-    for _ in 0..3 {
-        decided = decided.or(decide(world, id, &key).await);
-    }
+    let decided = insist(async || decide(world, id, &key).await).await;
     let decided = decided.unwrap_or_else(|| panic!("{name}: nothing was decided"));
-    for _ in 0..ROUNDS {
-        while let Some(payload) = world.post.take() {
-            run(world, payload).await;
-        }
-        if state(world, id).await.has_ended() {
-            break;
-        }
-        world.advance(PAUSE);
-        job::sweep(&world.app).await.unwrap();
-    }
-    fail::remove(point);
-    assert!(failpoint::reached().contains_key(point), "{name}: never reached");
+    live_on(world, point, &name, async || state(world, id).await.has_ended()).await;
     let (ends, left) = if is_made {
         (State::Returned, "3")
     } else {

@@ -2,15 +2,19 @@
 
 use app::{
     customer::CustomerRef,
+    event::{self, About, BillingEvent},
+    page::Page,
     payment::{self, Purchase, StartSetup, UpdateSetting},
 };
 use domain::{
-    id::{CustomerId, PaymentMethodId},
+    id::{CustomerId, PaymentId, PaymentMethodId},
     money::Money,
-    payment::{Way, sale::Sale},
+    payment::{Payment, Way, sale::Sale},
     plan::{money_price::CreditPrice, variant::PurchaseLimits},
 };
+use entity::sandbox_charge;
 use gateway::payment::sandbox::Card;
+use sea_orm::{EntityTrait, PaginatorTrait};
 
 use super::World;
 
@@ -67,4 +71,31 @@ pub fn wish(customer: CustomerId, amount: &str) -> Purchase {
         amount: money(amount),
         way: Way::Saved(None),
     }
+}
+
+pub async fn read(world: &World, id: PaymentId) -> Payment {
+    let found = payment::payment(&world.app, &world.actor, id).await;
+    found.unwrap().unwrap()
+}
+
+/// How many charges the sandbox has made.
+pub async fn charges(world: &World) -> u64 {
+    let all = sandbox_charge::Entity::find();
+    all.count(world.app.db().reader()).await.unwrap()
+}
+
+/// The kinds of what has been told about a customer that begin with something, oldest first.
+pub async fn told(world: &World, customer: CustomerId, beginning: &str) -> Vec<String> {
+    let events = events(world, customer).await.into_iter();
+    let kinds = events.map(|event| event.kind);
+    kinds.filter(|kind| kind.starts_with(beginning)).collect()
+}
+
+/// What has been told about a customer, oldest first.
+pub async fn events(world: &World, customer: CustomerId) -> Vec<BillingEvent> {
+    let about = About::Customer(customer);
+    let events = event::events(&world.app, &world.actor, about, Page::first(100)).await;
+    let mut events = events.unwrap().items;
+    events.reverse();
+    events
 }

@@ -10,7 +10,7 @@ use domain::{
     payment::{Payment, Way, method::Method, sale::Sale},
     time::Timestamp,
 };
-use entity::{payment, payment_method, payment_payer, payment_setting, payment_setup, to_text};
+use entity::{nouns, payment, payment_method, payment_payer, payment_setting, payment_setup, to_text};
 use sea_orm::{
     ActiveValue::{NotSet, Set},
     ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
@@ -138,10 +138,7 @@ pub(super) async fn methods(
         .order_by_asc(payment_method::Column::Id)
         .all(db)
         .await?;
-    Ok(rows
-        .into_iter()
-        .map(Method::try_from)
-        .collect::<std::result::Result<_, _>>()?)
+    Ok(nouns(rows)?)
 }
 
 pub(super) async fn method(
@@ -451,10 +448,7 @@ pub(crate) async fn of_invoice_in(db: &impl ConnectionTrait, id: InvoiceId) -> R
         .order_by_asc(payment::Column::Id)
         .all(db)
         .await?;
-    Ok(rows
-        .into_iter()
-        .map(Payment::try_from)
-        .collect::<std::result::Result<_, _>>()?)
+    Ok(nouns(rows)?)
 }
 
 /// How many payments of a customer have not ended.
@@ -480,10 +474,7 @@ pub(super) async fn due_of(
         .limit(limit)
         .all(db)
         .await?;
-    Ok(rows
-        .into_iter()
-        .map(Payment::try_from)
-        .collect::<std::result::Result<_, _>>()?)
+    Ok(nouns(rows)?)
 }
 
 /// Customers of whom a payment is due.

@@ -5,7 +5,7 @@ use domain::{
     payment::notice::Notice,
     time::Timestamp,
 };
-use entity::{payment, payment_notice, payment_watch, to_text};
+use entity::{nouns, payment, payment_notice, payment_watch, to_text};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::Expr,
@@ -66,10 +66,7 @@ pub(in crate::payment) async fn new_notices(
         .limit(limit)
         .all(db)
         .await?;
-    Ok(rows
-        .into_iter()
-        .map(<(NoticeId, Notice)>::try_from)
-        .collect::<std::result::Result<_, _>>()?)
+    Ok(nouns(rows)?)
 }
 
 fn of_fate(provider: &str, fate: Fate) -> sea_orm::Select<payment_notice::Entity> {

@@ -4,7 +4,7 @@ use domain::{
     id::PaymentId,
     payment::{Payment, returned::Return},
 };
-use entity::{payment_return, to_text};
+use entity::{nouns, payment_return, to_text};
 use sea_orm::{
     ActiveValue::{NotSet, Set},
     ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
@@ -19,10 +19,7 @@ pub(crate) async fn returns(db: &impl ConnectionTrait, payment: PaymentId) -> Re
         .order_by_asc(payment_return::Column::Id)
         .all(db)
         .await?;
-    Ok(rows
-        .into_iter()
-        .map(Return::try_from)
-        .collect::<std::result::Result<_, _>>()?)
+    Ok(nouns(rows)?)
 }
 
 /// Everything that goes back of some payments, by payment and the oldest first. One statement.
@@ -38,10 +35,7 @@ pub(crate) async fn returns_of(
         .order_by_asc(Id)
         .all(db)
         .await?;
-    Ok(rows
-        .into_iter()
-        .map(Return::try_from)
-        .collect::<std::result::Result<_, _>>()?)
+    Ok(nouns(rows)?)
 }
 
 pub(in crate::payment) async fn insert_return(op: &Op, of: &Payment, it: &Return) -> Result<()> {
