@@ -176,12 +176,15 @@ async fn a_late_success_is_seen() {
 async fn each_end_of_a_charge_is_told_alike_by_charge_and_look() {
     let fake = Fake::start().await;
     let declined = Outcome::Declined;
-    let page = Some("https://bank.example/3ds".to_owned());
+    let page = || Some("https://bank.example/3ds".to_owned());
     for (card, end) in [
         ("ok", Outcome::Succeeded),
         ("late", Outcome::Processing),
-        ("confirm", Outcome::RequiresAction { url: page }),
-        ("authentication", Outcome::RequiresAction { url: None }),
+        ("confirm", Outcome::RequiresAction { url: page() }),
+        // Nobody was there; the bank wants the owner, and has a page for that.
+        ("authentication", Outcome::RequiresAction { url: page() }),
+        ("authentication_nowhere", Outcome::RequiresAction { url: None }),
+        ("authentication_given", Outcome::Succeeded),
         ("unpaid", Outcome::RequiresAction { url: None }),
         ("canceled", declined(Decline::NotConfirmed)),
         ("expired", declined(Decline::ExpiredCard)),
@@ -199,7 +202,24 @@ async fn each_end_of_a_charge_is_told_alike_by_charge_and_look() {
         assert_eq!(fake.stripe().look(&order).await, Ok(Some(seen.clone())), "{card}");
         assert_eq!(fake.stripe().charge(&order).await, Ok(seen), "{card}");
     }
-    assert_eq!(fake.books().taken(), [1_000]);
+    assert_eq!(fake.books().taken(), [1_000; 2]);
+}
+
+#[tokio::test]
+async fn the_owner_of_a_card_is_asked_once() {
+    let fake = Fake::start().await;
+    let order = order("authentication");
+    let seen = fake.stripe().charge(&order).await.unwrap();
+    assert!(matches!(seen.outcome, Outcome::RequiresAction { url: Some(_) }));
+    let asked = fake.books().asked;
+    // The page is known now: nothing more is sent.
+    assert_eq!(fake.stripe().look(&order).await, Ok(Some(seen.clone())));
+    assert_eq!(fake.books().asked, asked);
+    fake.books().refuse_at_bank();
+    let over = fake.stripe().look(&order).await.unwrap().unwrap();
+    assert_eq!(over.outcome, Outcome::Declined(Decline::NotConfirmed));
+    assert_eq!((fake.books().asked, over.reference), (asked, seen.reference));
+    assert_eq!(fake.books().taken(), [0_i64; 0]);
 }
 
 #[tokio::test]

@@ -186,11 +186,7 @@ impl Config {
                 outage: unsure(text(Setting::GateOutage))?,
             },
             tax_register: text(Setting::ViesUrl).map(tax_register).transpose()?,
-            providers: providers(
-                text(Setting::StripeSecretKey),
-                text(Setting::StripeUrl),
-                text(Setting::StripeNoticeSecrets),
-            )?,
+            providers: providers(text)?,
             limits: door::limits(text)?,
             otlp_endpoint: text(Setting::OtlpEndpoint).map(|given| given.value.clone()),
             trace_sample_ratio: text(Setting::TraceSampleRatio).map_or(Ok(1.0), ratio)?,
@@ -211,22 +207,26 @@ fn sqlite_url(path: &std::path::Path) -> String {
 }
 
 /// The payment providers that are set up here. A complaint never shows a key.
-fn providers(
-    key: Option<&layer::Given>,
-    url: Option<&layer::Given>,
-    notices: Option<&layer::Given>,
-) -> Outcome<Providers> {
-    let Some(key) = key else {
+fn providers<'a>(text: impl Fn(Setting) -> Option<&'a layer::Given>) -> Outcome<Providers> {
+    let Some(key) = text(Setting::StripeSecretKey) else {
         return Ok(Providers::default());
     };
+    let url = text(Setting::StripeUrl);
     let base = url.map_or(stripe::BASE_URL, |given| given.value.as_str());
     let account = Stripe::new(&key.value, base).map_err(|why| {
         let to_blame = url.filter(|_| why == BadKey::NotSealed).unwrap_or(key);
         Failure::of(&to_blame.source, why.to_string())
     })?;
+    let notices = text(Setting::StripeNoticeSecrets);
     let secrets = notices.map_or("", |given| given.value.as_str()).split(',');
     let secrets = secrets.map(|secret| secret.trim().to_owned()).collect();
-    let account = Guarded::new(account.with_notices(secrets), Limits::default());
+    let mut account = account.with_notices(secrets);
+    if let Some(back) = text(Setting::StripeReturnUrl) {
+        let why = "an address that begins with https:// or http://";
+        let url = stripe::return_url(&back.value).ok_or_else(|| Failure::of(&back.source, why.to_owned()))?;
+        account = account.with_return_url(url);
+    }
+    let account = Guarded::new(account, Limits::default());
     Ok(Providers::default().with(stripe::KEY, account))
 }
 
@@ -442,6 +442,10 @@ mod tests {
             vec![
                 ("TALLYGATE_STRIPE_SECRET_KEY", "sk_test_verysecret"),
                 ("TALLYGATE_STRIPE_URL", "http://example.com"),
+            ],
+            vec![
+                ("TALLYGATE_STRIPE_SECRET_KEY", "sk_test_verysecret"),
+                ("TALLYGATE_STRIPE_RETURN_URL", "javascript:alert(1)"),
             ],
         ] {
             let complaint = resolve(&Flags::default(), &env, "").err().unwrap();

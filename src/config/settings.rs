@@ -126,6 +126,7 @@ settings! {
         // Secret, as the first key is.
         StripeSecretKey stripe_secret_key "TALLYGATE_STRIPE_SECRET_KEY" Text;
         StripeUrl stripe_url "TALLYGATE_STRIPE_URL" Text;
+        StripeReturnUrl stripe_return_url "TALLYGATE_STRIPE_RETURN_URL" Text;
         ViesUrl vies_url "TALLYGATE_VIES_URL" Text;
         // Secret, too.
         StripeNoticeSecrets stripe_notice_secrets "TALLYGATE_STRIPE_NOTICE_SECRETS" Text;

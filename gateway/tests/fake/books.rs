@@ -119,6 +119,7 @@ impl Books {
             "/v1/checkout/sessions" => self.open(fields),
             "/v1/payment_intents" => self.charge(fields),
             "/v1/refunds" => self.refund(fields),
+            _ if path.ends_with("/confirm") => self.confirm(path, fields),
             _ if fields.is_empty() => self.end(path),
             _ => (stranger(), false),
         };
@@ -131,6 +132,33 @@ impl Books {
             self.kept.insert(key.to_owned(), kept);
         }
         Some(reply)
+    }
+
+    /// Confirms a charge with its owner present.
+    fn confirm(&mut self, path: &str, fields: &Fields) -> (Reply, bool) {
+        let known = ["payment_method", "return_url"];
+        if let Some(reply) = unknown(fields, &known).or_else(|| missing(fields, &known)) {
+            return (reply, false);
+        }
+        let id = path
+            .strip_prefix("/v1/payment_intents/")
+            .and_then(|rest| rest.strip_suffix("/confirm"));
+        let Some(intent) = self
+            .intents
+            .iter_mut()
+            .find(|intent| Some(intent["id"].as_str().unwrap()) == id)
+        else {
+            return (Reply::invalid("resource_missing", Some("intent")), true);
+        };
+        if intent["status"] != "requires_payment_method" {
+            return (Reply::invalid("payment_intent_unexpected_state", None), true);
+        }
+        let card = field(fields, "payment_method").unwrap().trim_start_matches("pm_");
+        let deed = act(&format!("{card}_owner"), intent.clone());
+        if let Some(after) = deed.intent {
+            *intent = after;
+        }
+        (deed.reply, deed.sticky)
     }
 
     /// Ends a charge or a page.
@@ -273,7 +301,7 @@ impl Books {
             "confirm",
             "off_session",
             "automatic_payment_methods[enabled]",
-            "automatic_payment_methods[allow_redirects]",
+            "return_url",
             "metadata[tallygate_payment]",
             "metadata[tallygate_customer]",
         ];
@@ -335,6 +363,17 @@ impl Books {
             if self.intents[at]["status"] == "processing" {
                 self.succeed(at);
             }
+        }
+    }
+
+    /// The owners of cards do not confirm what waits for them.
+    pub fn refuse_at_bank(&mut self) {
+        let waits = |intent: &&mut Value| intent["status"] == "requires_action";
+        for intent in self.intents.iter_mut().filter(waits) {
+            intent["status"] = json!("requires_payment_method");
+            intent["next_action"] = Value::Null;
+            let code = "payment_intent_authentication_failure";
+            intent["last_payment_error"] = json!({"type": "invalid_request_error", "code": code});
         }
     }
 

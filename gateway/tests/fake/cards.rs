@@ -64,7 +64,8 @@ pub fn act(card: &str, intent: Value) -> Deed {
         "canceled" => shown(set("canceled")),
         "mystery" => shown(set("requires_capture")),
         "unpaid" => shown(set("requires_payment_method")),
-        "confirm" => {
+        // The same once more, with the owner present.
+        "confirm" | "authentication_owner" => {
             let page =
                 json!({"type": "redirect_to_url", "redirect_to_url": {"url": "https://bank.example/3ds"}});
             shown(with(set("requires_action"), "next_action", page))
@@ -94,7 +95,11 @@ pub fn act(card: &str, intent: Value) -> Deed {
         "locked" => Deed::nothing(Reply::invalid("lock_timeout", None), false),
         "refused" => Deed::nothing(Reply::invalid("amount_too_large", Some("amount")), true),
         "no_intent" => Deed::nothing(Reply::error(402, json!({"type": "card_error"})), true),
-        "authentication" => declined(
+        "authentication_nowhere_owner" => {
+            Deed::nothing(Reply::error(500, json!({"type": "api_error"})), false)
+        }
+        "authentication_given_owner" => shown(paid()),
+        "authentication" | "authentication_nowhere" | "authentication_given" => declined(
             &set("requires_payment_method"),
             ("authentication_required", "authentication_required"),
             &json!({}),

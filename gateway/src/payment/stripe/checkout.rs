@@ -214,11 +214,8 @@ impl Stripe {
     /// of an order, the one that took money would count.
     async fn find_page(&self, order: &Order) -> Result<Option<Seen>, Trouble> {
         let charge = self.find(order).await?;
-        if charge
-            .as_ref()
-            .is_some_and(|seen| seen.outcome == Outcome::Succeeded)
-        {
-            return Ok(charge);
+        if let Some(paid) = charge.as_ref().filter(|charge| charge.is_paid()) {
+            return paid.seen().map(Some);
         }
         let payment = order.payment.to_string();
         let mut pages = List::<Opened>::new(&self.client, SESSIONS, Self::of_payer(order), PARTS);
@@ -230,7 +227,7 @@ impl Stripe {
                 }
             }
         }
-        Ok(charge)
+        charge.as_ref().map(Intent::seen).transpose()
     }
 
     /// Closes a page, so that nobody can pay on it any more, if it is that of the order. One that was paid meanwhile cannot be closed: how

@@ -43,6 +43,14 @@ pub(super) fn address(text: &str) -> Result<String, BadKey> {
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
+/// An address to which people may be sent.
+#[must_use]
+pub fn return_url(text: &str) -> Option<String> {
+    let url = url::Url::parse(text).ok()?;
+    let is_web = matches!(url.scheme(), "https" | "http") && url.has_host();
+    is_web.then(|| url.into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

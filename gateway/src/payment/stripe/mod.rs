@@ -1,6 +1,6 @@
 //! Stripe. What is asked of it is written here; what it answers is read in [`words`].
 //!
-//! A charge is one PaymentIntent, made and confirmed by one request under the key of its order, so that Stripe makes it once. Our id of the
+//! A charge ([`saved`]) is one PaymentIntent, made and confirmed by one request under the key of its order, so that Stripe makes it once. Our id of the
 //! payment lies in it: a charge whose answer was lost is found by going through those of the customer, since Stripe's search may be an
 //! hour behind. Of whatever is not certain nothing is concluded.
 //!
@@ -16,6 +16,7 @@ mod left;
 mod lists;
 mod notices;
 mod returns;
+mod saved;
 pub mod signature;
 mod words;
 
@@ -23,7 +24,7 @@ use std::{fmt, time::Duration};
 
 use domain::{
     payment::{
-        Order, Outcome, Seen, Way,
+        Order, Seen, Way,
         decline::Decline,
         method::{Face, Kind},
         notice::Notice,
@@ -39,11 +40,11 @@ use self::{
     client::{Client, Fields, No},
     left::{Session, SessionLeft},
     lists::List,
-    words::{Intent, Named, PAYMENT, no_answer},
+    words::{Intent, Named, no_answer},
 };
 use super::{Payer, Provider, Setup, SetupWish, Trouble, Unbelieved};
 
-pub use self::key::BadKey;
+pub use self::key::{BadKey, return_url};
 
 /// Its key.
 pub const KEY: &str = "stripe";
@@ -68,6 +69,8 @@ pub struct Stripe {
     live: bool,
     /// With which notices are signed.
     secrets: Vec<String>,
+    /// Where an owner is sent after having confirmed a charge.
+    return_url: String,
 }
 
 impl fmt::Debug for Stripe {
@@ -91,6 +94,7 @@ impl Stripe {
             client: client.map_err(|error| BadKey::NoTrust(error.to_string()))?,
             live,
             secrets: Vec::new(),
+            return_url: NOWHERE.to_owned(),
         })
     }
 
@@ -100,6 +104,13 @@ impl Stripe {
     pub fn with_notices(mut self, secrets: Vec<String>) -> Self {
         self.secrets = secrets;
         self.secrets.retain(|secret| !secret.is_empty());
+        self
+    }
+
+    /// One that sends people to an address who have confirmed a charge with their bank.
+    #[must_use]
+    pub fn with_return_url(mut self, url: String) -> Self {
+        self.return_url = url;
         self
     }
 
@@ -143,7 +154,7 @@ impl Stripe {
     }
 
     /// Goes through the charges of a customer. There is one of an order at most; were there two, the one that took money would count.
-    async fn find(&self, order: &Order) -> Result<Option<Seen>, Trouble> {
+    async fn find(&self, order: &Order) -> Result<Option<Intent>, Trouble> {
         let payment = order.payment.to_string();
         let mut intents = List::<Intent>::new(&self.client, INTENTS, Self::of_payer(order), PARTS);
         let mut found = None;
@@ -153,11 +164,10 @@ impl Stripe {
                 if !intent.is_of(&payment) {
                     continue;
                 }
-                let seen = intent.seen()?;
-                if seen.outcome == Outcome::Succeeded {
-                    return Ok(Some(seen));
+                if intent.is_paid() {
+                    return Ok(Some(intent));
                 }
-                found = found.or(Some(seen));
+                found = found.or(Some(intent));
             }
         }
         Ok(found)
@@ -230,33 +240,9 @@ impl Provider for Stripe {
     async fn charge(&self, order: &Order) -> Result<Seen, Trouble> {
         let number = amounts::to_stripe(order.amount).filter(|number| *number > 0);
         let number = number.ok_or(Trouble::Refused(Decline::Refused))?;
-        let method = match &order.way {
-            Way::Saved(method) => method,
-            Way::Page(checkout) => return self.open_page(order, checkout, number).await,
-        };
-        let payment = format!("metadata[{PAYMENT}]");
-        let yes = || "true".to_owned();
-        let fields: Fields<'_> = vec![
-            ("amount", number.to_string()),
-            ("currency", order.amount.currency.code().to_ascii_lowercase()),
-            ("customer", order.payer.clone()),
-            ("payment_method", method.clone()),
-            ("confirm", yes()),
-            ("off_session", yes()),
-            // Nobody is there who could be sent elsewhere.
-            ("automatic_payment_methods[enabled]", yes()),
-            ("automatic_payment_methods[allow_redirects]", "never".to_owned()),
-            (&payment, order.payment.to_string()),
-            (CUSTOMER, order.customer.to_string()),
-        ];
-        match self.client.post(INTENTS, &order.key(), &fields).await {
-            Ok(intent) => self.seen(intent, order),
-            // A bank that declines is an answer like another: the charge comes with it.
-            Err(No::Complaint(mut complaint)) => match complaint.payment_intent.take() {
-                Some(intent) => self.seen(*intent, order),
-                None => Err(complaint.trouble()),
-            },
-            Err(no) => Err(no.into()),
+        match &order.way {
+            Way::Saved(method) => self.in_time(self.charge_saved(order, method, number)).await,
+            Way::Page(checkout) => self.open_page(order, checkout, number).await,
         }
     }
 
@@ -276,7 +262,7 @@ impl Provider for Stripe {
 
     async fn look(&self, order: &Order) -> Result<Option<Seen>, Trouble> {
         match &order.way {
-            Way::Saved(_) => self.in_time(self.find(order)).await,
+            Way::Saved(method) => self.in_time(self.find_charge(order, method)).await,
             Way::Page(_) => self.in_time(self.look_at_page(order)).await,
         }
     }

@@ -153,11 +153,10 @@ impl Stripe {
             }
             None => {}
         }
-        let seen = match order.way {
-            Way::Saved(_) => self.find(order).await?,
-            Way::Page(_) => self.look_at_page(order).await?,
+        let name = match order.way {
+            Way::Saved(_) => self.find(order).await?.map(|intent| intent.id),
+            Way::Page(_) => self.look_at_page(order).await?.map(|seen| seen.reference),
         };
-        let name = seen.map(|seen| seen.reference);
         // A page that is still open is no charge.
         Ok(name.filter(|name| matches!(Reference::read(name), Some(Reference::Charge(_)))))
     }

@@ -61,8 +61,19 @@ impl Intent {
         self.metadata.get(PAYMENT).is_some_and(|kept| kept == payment)
     }
 
+    /// Whether its money was taken.
+    pub(super) fn is_paid(&self) -> bool {
+        self.status == "succeeded"
+    }
+
+    /// Whether it was refused because the bank wants the owner of the card.
+    pub(super) fn wants_owner(&self) -> bool {
+        let error = self.last_payment_error.as_ref();
+        self.status == "requires_payment_method" && error.is_some_and(Complaint::wants_owner)
+    }
+
     /// What it means. A word that we do not know means nothing.
-    pub(super) fn seen(self) -> Result<Seen, Trouble> {
+    pub(super) fn seen(&self) -> Result<Seen, Trouble> {
         let Some(outcome) = self.outcome() else {
             return Err(no_answer(format!("{} is {:?}", self.id, self.status)));
         };
@@ -78,7 +89,7 @@ impl Intent {
             )));
         };
         Ok(Seen {
-            reference: self.id,
+            reference: self.id.clone(),
             amount,
             outcome,
         })
