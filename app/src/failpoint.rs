@@ -89,6 +89,8 @@ mod armed {
         "invoice.heard",
         "renewal.chosen",
         "renewal.filed",
+        "change.chosen",
+        "change.filed",
         "renewal.done",
         "invoice.paying",
         "invoice.credited",

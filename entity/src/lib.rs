@@ -13,6 +13,7 @@ mod convert;
 pub mod credit_note;
 pub mod customer;
 pub mod customer_token;
+pub mod customer_trust;
 pub mod grant_template;
 pub mod idempotency;
 pub mod invoice;

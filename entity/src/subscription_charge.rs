@@ -33,6 +33,8 @@ pub struct Model {
     pub created_at: i64,
     /// The invoice that bills it.
     pub invoice_id: Option<Uuid>,
+    /// 1: its cycle was paid ahead, so that nobody bills it when it closes.
+    pub at_once: i32,
 }
 
 /// None: reads are joined by hand, in batches.

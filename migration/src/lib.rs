@@ -24,6 +24,7 @@ mod m0013_payments;
 mod m0014_auto_recharge;
 mod m0015_invoices;
 mod m0016_money_back;
+mod m0017_trust_and_changes;
 
 use sea_orm_migration::MigrationTrait;
 pub use sea_orm_migration::{
@@ -54,6 +55,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0014_auto_recharge::Migration),
             Box::new(m0015_invoices::Migration),
             Box::new(m0016_money_back::Migration),
+            Box::new(m0017_trust_and_changes::Migration),
         ]
     }
 }

@@ -10,15 +10,14 @@ use domain::{
     credit::{block::Billing, draws::Purse},
     customer::Settlement,
     cycle::{Cycle, CycleRef},
-    id::{BlockId, CustomerId, InvoiceId, MetricId, SubscriptionId, TenantId},
+    id::{BlockId, CustomerId, MetricId, SubscriptionId, TenantId},
     invoice::{
         Kind,
         cycle::{CycleBill, CycleLines, Named},
-        draft::{Draft, draft},
         terms::BillingTerms,
         usage::BillError,
     },
-    money::{Currency, Money},
+    money::Currency,
     plan::variant::Variant,
     rejection::Rejection,
     subscription::MoneyLine,
@@ -28,15 +27,14 @@ use domain::{
 use entity::billing_cycle;
 
 use super::{
-    issue::{self, Made},
-    party, renewal,
+    change,
+    draft::{Wanted, make},
+    issue, renewal,
     setting::needed,
     store,
 };
 use crate::{
-    App,
-    actor::Reach,
-    catalog, credit,
+    App, catalog, credit,
     error::{Error, Result},
     failpoint::reach,
     op::Op,
@@ -46,14 +44,17 @@ use crate::{
 /// Customers that a sweep wakes at once.
 const SWEEP: u64 = 1_000;
 
-/// Customers with cycles or renewals that wait for their invoice.
+/// Customers with cycles, renewals or changes of plan that wait for their invoice.
 pub(crate) async fn to_bill(app: &App) -> Result<Vec<CustomerId>> {
     store::customers_to_bill(app.db().reader(), SWEEP).await
 }
 
-/// Makes the invoice of a customer's oldest cycle that waits for one, or else of a renewal. Answers whether there was any.
+/// Makes the invoice of a customer's oldest cycle that waits for one, or else of a renewal or of a change of plan. Answers whether there
+/// was any.
 pub(crate) async fn bill(app: &App, customer: CustomerId) -> Result<bool> {
-    Ok(bill_cycle(app, customer).await? || renewal::bill(app, customer).await?)
+    Ok(bill_cycle(app, customer).await?
+        || renewal::bill(app, customer).await?
+        || change::bill(app, customer).await?)
 }
 
 async fn bill_cycle(app: &App, customer: CustomerId) -> Result<bool> {
@@ -194,35 +195,23 @@ async fn write(op: &mut Op, terms: &BillingTerms, story: &Story, currency: Curre
         return store::mark_billed(op, &story.row, None).await;
     }
     let (tenant, customer) = (story.tenant, story.customer);
-    let buyer = party::buyer(op.tx(), Reach::of(tenant), customer).await?;
-    let id = InvoiceId(op.new_id());
-    let wanted = Draft {
-        id,
+    let name = story.name();
+    let wanted = Wanted {
         tenant,
         customer,
-        cycle: Some(story.name()),
+        cycle: Some(name),
         kind: Kind::Cycle,
         currency,
         period: Some(story.cycle.period),
-        seller: terms.printed_seller(),
-        buyer: buyer.party.clone(),
         lines,
-        prices: terms.prices,
-        // It pays when the invoice is issued.
-        balance: Money::of(0, currency),
-        now: op.present(),
+        source: format!("cycle:{}:{}", name.subscription, name.number),
     };
-    let mut invoice = draft(wanted, &terms.treat(&buyer.party, &buyer.registrations))?;
-    invoice.notes.extend(terms.footer.clone());
+    let made = make(op, terms, wanted).await?;
+    let id = made.invoice.id;
     if settles.is_positive() {
         credit::settle_in(op, tenant, customer, settles, id).await?;
     }
     reach("invoice.settled")?;
-    let name = story.name();
-    let made = Made {
-        invoice,
-        source: format!("cycle:{}:{}", name.subscription, name.number),
-    };
     issue::file_in(op, terms, made).await?;
     store::mark_billed(op, &story.row, Some((id, currency))).await?;
     reach("invoice.written")

@@ -210,7 +210,7 @@ pub(super) async fn paid_in(op: &mut Op, filed: &mut Filed, amount: Money) -> Re
     }
     if filed.invoice.state.is_payable() {
         filed.invoice = filed.invoice.pay(op.present()).map_err(refused)?;
-        filed.next_at = renewal::renews(filed).map(|_| op.present());
+        filed.next_at = renewal::renews(&filed.invoice).map(|_| op.present());
         if filed.next_at.is_some() {
             op.wake(job::invoices::wakeup(filed.invoice.customer));
         }

@@ -12,7 +12,7 @@ use domain::{
     time::Timestamp,
 };
 
-use super::{event, store, view::Filed};
+use super::{event, renewal, store, view::Filed};
 use crate::{
     access,
     error::{Error, Result},
@@ -94,7 +94,7 @@ fn next_at(invoice: &Invoice, terms: &BillingTerms, now: Timestamp) -> Option<Ti
         State::Open if terms.collects => Some(now),
         State::Open => invoice.due_at,
         // Nothing was to be paid, and it renews all the same.
-        State::Paid if invoice.kind == Kind::Fee => Some(now),
+        State::Paid if renewal::renews(invoice).is_some() => Some(now),
         _ => None,
     }
 }

@@ -1,13 +1,15 @@
 //! Invoices: what customers are asked to pay, how it is collected, and how it is put right.
 //!
-//! A cycle that closes waits for its invoice ([`mod@bill`]); a payment for credits gets a receipt ([`receipt`]). A draft is issued with the next
+//! A cycle that closes waits for its invoice ([`mod@bill`]), and so do renewals ([`mod@renewal`]) and changes of plan ([`mod@change`]); a payment for credits gets a receipt ([`receipt`]). A draft is issued with the next
 //! number of its vendor ([`issue`]), charged by a payment like any other ([`mod@collect`]), and put right by hand ([`correct`]). The rules are in
 //! [`domain::invoice`] and [`domain::tax`].
 
 mod bill;
+mod change;
 mod collect;
 mod correct;
 mod document;
+mod draft;
 mod event;
 mod issue;
 mod party;

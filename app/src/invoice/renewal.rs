@@ -6,30 +6,23 @@
 use domain::{
     cycle::CycleRef,
     id::{CustomerId, InvoiceId, SubscriptionId, TenantId, VariantId},
-    invoice::{
-        Kind,
-        draft::{Draft, draft},
-        fee,
-        line::Detail,
-        state::State,
-    },
-    money::Money,
+    invoice::{Invoice, Kind, fee, line::Detail, state::State},
     rejection::RejectionCode,
     subscription::MoneyLine,
 };
 use entity::subscription as row;
 
 use super::{
+    draft::{Wanted, make},
     event,
-    issue::{self, Made, refused},
-    party,
+    issue::{self, refused},
     setting::needed,
     store,
     view::Filed,
 };
 use crate::{
     App,
-    actor::{Actor, Reach},
+    actor::Actor,
     catalog,
     error::{Error, Result},
     failpoint::reach,
@@ -81,48 +74,38 @@ async fn write(op: &mut Op, tenant: TenantId, customer: CustomerId, row: &row::M
             amount,
         },
     );
-    let buyer = party::buyer(op.tx(), Reach::of(tenant), customer).await?;
     let name = CycleRef {
         subscription: SubscriptionId(row.id),
         number: row.renewal_told,
     };
-    let wanted = Draft {
-        id: InvoiceId(op.new_id()),
+    let wanted = Wanted {
         tenant,
         customer,
         cycle: Some(name),
         kind: Kind::Fee,
         currency: amount.currency,
         period: Some(period),
-        seller: terms.printed_seller(),
-        buyer: buyer.party.clone(),
         lines: vec![line],
-        prices: terms.prices,
-        // It pays when the invoice is issued.
-        balance: Money::of(0, amount.currency),
-        now: op.present(),
-    };
-    let mut invoice = draft(wanted, &terms.treat(&buyer.party, &buyer.registrations))?;
-    invoice.notes.extend(terms.footer.clone());
-    let made = Made {
-        invoice,
         // One that was withdrawn may be needed again when the subscription has changed.
         source: format!("renewal:{}:{}:{}", name.subscription, name.number, row.revision),
     };
+    let made = make(op, &terms, wanted).await?;
     issue::file_in(op, &terms, made).await?;
     reach("renewal.filed")
 }
 
 /// Whether an invoice renews a subscription.
-pub(super) fn renews(filed: &Filed) -> Option<CycleRef> {
-    filed.invoice.cycle.filter(|_| filed.invoice.kind == Kind::Fee)
+pub(super) fn renews(invoice: &Invoice) -> Option<CycleRef> {
+    invoice.cycle.filter(|_| invoice.kind == Kind::Fee)
 }
 
 /// Renews what a customer's paid invoices stand for. Answers with each of them, and whether it has renewed anything.
 pub(super) async fn renew(app: &App, customer: CustomerId) -> Result<Vec<(InvoiceId, bool)>> {
     let mut done = Vec::new();
     for filed in store::to_renew(app.db().reader(), customer).await? {
-        let Some(cycle) = renews(&filed) else { continue };
+        let Some(cycle) = renews(&filed.invoice) else {
+            continue;
+        };
         let actor = Actor::operator(filed.invoice.tenant);
         let key = format!("renewal:{}", filed.invoice.id);
         let renewed = subscription::change(app, &actor, cycle.subscription, Wish::Renew, &key).await;
@@ -162,7 +145,7 @@ pub(super) async fn note(op: &mut Op, filed: &mut Filed, renewed: &[(InvoiceId, 
 /// Takes back the invoice of a renewal that nobody needs any more: it was renewed by hand, the subscription does not go on, or it is to have
 /// another variant. Answers whether it did. One statement for an invoice that renews.
 pub(super) async fn withdraw(op: &mut Op, filed: &mut Filed) -> Result<bool> {
-    let Some(cycle) = renews(filed) else {
+    let Some(cycle) = renews(&filed.invoice) else {
         return Ok(false);
     };
     let is_payable = matches!(filed.invoice.state, State::Open | State::PastDue);
@@ -187,7 +170,7 @@ pub(super) async fn withdraw(op: &mut Op, filed: &mut Filed) -> Result<bool> {
 
 /// Whether what an invoice renews is still awaited, and of the variant that it bills. What renews nothing is always awaited.
 pub(super) async fn is_awaited(op: &Op, filed: &Filed) -> Result<bool> {
-    let Some(cycle) = renews(filed) else {
+    let Some(cycle) = renews(&filed.invoice) else {
         return Ok(true);
     };
     let awaited = store::awaits_renewal(op.tx(), cycle).await?;

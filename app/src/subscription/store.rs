@@ -295,12 +295,13 @@ pub(super) async fn insert_charges(op: &Op, all: &[Charge]) -> Result<()> {
         .int("period_end", all.iter().map(|it| it.line.period.end.micros()))
         .int("amount", all.iter().map(|it| it.line.amount.minor))
         .text("currency", all.iter().map(|it| it.line.amount.currency.to_string()))
+        .int("at_once", all.iter().map(|it| i64::from(it.at_once)))
         .execute(
             op.tx(),
             "INSERT INTO subscription_charge (subscription_id, revision, position, tenant_id, customer_id, variant_id,
-                period_start, period_end, amount, currency, created_at)
+                period_start, period_end, amount, currency, at_once, created_at)
              SELECT subscription_id, revision, position, tenant_id, customer_id, variant_id,
-                period_start, period_end, amount, currency, $1 FROM {rows} AS v",
+                period_start, period_end, amount, currency, at_once, $1 FROM {rows} AS v",
             vec![op.now().micros().into()],
         )
         .await?;

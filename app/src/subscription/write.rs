@@ -51,6 +51,7 @@ pub(super) struct Charge {
     pub(super) revision: i64,
     pub(super) position: i64,
     pub(super) line: MoneyLine,
+    pub(super) at_once: bool,
 }
 
 impl Outcome {
@@ -109,6 +110,7 @@ impl Outcome {
                     revision: it.revision,
                     position,
                     line: line.clone(),
+                    at_once: moved.decision.bills_at_once,
                 })
         })
     }

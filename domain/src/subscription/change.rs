@@ -14,7 +14,7 @@ use crate::{
         Cycle,
         grants::{Grants, NewBlock, Occasion, PlanBlock},
     },
-    plan::Offer,
+    plan::{Offer, variant::Mode},
     time::{Period, Timestamp},
 };
 
@@ -142,6 +142,7 @@ impl Swap<'_> {
         cycle.ahead = ahead;
         cycle.granted = cycle.granted.plus(super::turn::sum(&granted)?)?;
         decision.money = self.money(old, &cycle)?;
+        decision.bills_at_once = self.was_paid_ahead(&cycle);
         after.cycle = Some(cycle);
         (decision.taken, decision.granted) = (taken, granted);
         Ok(decision)
@@ -169,6 +170,7 @@ impl Swap<'_> {
         after.paid_through = after.paid_through.max(number);
         let cycle = after.cycle_of(&after.schedule, number, &self.to.variant, true);
         decision.money = self.money(old, &cycle)?;
+        decision.bills_at_once = self.was_paid_ahead(&cycle);
         let carried = Carried {
             offers: self.deal.offers,
             ended: &ended,
@@ -220,6 +222,16 @@ impl Swap<'_> {
             ahead = ahead.plus(left)?;
         }
         Ok((taken, ahead))
+    }
+
+    /// Whether the cycle that goes on is one that is paid ahead. It is billed by what it began with.
+    fn was_paid_ahead(&self, cycle: &Cycle) -> bool {
+        let known = [self.deal.offers.get(&cycle.variant), Some(self.to)];
+        let offer = known
+            .into_iter()
+            .flatten()
+            .find(|offer| offer.variant.id == cycle.variant);
+        offer.is_some_and(|offer| offer.variant.mode == Mode::Prepaid)
     }
 
     /// The old fee of the time that is left goes back, the new one's is due.

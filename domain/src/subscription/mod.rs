@@ -142,6 +142,8 @@ pub struct Decision {
     pub closed: Option<ClosedCycle>,
     /// Money that is due or goes back.
     pub money: Vec<MoneyLine>,
+    /// Whether that money is billed at once: its cycle was paid ahead, so that nobody bills it when it closes.
+    pub bills_at_once: bool,
     /// What to tell.
     pub facts: Vec<Fact>,
 }
@@ -226,6 +228,7 @@ impl Decision {
             granted: Vec::new(),
             closed: None,
             money: Vec::new(),
+            bills_at_once: false,
             facts: Vec::new(),
         }
     }

@@ -369,6 +369,12 @@ impl World {
         json!({ "kind": "usage.drain", "args": customer::shard_of(customer).to_string() })
     }
 
+    /// The wake-up on which a customer's invoices are looked at.
+    #[allow(dead_code, reason = "for the suite")]
+    pub fn invoice_job(customer: CustomerId) -> Value {
+        json!({ "kind": "invoice.advance", "args": customer.to_string() })
+    }
+
     pub fn expire_job() -> Value {
         json!({ "kind": "credit.expire", "args": "all" })
     }

@@ -1,24 +1,24 @@
 //! The SQL of invoices.
 
+mod unbilled;
+
 use domain::{
-    cycle::CycleRef,
-    id::{CustomerId, InvoiceId, ReturnId, TaxRegistrationId, TenantId, VariantId},
+    id::{CustomerId, InvoiceId, ReturnId, TaxRegistrationId, TenantId},
     invoice::{Invoice, number::Sequence, terms::BillingTerms},
     money::{Currency, Money},
-    subscription::MoneyLine,
     tax::registration::TaxRegistration,
-    time::{Period, Timestamp},
+    time::Timestamp,
 };
 use entity::{
-    billing_cycle, credit_note, from_json, invoice, invoice_setting, money as money_of, subscription,
-    subscription_charge, tax_registration, to_text,
+    credit_note, from_json, invoice, invoice_setting, money as money_of, tax_registration, to_text,
 };
 use sea_orm::{
     ActiveValue::{NotSet, Set},
     ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::{Expr, OnConflict},
+    sea_query::OnConflict,
 };
 
+pub(super) use self::unbilled::*;
 use super::{
     setting::Setting,
     view::{CreditNoteView, Filed},
@@ -73,173 +73,6 @@ pub(super) async fn forget_unbilled(op: &Op, tenant: TenantId) -> Result<()> {
         .await?;
     let values = vec![tenant.0.into(), uuid::Uuid::nil().into()];
     tx.execute_raw(statement(tx, changes, values)).await?;
-    Ok(())
-}
-
-// Cycles that wait for their invoice.
-
-/// Customers with cycles or renewals to bill, of vendors that bill. One statement.
-pub(super) async fn customers_to_bill(db: &impl ConnectionTrait, limit: u64) -> Result<Vec<CustomerId>> {
-    let sql = format!(
-        "SELECT b.customer_id FROM invoice_setting s JOIN billing_cycle b ON b.tenant_id = s.tenant_id
-         WHERE b.bill = 'DUE'
-         UNION SELECT u.customer_id FROM invoice_setting s JOIN subscription u ON u.tenant_id = s.tenant_id
-         WHERE {TO_RENEW} LIMIT {limit}"
-    );
-    Ok(customers(
-        &db.query_all_raw(statement(db, &sql, Vec::new())).await?,
-    )?)
-}
-
-/// A renewal that was told and has no invoice, of a subscription `u` that goes on.
-const TO_RENEW: &str = "u.renewal_told > u.renewal_billed AND u.renewal_told > u.paid_through
-    AND u.cancel_at_end = 0 AND u.state IN ('TRIALING', 'ACTIVE', 'OVERDUE')";
-
-/// Those among some customers. One statement.
-pub(super) async fn to_bill_of(db: &impl ConnectionTrait, among: &[CustomerId]) -> Result<Vec<CustomerId>> {
-    let sql = format!(
-        "SELECT v.id FROM {{rows}} AS v JOIN account a ON a.customer_id = v.id
-         JOIN invoice_setting s ON s.tenant_id = a.tenant_id
-         WHERE EXISTS (SELECT 1 FROM billing_cycle b WHERE b.customer_id = v.id AND b.bill = 'DUE')
-            OR EXISTS (SELECT 1 FROM subscription u WHERE u.customer_id = v.id AND {TO_RENEW})"
-    );
-    let rows = Rows::default()
-        .id("id", among.iter().map(|customer| customer.0))
-        .query(db, &sql, Vec::new())
-        .await?;
-    Ok(customers(&rows)?)
-}
-
-/// A customer's subscription whose renewal waits for its invoice, if the vendor bills.
-pub(super) async fn next_renewal(
-    db: &impl ConnectionTrait,
-    customer: CustomerId,
-) -> Result<Option<subscription::Model>> {
-    let sql = format!(
-        "SELECT u.* FROM subscription u JOIN invoice_setting s ON s.tenant_id = u.tenant_id
-         WHERE u.customer_id = $1 AND {TO_RENEW} ORDER BY u.id LIMIT 1"
-    );
-    Ok(subscription::Entity::find()
-        .from_raw_sql(statement(db, &sql, vec![customer.0.into()]))
-        .one(db)
-        .await?)
-}
-
-/// Notes that a renewal has its invoice, or that there was nothing to bill.
-pub(super) async fn mark_renewal_billed(op: &Op, it: &subscription::Model) -> Result<()> {
-    let sql = "UPDATE subscription SET renewal_billed = $1 WHERE id = $2";
-    let values = vec![it.renewal_told.into(), it.id.into()];
-    op.tx().execute_raw(statement(op.tx(), sql, values)).await?;
-    Ok(())
-}
-
-/// With which variant a cycle still waits to be paid; `None`: it does not, or the subscription does not go on.
-pub(super) async fn awaits_renewal(db: &impl ConnectionTrait, cycle: CycleRef) -> Result<Option<VariantId>> {
-    // One that is overdue pays for the cycle that runs.
-    let sql = "SELECT CASE WHEN state = 'OVERDUE' THEN variant_id ELSE COALESCE(next_variant_id, variant_id) END AS variant
-         FROM subscription WHERE id = $1 AND paid_through < $2 AND cancel_at_end = 0
-            AND state IN ('TRIALING', 'ACTIVE', 'OVERDUE')";
-    let values = vec![cycle.subscription.0.into(), cycle.number.into()];
-    let row = db.query_one_raw(statement(db, sql, values)).await?;
-    Ok(row
-        .map(|row| row.try_get("", "variant"))
-        .transpose()?
-        .map(VariantId))
-}
-
-/// Has a renewal wait for another invoice, should it be awaited again.
-pub(super) async fn unmark_renewal(op: &Op, cycle: CycleRef) -> Result<()> {
-    let sql = "UPDATE subscription SET renewal_billed = $1 WHERE id = $2 AND renewal_billed = $3";
-    let values = vec![
-        (cycle.number - 1).into(),
-        cycle.subscription.0.into(),
-        cycle.number.into(),
-    ];
-    op.tx().execute_raw(statement(op.tx(), sql, values)).await?;
-    Ok(())
-}
-
-/// A customer's invoices that are paid and have yet to renew what they stand for.
-pub(super) async fn to_renew(db: &impl ConnectionTrait, customer: CustomerId) -> Result<Vec<Filed>> {
-    let rows = invoice::Entity::find()
-        .filter(invoice::Column::CustomerId.eq(customer.0))
-        .filter(invoice::Column::NextAt.is_not_null())
-        .filter(invoice::Column::State.eq("PAID"))
-        .all(db)
-        .await?;
-    rows.into_iter().map(noun).collect()
-}
-
-/// A customer's cycle that has waited longest for its invoice.
-pub(super) async fn next_cycle(
-    db: &impl ConnectionTrait,
-    customer: CustomerId,
-) -> Result<Option<billing_cycle::Model>> {
-    use billing_cycle::Column::{Bill, ClosedAt, CustomerId as Customer, Number};
-    Ok(billing_cycle::Entity::find()
-        .filter(Customer.eq(customer.0))
-        .filter(Bill.eq("DUE"))
-        .order_by_asc(ClosedAt)
-        .order_by_asc(Number)
-        .one(db)
-        .await?)
-}
-
-/// What changes of plan left of a subscription until the end of a cycle, and no invoice has billed. One statement.
-pub(super) async fn changes(
-    db: &impl ConnectionTrait,
-    cycle: &billing_cycle::Model,
-) -> Result<Vec<MoneyLine>> {
-    use subscription_charge::Column::{InvoiceId, PeriodStart, Position, Revision, SubscriptionId};
-    let rows = subscription_charge::Entity::find()
-        .filter(SubscriptionId.eq(cycle.subscription_id))
-        .filter(InvoiceId.is_null())
-        .filter(PeriodStart.lt(cycle.period_end))
-        .order_by_asc(Revision)
-        .order_by_asc(Position)
-        .all(db)
-        .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(MoneyLine {
-                variant: VariantId(row.variant_id),
-                period: Period {
-                    start: Timestamp::from_micros(row.period_start),
-                    end: Timestamp::from_micros(row.period_end),
-                },
-                amount: money_of("subscription_charge", row.amount, &row.currency)?,
-            })
-        })
-        .collect()
-}
-
-/// Notes that a cycle, and the changes within it that are in the currency of the invoice, have it, or that there was nothing to bill. Two statements.
-pub(super) async fn mark_billed(
-    op: &Op,
-    cycle: &billing_cycle::Model,
-    invoice: Option<(InvoiceId, Currency)>,
-) -> Result<()> {
-    use billing_cycle::Column::{Bill, Number, SubscriptionId};
-    billing_cycle::Entity::update_many()
-        .col_expr(Bill, Expr::value("BILLED"))
-        .filter(SubscriptionId.eq(cycle.subscription_id))
-        .filter(Number.eq(cycle.number))
-        .exec(op.tx())
-        .await?;
-    let Some((invoice, currency)) = invoice else {
-        return Ok(());
-    };
-    use subscription_charge::Column::{
-        Currency as InCurrency, InvoiceId as Invoice, PeriodStart, SubscriptionId as Subscription,
-    };
-    subscription_charge::Entity::update_many()
-        .col_expr(Invoice, Expr::value(invoice.0))
-        .filter(Subscription.eq(cycle.subscription_id))
-        .filter(Invoice.is_null())
-        .filter(InCurrency.eq(currency.code()))
-        .filter(PeriodStart.lt(cycle.period_end))
-        .exec(op.tx())
-        .await?;
     Ok(())
 }
 

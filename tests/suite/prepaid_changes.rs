@@ -1,0 +1,188 @@
+//! Changes of plan within a cycle that was paid ahead: what they cost, or give back, is settled at once.
+
+use app::{invoice::Filed, job, subscription::Wish};
+use domain::{
+    id::{CustomerId, SubscriptionId, VariantId},
+    invoice::{Kind, state::State},
+    plan::{
+        interval::{Interval, Unit},
+        variant::Mode,
+    },
+};
+use gateway::payment::sandbox::Card;
+
+use crate::harness::{
+    World, at,
+    billing::{all, bills, terms},
+    paying::{card, charges, money, sells},
+    plans::variant,
+};
+
+on_both!(
+    a_better_plan_is_charged_for_at_once,
+    a_smaller_plan_leaves_a_balance,
+    another_interval_is_charged_for_at_once,
+    what_is_billed_at_the_close_is_not_billed_at_once,
+    a_plan_to_be_paid_later_gives_back_at_once,
+    many_workers_bill_a_change_once,
+    currencies_have_invoices_of_their_own,
+);
+
+/// Half of a cycle from the tenth of March at noon is over.
+const HALF: &str = "2026-03-26T00:00:00Z";
+
+async fn plan(world: &World, mode: Mode, unit: Unit, fee: &str) -> VariantId {
+    let mut plan = variant(mode);
+    plan.interval = Interval::new(unit, 1).unwrap();
+    plan.fee = Some(money(fee));
+    if mode == Mode::Prepaid {
+        plan.renewal_due_days = 5;
+    }
+    world.sells(plan, Vec::new()).await
+}
+
+/// Somebody with a card who has subscribed to a plan and changes to another in the middle of the cycle.
+async fn changed(world: &World, from: VariantId, to: VariantId) -> (CustomerId, SubscriptionId) {
+    sells(world).await;
+    bills(world, terms()).await;
+    let customer = world.customer("acme").await;
+    card(world, customer, Card::Success).await;
+    let subscription = world.subscribe(customer, from).await;
+    world.move_to(at(HALF));
+    let wish = Wish::ChangePlan { to, now: true };
+    world.wish(subscription, wish).await.unwrap();
+    (customer, subscription)
+}
+
+fn lines(filed: &Filed) -> Vec<String> {
+    let lines = filed.invoice.lines.iter();
+    lines.map(|line| line.amount.to_string()).collect()
+}
+
+/// Has everything done that is due, and whatever is found out by looking again.
+async fn settled(world: &World) {
+    for _ in 0..2 {
+        job::sweep(&world.app).await.unwrap();
+        world.run_to_rest().await;
+        world.advance(61);
+    }
+}
+
+async fn a_better_plan_is_charged_for_at_once(world: World) {
+    let from = plan(&world, Mode::Prepaid, Unit::Month, "20 USD").await;
+    let to = plan(&world, Mode::Prepaid, Unit::Month, "50 USD").await;
+    let (customer, subscription) = changed(&world, from, to).await;
+    settled(&world).await;
+    let filed = all(&world, customer).await;
+    assert_eq!(filed.len(), 1);
+    assert_eq!(lines(&filed[0]), ["-10.00 USD", "25.00 USD"]);
+    let it = &filed[0].invoice;
+    assert_eq!(
+        (it.kind, it.state, it.totals.total),
+        (Kind::Fee, State::Paid, money("15 USD"))
+    );
+    let period = it.period.unwrap();
+    assert_eq!((period.start, period.end), (at(HALF), at("2026-04-10T12:00:00Z")));
+    // It renews nothing, so that there is nothing left to do.
+    assert_eq!((it.cycle, filed[0].next_at), (None, None));
+    assert_eq!(charges(&world).await, 1);
+    // The next cycle is billed as any other.
+    world.until("2026-04-06").await;
+    settled(&world).await;
+    world.until("2026-04-11").await;
+    let filed = all(&world, customer).await;
+    assert_eq!((filed.len(), lines(&filed[1])), (2, vec!["50.00 USD".to_owned()]));
+    assert_eq!(world.state(subscription).await, "ACTIVE");
+    assert_eq!(
+        (world.cycles(subscription).await.len(), charges(&world).await),
+        (2, 2)
+    );
+}
+
+async fn a_smaller_plan_leaves_a_balance(world: World) {
+    let from = plan(&world, Mode::Prepaid, Unit::Month, "50 USD").await;
+    let to = plan(&world, Mode::Prepaid, Unit::Month, "20 USD").await;
+    let (customer, _) = changed(&world, from, to).await;
+    settled(&world).await;
+    let it = all(&world, customer).await.remove(0);
+    assert_eq!(lines(&it), ["-25.00 USD", "10.00 USD"]);
+    assert_eq!((it.invoice.state, it.next_at), (State::Paid, None));
+    assert_eq!(it.invoice.totals.carried, money("15 USD"));
+    assert_eq!(charges(&world).await, 0);
+    // It pays for the renewal.
+    world.until("2026-04-06").await;
+    settled(&world).await;
+    let totals = all(&world, customer).await[1].invoice.totals;
+    assert_eq!((totals.applied, totals.due), (money("15 USD"), money("5 USD")));
+}
+
+async fn another_interval_is_charged_for_at_once(world: World) {
+    let from = plan(&world, Mode::Prepaid, Unit::Month, "20 USD").await;
+    let to = plan(&world, Mode::Prepaid, Unit::Year, "200 USD").await;
+    let (customer, subscription) = changed(&world, from, to).await;
+    settled(&world).await;
+    let filed = all(&world, customer).await;
+    assert_eq!(filed.len(), 1);
+    assert_eq!(lines(&filed[0]), ["-10.00 USD", "200.00 USD"]);
+    assert_eq!(filed[0].invoice.state, State::Paid);
+    assert_eq!(world.cycles(subscription).await.len(), 2);
+}
+
+async fn what_is_billed_at_the_close_is_not_billed_at_once(world: World) {
+    let from = plan(&world, Mode::Postpaid, Unit::Month, "20 USD").await;
+    let to = plan(&world, Mode::Prepaid, Unit::Month, "50 USD").await;
+    let (customer, _) = changed(&world, from, to).await;
+    settled(&world).await;
+    assert_eq!(all(&world, customer).await, []);
+    world.until("2026-04-11").await;
+    settled(&world).await;
+    let filed = all(&world, customer).await;
+    let cycle = filed.iter().find(|it| it.invoice.kind == Kind::Cycle).unwrap();
+    assert_eq!(lines(cycle), ["20.00 USD", "-10.00 USD", "25.00 USD"]);
+}
+
+async fn a_plan_to_be_paid_later_gives_back_at_once(world: World) {
+    let from = plan(&world, Mode::Prepaid, Unit::Month, "20 USD").await;
+    let to = plan(&world, Mode::Postpaid, Unit::Month, "50 USD").await;
+    let (customer, _) = changed(&world, from, to).await;
+    settled(&world).await;
+    let filed = all(&world, customer).await;
+    assert_eq!(lines(&filed[0]), ["-10.00 USD", "25.00 USD"]);
+    world.until("2026-05-11").await;
+    settled(&world).await;
+    let filed = all(&world, customer).await;
+    // The cycle of the change was paid before; the next one is billed when it closes.
+    assert_eq!((filed.len(), lines(&filed[1])), (2, vec!["50.00 USD".to_owned()]));
+}
+
+async fn many_workers_bill_a_change_once(world: World) {
+    let from = plan(&world, Mode::Prepaid, Unit::Month, "20 USD").await;
+    let to = plan(&world, Mode::Prepaid, Unit::Month, "50 USD").await;
+    let (customer, _) = changed(&world, from, to).await;
+    let workers = (0..8).map(|_| {
+        let world = world.clone();
+        tokio::spawn(async move {
+            let other = world.another().await;
+            job::run(&other.app, World::invoice_job(customer)).await;
+        })
+    });
+    for worker in workers.collect::<Vec<_>>() {
+        worker.await.unwrap();
+    }
+    settled(&world).await;
+    assert_eq!((all(&world, customer).await.len(), charges(&world).await), (1, 1));
+}
+
+async fn currencies_have_invoices_of_their_own(world: World) {
+    let from = plan(&world, Mode::Prepaid, Unit::Month, "20 EUR").await;
+    let to = plan(&world, Mode::Prepaid, Unit::Month, "50 USD").await;
+    let (customer, _) = changed(&world, from, to).await;
+    settled(&world).await;
+    let filed = all(&world, customer).await;
+    let both: Vec<_> = filed.iter().flat_map(lines).collect();
+    assert_eq!((filed.len(), both.len()), (2, 2));
+    assert!(both.contains(&"-10.00 EUR".to_owned()) && both.contains(&"25.00 USD".to_owned()));
+    let left = app::invoice::money_balances(&world.app, &world.actor, customer).await;
+    let left: Vec<String> = left.unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(left, ["10.00 EUR"]);
+}
