@@ -34,6 +34,7 @@ fn plans_say_who_may_buy() {
             maximum: Some(dollars("5000")),
         },
         lasts_seconds: None,
+        tiers: Vec::new(),
     };
     let free = variant(1, Mode::Prepaid);
     let pro = Variant {

@@ -54,6 +54,7 @@ fn sale() -> Sale {
             maximum: Some(usd(500_000)),
         },
         lasts_seconds: None,
+        tiers: Vec::new(),
     }
 }
 

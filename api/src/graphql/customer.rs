@@ -34,6 +34,7 @@ use super::{
     scalar::{CountryCode, DateTime, Decimal, EmailAddress, Json},
     subscription::{BillingCycle, BillingEvent, PlanSubscription, cycles, events, subscriptions},
     test_clock::test_clock_id,
+    trust::{CustomerTrust, customer_trust},
     usage::{UsageEvent, UsageGrouping, UsageSummary},
 };
 
@@ -283,6 +284,12 @@ impl Customer {
     /// Buying credits when the balance is low; null: it was never set up. Needs `payment:read`.
     async fn auto_recharge(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<AutoRecharge>> {
         auto_recharge(ctx, self.customer).await
+    }
+
+    /// How far the vendor trusts the customer, which limits what it may buy at once; null: the vendor has no tiers of trust. Needs
+    /// `payment:read`.
+    async fn trust(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<CustomerTrust>> {
+        customer_trust(ctx, self.customer).await
     }
 
     /// What a rule of auto-recharge would have done in the last 30 days (of the clock on the wall), on the terms of today, without what

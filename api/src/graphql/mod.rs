@@ -23,6 +23,7 @@ pub(crate) mod scalar;
 mod subscription;
 mod test_clock;
 mod token;
+mod trust;
 pub(crate) mod usage;
 
 use std::time::Duration;
@@ -74,6 +75,7 @@ pub struct Mutation(
     payment::PaymentMutation,
     checkout::CheckoutMutation,
     refund::RefundMutation,
+    trust::TrustMutation,
     recharge::RechargeMutation,
     invoice::InvoiceMutation,
     invoice::SettingMutation,

@@ -32,6 +32,7 @@ use super::{
     payload::{payload, plain},
     refund::PaymentReturn,
     scalar::{DateTime, Decimal, SafeInt},
+    trust::{TrustTier, TrustTierInput, tiers},
 };
 
 /// How the vendor sells credits.
@@ -47,6 +48,8 @@ pub struct PaymentSettings {
     pub maximum: Option<Money>,
     /// How long bought credits last, in seconds; null: for ever.
     pub credits_expire_after_seconds: Option<SafeInt>,
+    /// Tiers of trust, lowest first; none: everybody may buy alike.
+    pub trust_tiers: Vec<TrustTier>,
     /// Since when no auto-recharge charges: see `stopAllAutoRecharge`; null: they do.
     pub auto_recharge_stopped_at: Option<DateTime>,
     /// When the other settings last changed.
@@ -62,6 +65,7 @@ impl From<Setting> for PaymentSettings {
             minimum: minimum.map(Money::from),
             maximum: maximum.map(Money::from),
             credits_expire_after_seconds: setting.sale.lasts_seconds.map(SafeInt),
+            trust_tiers: setting.sale.tiers.into_iter().map(TrustTier::from).collect(),
             auto_recharge_stopped_at: setting.recharge_stopped_at.map(DateTime),
             updated_at: setting.updated_at.into(),
         }
@@ -364,6 +368,10 @@ pub struct UpdatePaymentSettingsInput {
     pub maximum: Option<MoneyInput>,
     /// How long bought credits last, in seconds; left out: for ever.
     pub credits_expire_after_seconds: Option<SafeInt>,
+    /// Tiers of trust, lowest first, at most 20: who has paid more, and for longer, may buy more at once. The first is for everybody, and
+    /// none allows less than the one before. Left out: everybody may buy alike.
+    #[graphql(default)]
+    pub trust_tiers: Vec<TrustTierInput>,
 }
 
 impl UpdatePaymentSettingsInput {
@@ -378,6 +386,7 @@ impl UpdatePaymentSettingsInput {
                     maximum: money(self.maximum, "maximum")?,
                 },
                 lasts_seconds: self.credits_expire_after_seconds.map(|seconds| seconds.0),
+                tiers: tiers(self.trust_tiers)?,
             },
         })
     }

@@ -14,6 +14,7 @@ mod returned;
 mod sandbox;
 mod setting;
 mod store;
+mod trust;
 mod watch;
 
 use domain::{
@@ -29,7 +30,8 @@ pub(crate) use self::{
     purchase::{decide_in, payable_in},
     sandbox::Rows as SandboxRows,
     setting::{needed, set_stopped_in},
-    store::{defaults_in, of_invoice_in, settings_in},
+    store::{defaults_in, of_invoice_in},
+    trust::{needed_by, terms_in},
     watch::{due as unheard, listen},
 };
 pub use self::{
@@ -39,6 +41,7 @@ pub use self::{
     returned::{RefundPayment, refund, returns},
     sandbox::{Bank, complete_checkout, complete_setup, confirm_payment, dispute_payment},
     setting::{Setting, UpdateSetting, setting, update_setting},
+    trust::{Trust, set_trust, trust},
     watch::{SafeMode, begin_safe_mode, end_safe_mode, safe_mode},
 };
 use crate::{

@@ -15,6 +15,7 @@ use super::{
     method::{check_url, enrolled, provider},
     setting::needed,
     store,
+    trust::needed_by,
 };
 use crate::{
     App,
@@ -75,7 +76,7 @@ pub async fn purchase(app: &App, actor: &Actor, input: Purchase, key: &str) -> R
     };
     let account = op.lock_account(actor.tenant, customer).await?;
     crate::credit::check_not_frozen(&account.ok_or_else(|| input.customer.unknown())?)?;
-    let setting = needed(op.tx(), actor).await?;
+    let setting = needed_by(&op, actor, customer).await?;
     let plans = subscription::variants_in(op.tx(), customer).await?;
     let plans: Vec<&Variant> = plans.iter().collect();
     let credits = setting.sale.buy(&plans, input.amount)?;

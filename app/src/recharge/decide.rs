@@ -1,12 +1,12 @@
 //! Deciding charges, and hearing what became of them.
 //!
-//! For any number of customers whose balance is low: five statements to read, six to write at most.
+//! For any number of customers whose balance is low: six statements to read, six to write at most.
 
 use std::collections::HashMap;
 
 use domain::{
     amount::Credits,
-    id::{CustomerId, PaymentId, TenantId},
+    id::{CustomerId, PaymentId},
     payment::{Payment, Progress, Purpose, Way, method::Method},
     plan::variant::Variant,
     recharge::{
@@ -46,7 +46,7 @@ pub(crate) async fn decide_in(op: &mut Op, customers: &[CustomerId]) -> Result<(
 
 /// What else an evaluation looks at.
 struct Shelf {
-    settings: HashMap<TenantId, Setting>,
+    settings: HashMap<CustomerId, Setting>,
     plans: HashMap<CustomerId, Vec<Variant>>,
     methods: HashMap<CustomerId, Method>,
 }
@@ -54,11 +54,12 @@ struct Shelf {
 impl Shelf {
     async fn read(op: &Op, found: &[Found]) -> Result<Self> {
         let customers: Vec<CustomerId> = found.iter().map(|it| it.recharge.customer).collect();
-        let mut tenants: Vec<TenantId> = found.iter().map(|it| it.recharge.tenant).collect();
-        tenants.sort_unstable();
-        tenants.dedup();
+        let buyers: Vec<_> = found
+            .iter()
+            .map(|it| (it.recharge.tenant, it.recharge.customer))
+            .collect();
         Ok(Self {
-            settings: payment::settings_in(op.tx(), &tenants).await?,
+            settings: payment::terms_in(op.tx(), &buyers, op.now()).await?,
             plans: subscription::variants_of(op.tx(), &customers).await?,
             methods: payment::defaults_in(op.tx(), &customers).await?,
         })
@@ -66,13 +67,13 @@ impl Shelf {
 
     /// The default payment method of a customer with the vendor's provider.
     fn method(&self, recharge: &Recharge) -> Option<&Method> {
-        let setting = self.settings.get(&recharge.tenant)?;
+        let setting = self.settings.get(&recharge.customer)?;
         let method = self.methods.get(&recharge.customer)?;
         (method.provider == setting.provider).then_some(method)
     }
 
     fn verdict(&self, it: &Found, now: Timestamp) -> Verdict {
-        let setting = self.settings.get(&it.recharge.tenant);
+        let setting = self.settings.get(&it.recharge.customer);
         let plans = self.plans.get(&it.recharge.customer);
         let plans: Vec<&Variant> = plans.into_iter().flatten().collect();
         let circumstances = Circumstances {
@@ -103,7 +104,8 @@ async fn evaluate_in(op: &mut Op, mut found: Vec<Found>) -> Result<()> {
         let before = it.recharge.clone();
         it.recharge.evaluated(verdict, id, now);
         if let Verdict::Charge { amount, credits } = verdict
-            && let (Some(setting), Some(method)) = (shelf.settings.get(&before.tenant), shelf.method(&before))
+            && let (Some(setting), Some(method)) =
+                (shelf.settings.get(&before.customer), shelf.method(&before))
         {
             payments.push(Payment {
                 id,

@@ -55,7 +55,7 @@ pub async fn update(app: &App, actor: &Actor, input: UpdateRecharge) -> Result<R
         }
         (Some(rule), known) => {
             check_not_frozen(&account)?;
-            let setting = payment::needed(op.tx(), actor).await?;
+            let setting = payment::needed_by(&op, actor, customer).await?;
             let plans = subscription::variants_in(op.tx(), customer).await?;
             check(&rule, &setting, &plans).map_err(|error| error.under("rule"))?;
             match known {

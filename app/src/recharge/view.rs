@@ -132,7 +132,9 @@ impl Terms {
         let known = customer::find(db, actor.reach(), &who).await?;
         known.ok_or_else(|| who.unknown())?;
         Ok(Self {
-            setting: payment::settings_in(db, &[tenant]).await?.remove(&tenant),
+            setting: payment::terms_in(db, &[(tenant, customer)], app.now())
+                .await?
+                .remove(&customer),
             plans: subscription::variants_in(db, customer).await?,
         })
     }

@@ -12,6 +12,7 @@ pub mod sale;
 #[cfg(test)]
 mod samples;
 pub mod settle;
+pub mod trust;
 
 use serde::{Deserialize, Serialize};
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::trust::TrustTier;
 use crate::{
     amount::{Credits, Overflow},
     money::Money,
@@ -17,7 +18,7 @@ const MAX_LIFE: i64 = 100 * 366 * 86_400;
 
 /// How a vendor sells credits to customers whose plan does not say otherwise. Sources P1 and P2: $5 to $5,000, for a year; P3: from $10,
 /// for ever.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sale {
     /// What one credit costs; more than zero.
     pub price: CreditPrice,
@@ -25,6 +26,9 @@ pub struct Sale {
     pub limits: PurchaseLimits,
     /// How long bought credits last, in seconds; `None`: for ever.
     pub lasts_seconds: Option<i64>,
+    /// Tiers of trust, lowest first; empty: everybody may buy alike.
+    #[serde(default)]
+    pub tiers: Vec<TrustTier>,
 }
 
 /// What a customer can buy at once, and at what price.
@@ -63,7 +67,7 @@ impl Sale {
     /// Checks terms before it is written.
     ///
     /// # Errors
-    /// A price that is not positive, a limit that is not, limits in another currency or in the wrong order, or a life out of range.
+    /// A price that is not positive, a limit that is not, limits in another currency or in the wrong order, a life out of range, or tiers of trust that cannot be.
     pub fn validate(&self) -> Result<(), Rejection> {
         let refuse = |field: &str, message: &str| Err(Rejection::invalid(field, message));
         if !self.price.per_credit.is_positive() {
@@ -91,7 +95,7 @@ impl Sale {
             Some(seconds) if !(1..=MAX_LIFE).contains(&seconds) => {
                 refuse("creditsExpireAfterSeconds", "from one second to a hundred years")
             }
-            _ => Ok(()),
+            _ => self.check_tiers(),
         }
     }
 
@@ -178,27 +182,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{amount::Rate, money::Currency};
-
-    fn money(text: &str) -> Money {
-        let (amount, currency) = text.split_once(' ').unwrap();
-        Money::parse(amount, currency.parse().unwrap()).unwrap()
-    }
-
-    fn sale(price: &str, minimum: &str, maximum: &str) -> Sale {
-        let (per_credit, currency) = price.split_once(' ').unwrap();
-        Sale {
-            price: CreditPrice {
-                currency: currency.parse().unwrap(),
-                per_credit: per_credit.parse().unwrap(),
-            },
-            limits: PurchaseLimits {
-                minimum: (!minimum.is_empty()).then(|| money(minimum)),
-                maximum: (!maximum.is_empty()).then(|| money(maximum)),
-            },
-            lasts_seconds: None,
-        }
-    }
+    use crate::{
+        amount::Rate,
+        money::Currency,
+        payment::samples::{money, sale},
+    };
 
     #[test]
     fn amounts_become_credits() {
@@ -244,7 +232,7 @@ mod tests {
             (
                 Sale {
                     lasts_seconds: Some(0),
-                    ..good
+                    ..good.clone()
                 },
                 "creditsExpireAfterSeconds",
             ),

@@ -9,7 +9,7 @@ use app::{
 use domain::{
     id::{CustomerId, PaymentId, PaymentMethodId},
     money::Money,
-    payment::{Payment, Way, sale::Sale},
+    payment::{Payment, Way, sale::Sale, trust::TrustTier},
     plan::{money_price::CreditPrice, variant::PurchaseLimits},
 };
 use entity::sandbox_charge;
@@ -35,12 +35,31 @@ pub fn sale(price: &str, minimum: &str, maximum: &str) -> Sale {
             maximum: Some(money(maximum)),
         },
         lasts_seconds: None,
+        tiers: Vec::new(),
     }
 }
 
 /// Sources P1 and P2: a dollar a credit, from 5 to 5,000.
 pub async fn sells(world: &World) {
     sells_as(world, sale("1 USD", "5 USD", "5000 USD")).await;
+}
+
+/// The same with tiers of trust.
+#[allow(dead_code, reason = "for the suite")]
+pub async fn trusts(world: &World, tiers: Vec<TrustTier>) {
+    let sale = sale("1 USD", "5 USD", "5000 USD");
+    sells_as(world, Sale { tiers, ..sale }).await;
+}
+
+/// A tier with its largest purchase, and what reaches it.
+#[allow(dead_code, reason = "for the suite")]
+pub fn tier(key: &str, maximum: Option<&str>, paid: Option<&str>, days: i64) -> TrustTier {
+    TrustTier {
+        key: key.to_owned(),
+        maximum: maximum.map(money),
+        paid: paid.map(money),
+        days,
+    }
 }
 
 pub async fn sells_as(world: &World, sale: Sale) {

@@ -2,6 +2,7 @@
 
 mod notice;
 mod returned;
+mod trust;
 
 use std::collections::HashMap;
 
@@ -18,7 +19,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-pub(super) use self::{notice::*, returned::*};
+pub(super) use self::{notice::*, returned::*, trust::*};
 use super::{method::MethodSetup, setting::Setting};
 use crate::{
     actor::Reach,
