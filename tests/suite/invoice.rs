@@ -2,7 +2,7 @@
 
 use app::{
     customer::{self, CreateCustomer, CustomerRef, InvoiceAddress},
-    invoice::{self, AddRegistration, CreateCreditNote, Filed, PayInvoice},
+    invoice::{self, AddRegistration, CreateCreditNote, Filed, PayInvoice, PayWith},
     job,
     payment::{self, Purchase},
     subscription::{CreateSubscription, Wish},
@@ -13,7 +13,7 @@ use domain::{
     customer::Settlement,
     id::{CustomerId, InvoiceId, SubscriptionId, VariantId},
     invoice::{Kind, credit_note::Reason, number::Prefix, state::State, terms::BillingTerms},
-    payment::{Purpose, State as PaymentState},
+    payment::{Purpose, State as PaymentState, Way},
     plan::{
         money_price::{CreditPrice, MoneyPrice},
         variant::Mode,
@@ -501,18 +501,24 @@ async fn invoices_are_paid_taken_back_and_given_up_by_hand(world: World) {
         panic!("{} invoices", ids.len());
     };
     let (app, actor) = (&world.app, &world.actor);
-    let by = |invoice, elsewhere| PayInvoice {
-        invoice,
-        method: None,
-        elsewhere,
-    };
-    let no = refusal(invoice::pay(app, actor, by(by_card, false), &world.key()).await);
+    let by = |invoice, with| PayInvoice { invoice, with };
+    let no = refusal(
+        invoice::pay(
+            app,
+            actor,
+            by(by_card, PayWith::Way(Way::Saved(None))),
+            &world.key(),
+        )
+        .await,
+    );
     assert_eq!(no, (RejectionCode::NotFound, "paymentMethodId".to_owned()));
     card(&world, customer, Card::Success).await;
     let key = world.key();
-    invoice::pay(app, actor, by(by_card, false), &key).await.unwrap();
+    invoice::pay(app, actor, by(by_card, PayWith::Way(Way::Saved(None))), &key)
+        .await
+        .unwrap();
     assert!(
-        invoice::pay(app, actor, by(by_card, false), &key)
+        invoice::pay(app, actor, by(by_card, PayWith::Way(Way::Saved(None))), &key)
             .await
             .unwrap()
             .replay
@@ -521,7 +527,7 @@ async fn invoices_are_paid_taken_back_and_given_up_by_hand(world: World) {
     assert_eq!(busy.0, RejectionCode::InvoiceState);
     world.run_to_rest().await;
     assert_eq!(read(&world, by_card).await.invoice.state, State::Paid);
-    let paid = invoice::pay(app, actor, by(by_bank, true), &world.key())
+    let paid = invoice::pay(app, actor, by(by_bank, PayWith::Elsewhere), &world.key())
         .await
         .unwrap()
         .value;
@@ -535,11 +541,11 @@ async fn invoices_are_paid_taken_back_and_given_up_by_hand(world: World) {
         State::Uncollectible
     );
     for id in [by_card, by_bank, wrong] {
-        let no = refusal(invoice::pay(app, actor, by(id, true), &world.key()).await);
+        let no = refusal(invoice::pay(app, actor, by(id, PayWith::Elsewhere), &world.key()).await);
         assert_eq!(no.0, RejectionCode::InvoiceState);
     }
     // Given up, and paid after all.
-    invoice::pay(app, actor, by(lost, true), &world.key())
+    invoice::pay(app, actor, by(lost, PayWith::Elsewhere), &world.key())
         .await
         .unwrap();
     assert_eq!(read(&world, lost).await.invoice.state, State::Paid);
@@ -582,8 +588,7 @@ async fn credit_notes_leave_money_that_pays_the_next_invoice(world: World) {
     card(&world, customer, Card::Success).await;
     let pay = PayInvoice {
         invoice: id,
-        method: None,
-        elsewhere: false,
+        with: PayWith::Way(Way::Saved(None)),
     };
     invoice::pay(app, actor, pay, &world.key()).await.unwrap();
     world.run_to_rest().await;
@@ -651,8 +656,7 @@ async fn drafts_share_one_balance(world: World) {
     let (app, actor) = (&world.app, &world.actor);
     let pay = PayInvoice {
         invoice: paid,
-        method: None,
-        elsewhere: true,
+        with: PayWith::Elsewhere,
     };
     invoice::pay(app, actor, pay, &world.key()).await.unwrap();
     bills(
@@ -978,8 +982,7 @@ async fn strangers_see_nothing(world: World) {
     assert_eq!(refusal(invoice::void(app, actor, id).await), unknown);
     let pay = PayInvoice {
         invoice: id,
-        method: None,
-        elsewhere: true,
+        with: PayWith::Elsewhere,
     };
     assert_eq!(
         refusal(invoice::pay(app, actor, pay, &stranger.key()).await),
@@ -1093,8 +1096,7 @@ async fn a_renewal_that_is_not_paid_ends_as_it_must(world: World) {
         .unwrap();
     let pay = PayInvoice {
         invoice: first(gone).await.id,
-        method: None,
-        elsewhere: true,
+        with: PayWith::Elsewhere,
     };
     invoice::pay(&world.app, &world.actor, pay, &world.key())
         .await
@@ -1170,8 +1172,7 @@ async fn a_renewal_follows_the_subscription(world: World) {
         .unwrap();
     let pay = PayInvoice {
         invoice: all(&world, leaving).await[0].invoice.id,
-        method: None,
-        elsewhere: false,
+        with: PayWith::Way(Way::Saved(None)),
     };
     let no = refusal(invoice::pay(&world.app, &world.actor, pay, &world.key()).await);
     assert_eq!(no.0, RejectionCode::InvoiceState);
@@ -1247,8 +1248,7 @@ async fn a_charge_that_somebody_has_to_look_at_is_the_last(world: World) {
     );
     let pay = PayInvoice {
         invoice: id,
-        method: None,
-        elsewhere: false,
+        with: PayWith::Way(Way::Saved(None)),
     };
     let no = refusal(invoice::pay(&world.app, &world.actor, pay, &world.key()).await);
     assert_eq!(no.0, RejectionCode::InvoiceState);

@@ -79,6 +79,7 @@ mod e2e;
 mod gate;
 mod harness;
 mod invoice;
+mod invoice_pages;
 mod jobs;
 mod lane;
 mod live;

@@ -377,8 +377,7 @@ async fn what_goes_back_of_an_invoice_is_on_a_credit_note(world: World) {
     let open = billing::like(&world, &receipt, true).await;
     let pay = invoice::PayInvoice {
         invoice: open,
-        method: None,
-        elsewhere: false,
+        with: invoice::PayWith::Way(Way::Saved(None)),
     };
     invoice::pay(&world.app, &world.actor, pay, &world.key())
         .await

@@ -18,6 +18,25 @@ use super::{
     payment::{Payment, PaymentMethodKind, SandboxCard},
 };
 
+/// A page of the provider's on which something is paid within a day.
+#[derive(InputObject)]
+pub struct PayPageInput {
+    /// Among which kinds of ways to pay the customer can choose there; each once, at least one.
+    #[graphql(default_with = "vec![PaymentMethodKind::Card]")]
+    pub kinds: Vec<PaymentMethodKind>,
+    /// Where the page sends the customer afterwards: an address that begins with `https://` or `http://`.
+    pub return_url: Option<String>,
+}
+
+impl PayPageInput {
+    pub(super) fn checkout(&self) -> Checkout {
+        Checkout {
+            kinds: self.kinds.iter().copied().map(Into::into).collect(),
+            return_url: self.return_url.clone(),
+        }
+    }
+}
+
 /// Credits to buy on a page of the provider's.
 #[derive(InputObject)]
 pub struct StartCheckoutInput {

@@ -4,7 +4,7 @@
 
 use domain::{
     amount::Credits,
-    id::{CustomerId, PaymentId},
+    id::{CustomerId, PaymentId, PaymentMethodId},
     invoice::{
         collection::{Attempt, Next, next_attempt},
         state::State,
@@ -85,7 +85,7 @@ async fn step(op: &mut Op, terms: &BillingTerms, account: &account::Model, filed
     filed.next_at = match attempt(op, terms, filed).await? {
         Attempted::UnderWay => term(filed).filter(|term| *term > now),
         Attempted::Next(Next::At(at), Some(method)) if at <= now && account.frozen_at.is_none() => {
-            charge(op, filed, &method).await?;
+            charge(op, filed, method.provider, Way::Saved(method.id)).await?;
             term(filed).filter(|term| *term > now)
         }
         // Only what no charge may pay at this very moment falls due.
@@ -158,14 +158,19 @@ async fn attempt(op: &Op, terms: &BillingTerms, filed: &Filed) -> Result<Attempt
 }
 
 /// Decides the payment of what is left of an invoice.
-pub(super) async fn charge(op: &mut Op, filed: &Filed, method: &Method) -> Result<PaymentId> {
+pub(super) async fn charge(
+    op: &mut Op,
+    filed: &Filed,
+    provider: String,
+    way: Way<PaymentMethodId>,
+) -> Result<()> {
     let payment = Payment {
         id: PaymentId(op.new_id()),
         tenant: filed.invoice.tenant,
         customer: filed.invoice.customer,
         purpose: Purpose::Invoice,
-        provider: method.provider.clone(),
-        way: Way::Saved(method.id),
+        provider,
+        way,
         amount: filed.outstanding()?,
         credits: Credits::ZERO,
         lasts_seconds: None,
@@ -173,8 +178,7 @@ pub(super) async fn charge(op: &mut Op, filed: &Filed, method: &Method) -> Resul
         created_at: op.now(),
         progress: Progress::begin(op.now()),
     };
-    payment::decide_in(op, std::slice::from_ref(&payment)).await?;
-    Ok(payment.id)
+    payment::decide_in(op, std::slice::from_ref(&payment)).await
 }
 
 /// Takes over where the payment of an invoice has come to, in the transaction that writes it. The account is locked.

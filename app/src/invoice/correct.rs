@@ -9,7 +9,7 @@ use domain::{
         state::{self, State},
     },
     money::Money,
-    payment::{Payment, State as PaymentState},
+    payment::{Payment, State as PaymentState, Way},
     rejection::{Rejection, RejectionCode},
 };
 use entity::account;
@@ -28,6 +28,7 @@ use crate::{
     App, access,
     actor::{Actor, Scope},
     credit::check_not_frozen,
+    customer::CustomerRef,
     error::Result,
     failpoint::reach,
     idempotency::{Claim, Once, claim},
@@ -133,10 +134,17 @@ async fn check_nothing_under_way(op: &Op, id: InvoiceId) -> Result<()> {
 pub struct PayInvoice {
     /// Which.
     pub invoice: InvoiceId,
-    /// With what; `None`: the default.
-    pub method: Option<PaymentMethodId>,
-    /// Whether the money has come in another way, such as a bank transfer: nothing is charged.
-    pub elsewhere: bool,
+    /// With what.
+    pub with: PayWith,
+}
+
+/// With what an invoice is paid.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum PayWith {
+    /// A way to pay that the customer has left, the default if none is named; or a page of the provider's.
+    Way(Way<Option<PaymentMethodId>>),
+    /// The money has come in another way, such as a bank transfer: nothing is charged.
+    Elsewhere,
 }
 
 /// Pays an invoice: decides a payment of what is left of it, or notes that it was paid elsewhere.
@@ -145,33 +153,56 @@ pub struct PayInvoice {
 /// No such invoice or way to pay, one that cannot be paid, one whose charge is under way, or books that do not add up.
 pub async fn pay(app: &App, actor: &Actor, input: PayInvoice, key: &str) -> Result<Once<Filed>> {
     actor.require(Scope::InvoiceWrite)?;
-    if !input.elsewhere {
+    if input.with != PayWith::Elsewhere {
         actor.require(Scope::PaymentWrite)?;
     }
-    let mut op = Op::begin(app).await?;
-    let fresh = match claim(&op, actor.tenant, "payInvoice", key, &input).await? {
-        Claim::Replay(known) => return Ok(known),
-        Claim::Fresh(fresh) => fresh,
+    let page = match &input.with {
+        PayWith::Way(Way::Page(page)) => Some(page),
+        _ => None,
     };
-    let (account, mut filed) = locked(&mut op, actor, input.invoice).await?;
-    check_nothing_under_way(&op, input.invoice).await?;
+    if let Some(page) = page {
+        let known = store::invoice(app.db().reader(), actor.reach(), input.invoice).await?;
+        let who = CustomerRef::Id(known.ok_or_else(unknown)?.invoice.customer);
+        payment::prepare_page(app, actor, &who, page).await?;
+    }
+    let mut op = Op::begin(app).await?;
+    let done = match claim(&op, actor.tenant, "payInvoice", key, &input).await? {
+        Claim::Replay(known) => {
+            op.abandon().await?;
+            known
+        }
+        Claim::Fresh(fresh) => {
+            let filed = pay_in(&mut op, actor, &input).await?;
+            let done = fresh.settle(&op, filed).await?;
+            op.commit().await?;
+            done
+        }
+    };
+    if page.is_some() {
+        payment::open_page(app, done.value.invoice.customer).await;
+    }
+    Ok(done)
+}
+
+async fn pay_in(op: &mut Op, actor: &Actor, input: &PayInvoice) -> Result<Filed> {
+    let (account, mut filed) = locked(op, actor, input.invoice).await?;
+    check_nothing_under_way(op, input.invoice).await?;
     filed.invoice.state.after(state::Step::Pay).map_err(refused)?;
-    if !input.elsewhere && !renewal::is_awaited(&op, &filed).await? {
+    let PayWith::Way(way) = &input.with else {
+        let left = filed.outstanding()?;
+        paid_in(op, &mut filed, left).await?;
+        reach("invoice.paying")?;
+        return Ok(filed);
+    };
+    if !renewal::is_awaited(op, &filed).await? {
         let message = "what it renews was renewed already, or does not go on";
         return Err(Rejection::new(RejectionCode::InvoiceState, "", message).into());
     }
-    if input.elsewhere {
-        let left = filed.outstanding()?;
-        paid_in(&mut op, &mut filed, left).await?;
-    } else {
-        check_not_frozen(&account)?;
-        let method = payment::payable_in(&op, actor, filed.invoice.customer, input.method).await?;
-        charge(&mut op, &filed, &method).await?;
-    }
+    check_not_frozen(&account)?;
+    let (provider, way) = payment::payable_in(op, actor, filed.invoice.customer, way.clone()).await?;
+    charge(op, &filed, provider, way).await?;
     reach("invoice.paying")?;
-    let done = fresh.settle(&op, filed).await?;
-    op.commit().await?;
-    Ok(done)
+    Ok(filed)
 }
 
 /// A credit note to write.

@@ -28,7 +28,7 @@ pub(crate) use self::{
     refund::{check_refund_in, returned_in},
 };
 pub use self::{
-    correct::{CreateCreditNote, PayInvoice, credit_note, finalise, give_up, pay, void},
+    correct::{CreateCreditNote, PayInvoice, PayWith, credit_note, finalise, give_up, pay, void},
     document::printed,
     setting::{Setting, setting, update_setting},
     tax::{

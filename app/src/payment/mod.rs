@@ -27,7 +27,7 @@ pub(crate) use self::{
     collect::{collect, due},
     expiry::{are_expiring, tell_expiring},
     notice::{follow_up, waiting},
-    purchase::{decide_in, payable_in},
+    purchase::{decide_in, open_page, payable_in, prepare_page},
     sandbox::Rows as SandboxRows,
     setting::{needed, set_stopped_in},
     store::{defaults_in, of_invoice_in},

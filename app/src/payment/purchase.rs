@@ -3,7 +3,7 @@
 use domain::{
     id::{CustomerId, PaymentId, PaymentMethodId},
     money::Money,
-    payment::{Checkout, Payment, Progress, Purpose, Way, method::Method},
+    payment::{Checkout, Payment, Progress, Purpose, Way},
     plan::variant::Variant,
     rejection::{Rejection, RejectionCode},
 };
@@ -80,10 +80,7 @@ pub async fn purchase(app: &App, actor: &Actor, input: Purchase, key: &str) -> R
     let plans = subscription::variants_in(op.tx(), customer).await?;
     let plans: Vec<&Variant> = plans.iter().collect();
     let credits = setting.sale.buy(&plans, input.amount)?;
-    let way = match input.way {
-        Way::Saved(named) => Way::Saved(payable(&op, actor, customer, &setting.provider, named).await?.id),
-        Way::Page(page) => Way::Page(page),
-    };
+    let way = payable(&op, actor, customer, &setting.provider, input.way).await?;
     if store::count_open(op.tx(), customer).await? >= MAX_OPEN {
         let message = format!("{MAX_OPEN} payments of this customer have not ended");
         return Err(Rejection::new(RejectionCode::TooManyPayments, "", message).into());
@@ -113,7 +110,7 @@ pub async fn purchase(app: &App, actor: &Actor, input: Purchase, key: &str) -> R
 
 /// Makes everything ready for a page of the provider's: what it is to offer is checked, and the customer is known there. Network, so before
 /// the transaction.
-pub(super) async fn prepare_page(
+pub(crate) async fn prepare_page(
     app: &App,
     actor: &Actor,
     customer: &CustomerRef,
@@ -141,12 +138,17 @@ pub(super) async fn prepare_page(
     enrolled(app, actor, id, &setting.provider).await.map(drop)
 }
 
-/// A payment whose page has just been opened. Whatever keeps the provider from opening it now, a job tries again.
+/// Opens the page of a payment that was just decided. Whatever keeps the provider from opening it now, a job tries again.
+pub(crate) async fn open_page(app: &App, customer: CustomerId) {
+    if let Err(error) = collect(app, customer).await {
+        tracing::warn!(%customer, %error, "a page could not be opened at once");
+    }
+}
+
+/// A payment whose page has just been opened.
 async fn opened(app: &App, actor: &Actor, decided: Once<Payment>) -> Result<Once<Payment>> {
     let payment = &decided.value;
-    if let Err(error) = collect(app, payment.customer).await {
-        tracing::warn!(payment = %payment.id, %error, "a page could not be opened at once");
-    }
+    open_page(app, payment.customer).await;
     let present = store::payment(app.db().writer(), actor.reach(), payment.id).await?;
     Ok(Once {
         value: present.unwrap_or_else(|| payment.clone()),
@@ -166,37 +168,39 @@ pub(crate) async fn decide_in(op: &mut Op, payments: &[Payment]) -> Result<()> {
     reach("payment.decided")
 }
 
-/// The way to pay that is named, or else the default, for something other than credits.
+/// With which provider, and how, something other than credits is paid.
 pub(crate) async fn payable_in(
     op: &Op,
     actor: &Actor,
     customer: CustomerId,
-    named: Option<PaymentMethodId>,
-) -> Result<Method> {
+    way: Way<Option<PaymentMethodId>>,
+) -> Result<(String, Way<PaymentMethodId>)> {
     let setting = needed(op.tx(), actor).await?;
-    payable(op, actor, customer, &setting.provider, named).await
+    let way = payable(op, actor, customer, &setting.provider, way).await?;
+    Ok((setting.provider, way))
 }
 
-/// The way to pay that is named, or else the default. It must be with the provider that the vendor uses now.
+/// A page, or the way to pay that is named, or else the default. It must be with the provider that the vendor uses now.
 async fn payable(
     op: &Op,
     actor: &Actor,
     customer: CustomerId,
     provider: &str,
-    named: Option<PaymentMethodId>,
-) -> Result<Method> {
+    way: Way<Option<PaymentMethodId>>,
+) -> Result<Way<PaymentMethodId>> {
     let no = |message| Rejection::new(RejectionCode::NotFound, "paymentMethodId", message);
-    let method = match named {
-        Some(id) => store::method(op.tx(), actor.reach(), id)
+    let method = match way {
+        Way::Page(page) => return Ok(Way::Page(page)),
+        Way::Saved(Some(id)) => store::method(op.tx(), actor.reach(), id)
             .await?
             .filter(|method| method.customer == customer)
             .ok_or_else(|| no("there is no such payment method"))?,
-        None => store::default_in(op.tx(), customer)
+        Way::Saved(None) => store::default_in(op.tx(), customer)
             .await?
             .ok_or_else(|| no("the customer has no default payment method"))?,
     };
     if method.provider != provider {
         return Err(no("this payment method is with a provider that is no longer used").into());
     }
-    Ok(method)
+    Ok(Way::Saved(method.id))
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use app::{
     db::Backend,
     failpoint,
-    invoice::{self, CreateCreditNote, Filed, PayInvoice},
+    invoice::{self, CreateCreditNote, Filed, PayInvoice, PayWith},
     job,
     subscription::{CreateSubscription, Wish},
 };
@@ -271,8 +271,7 @@ async fn by_hand(world: &World, way: &str, plan: VariantId) {
                 if paying {
                     let pay = PayInvoice {
                         invoice: id,
-                        method: None,
-                        elsewhere: true,
+                        with: PayWith::Elsewhere,
                     };
                     invoice::pay(&world.app, &world.actor, pay, &pay_key)
                         .await

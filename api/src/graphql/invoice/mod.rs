@@ -6,12 +6,13 @@ mod tax;
 
 use app::{
     error::Result,
-    invoice::{self, CreateCreditNote, CreditNoteView, Filed, PayInvoice},
+    invoice::{self, CreateCreditNote, CreditNoteView, Filed, PayInvoice, PayWith},
 };
 use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject};
 use domain::{
     id::{CustomerId, InvoiceId},
     invoice::{Kind, credit_note::Reason, state::State},
+    payment::Way,
     rejection::Rejection,
 };
 
@@ -23,6 +24,7 @@ pub use self::{
 };
 use super::{
     caller,
+    checkout::PayPageInput,
     error::top_level,
     money::{Money, MoneyInput},
     page::{Args, Connection, connection},
@@ -374,6 +376,8 @@ pub struct PayInvoiceInput {
     pub invoice_id: ID,
     /// Global id of the way to pay; left out: the default.
     pub payment_method_id: Option<ID>,
+    /// Have the customer pay on a page of the provider's instead: the `actionUrl` of the invoice's last payment.
+    pub on_page: Option<PayPageInput>,
     /// Whether the money has come in another way, such as a bank transfer: nothing is charged.
     #[graphql(default)]
     pub paid_elsewhere: bool,
@@ -385,10 +389,19 @@ impl PayInvoiceInput {
     fn command(&self) -> Result<PayInvoice> {
         let unknown = || Rejection::not_found("paymentMethodId", "payment method");
         let method = self.payment_method_id.as_ref();
+        let method = method.map(|id| id.parse().map_err(|_| unknown())).transpose()?;
+        let with = match (method, &self.on_page, self.paid_elsewhere) {
+            (None, None, true) => PayWith::Elsewhere,
+            (method, None, false) => PayWith::Way(Way::Saved(method)),
+            (None, Some(page), false) => PayWith::Way(Way::Page(page.checkout())),
+            _ => {
+                let message = "one of `paymentMethodId`, `onPage` and `paidElsewhere`";
+                return Err(Rejection::invalid("", message).into());
+            }
+        };
         Ok(PayInvoice {
             invoice: named(&self.invoice_id)?,
-            method: method.map(|id| id.parse().map_err(|_| unknown())).transpose()?,
-            elsewhere: self.paid_elsewhere,
+            with,
         })
     }
 }
@@ -453,7 +466,7 @@ impl InvoiceMutation {
         FinalizeInvoicePayload::from_outcome(plain(outcome), Invoice::from)
     }
 
-    /// Pays what is left of an invoice with a saved way to pay, or notes that it was paid elsewhere. Needs `invoice:write`, and
+    /// Pays what is left of an invoice with a saved way to pay or on a page of the provider's, or notes that it was paid elsewhere. Needs `invoice:write`, and
     /// `payment:write` to charge.
     async fn pay_invoice(
         &self,
