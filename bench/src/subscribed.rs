@@ -149,5 +149,6 @@ fn agreement(customer: CustomerRef, variant: VariantId) -> CreateSubscription {
         contract_start: None,
         contract_end: None,
         contract_notice_days: None,
+        first_cycle_paid: false,
     }
 }

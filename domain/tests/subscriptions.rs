@@ -10,6 +10,7 @@ use common::{
     vendor::{Vendor, percent, plain, template, variant},
 };
 use domain::{
+    amount::Credits,
     credit::block::{Billing, Block, Source},
     cycle::summary::{MetricUsage, Summary},
     money::{Currency, Money},
@@ -20,7 +21,7 @@ use domain::{
         variant::{Mode, ShortCycle, Variant},
     },
     subscription::{
-        Books, Refused,
+        Books, Refused, Subscription,
         contract::Contract,
         create::NewSubscription,
         deal::Deal,
@@ -772,6 +773,40 @@ fn a_short_first_cycle_brings_all_or_its_part() {
         assert_eq!(vendor.balance(), credits(amount), "{day}");
         vendor.until("2026-02-20");
         assert_eq!(vendor.balance(), credits("31"), "{day}");
+    }
+}
+
+#[test]
+fn a_first_cycle_that_is_paid_ahead_is_due_at_once() {
+    let fee = Some(Money::of(3_100, Currency::USD));
+    let priced = |mode| Variant {
+        fee,
+        short_cycle: ShortCycle::Prorated,
+        ..variant(1, mode)
+    };
+    let trial = Variant {
+        trial_days: 7,
+        ..priced(Mode::Prepaid)
+    };
+    let free = variant(1, Mode::Prepaid);
+    for (plan, day, first_cycle_paid, due) in [
+        (priced(Mode::Prepaid), 1, false, vec![3_100]),
+        // Half of January, by the second.
+        (priced(Mode::Prepaid), 16, false, vec![1_500]),
+        (priced(Mode::Prepaid), 1, true, vec![]),
+        (priced(Mode::Postpaid), 1, false, vec![]),
+        (trial, 1, false, vec![]),
+        (free, 1, false, vec![]),
+    ] {
+        let new = NewSubscription {
+            billing_day: Some(day),
+            first_cycle_paid,
+            ..plain()
+        };
+        let now = instant("2026-01-01");
+        let decision = Subscription::create(new, &offer(plan, Vec::new()), Credits::ZERO, now).unwrap();
+        let moneys: Vec<i64> = decision.money.iter().map(|line| line.amount.minor).collect();
+        assert_eq!((decision.bills_at_once, moneys), (!due.is_empty(), due));
     }
 }
 

@@ -1018,7 +1018,7 @@ async fn a_renewal_is_charged_and_renews(world: World) {
     let plan = prepaid(&world).await;
     let customer = world.customer("acme").await;
     card(&world, customer, Card::TimeoutCharged).await;
-    let id = world.subscribe(customer, plan).await;
+    let id = world.subscribe_paid(customer, plan).await;
     world.until("2026-04-05").await;
     assert_eq!(all(&world, customer).await, [], "not due before noon");
     // Twelve hours later, and with the time that a card takes which keeps silent.
@@ -1070,7 +1070,7 @@ async fn a_renewal_that_is_not_paid_ends_as_it_must(world: World) {
     let plan = prepaid(&world).await;
     let made = async |name: &str| {
         let customer = world.customer(name).await;
-        (customer, world.subscribe(customer, plan).await)
+        (customer, world.subscribe_paid(customer, plan).await)
     };
     let (late, late_sub) = made("late").await;
     let (by_hand, hand_sub) = made("by hand").await;
@@ -1140,7 +1140,7 @@ async fn a_renewal_follows_the_subscription(world: World) {
     let dear = world.sells(dear, Vec::new()).await;
     let made = async |name: &str| {
         let customer = world.customer(name).await;
-        (customer, world.subscribe(customer, plan).await)
+        (customer, world.subscribe_paid(customer, plan).await)
     };
     let (leaving, leaving_sub) = made("leaving").await;
     let (forgiven, forgiven_sub) = made("forgiven").await;
@@ -1236,6 +1236,8 @@ async fn a_charge_that_somebody_has_to_look_at_is_the_last(world: World) {
         world.advance(86_400);
         world.run_to_rest().await;
     }
+    assert_eq!(read(&world, id).await.invoice.state, State::PastDue);
+    assert_eq!(told(&world, odd).await, ["finalized", "past_due"]);
     let good = card(&world, odd, Card::Success).await;
     payment::set_default_method(&world.app, &world.actor, good)
         .await

@@ -84,6 +84,10 @@ async fn step(op: &mut Op, terms: &BillingTerms, account: &account::Model, filed
     let now = op.present();
     filed.next_at = match attempt(op, terms, filed).await? {
         Attempted::UnderWay => term(filed).filter(|term| *term > now),
+        Attempted::Quarantined => {
+            fall_due(op, filed).await?;
+            term(filed)
+        }
         Attempted::Next(Next::At(at), Some(method)) if at <= now && account.frozen_at.is_none() => {
             charge(op, filed, method.provider, Way::Saved(method.id)).await?;
             term(filed).filter(|term| *term > now)
@@ -114,8 +118,10 @@ async fn fall_due(op: &Op, filed: &mut Filed) -> Result<()> {
 
 /// How an invoice stands with its charges.
 enum Attempted {
-    /// One is under way, or somebody has to look at one: nobody decides another.
+    /// One is under way: nobody decides another.
     UnderWay,
+    /// Somebody has to look at one: nobody decides another, and the invoice is due all the same.
+    Quarantined,
     /// When the next one is to be decided, and with what.
     Next(Next, Option<Method>),
 }
@@ -132,8 +138,11 @@ fn term(filed: &Filed) -> Option<Timestamp> {
 async fn attempt(op: &Op, terms: &BillingTerms, filed: &Filed) -> Result<Attempted> {
     let attempts = payment::of_invoice_in(op.tx(), filed.invoice.id).await?;
     let states = || attempts.iter().map(|payment| payment.progress.state);
-    if states().any(|state| state.is_open() || state == PaymentState::Quarantined) {
+    if states().any(PaymentState::is_open) {
         return Ok(Attempted::UnderWay);
+    }
+    if states().any(|state| state == PaymentState::Quarantined) {
+        return Ok(Attempted::Quarantined);
     }
     if !terms.collects {
         return Ok(Attempted::Next(Next::Never, None));
@@ -191,8 +200,10 @@ pub(crate) async fn heard_in(op: &mut Op, payment: &Payment) -> Result<()> {
     };
     match payment.progress.state {
         PaymentState::Succeeded => paid_in(op, &mut filed, payment.amount).await?,
-        PaymentState::Failed => {
-            event::tell(op, "invoice.payment_failed", &filed).await?;
+        PaymentState::Failed | PaymentState::Quarantined => {
+            if payment.progress.state == PaymentState::Failed {
+                event::tell(op, "invoice.payment_failed", &filed).await?;
+            }
             if filed.invoice.state.is_due() {
                 filed.next_at = Some(op.present());
                 op.wake(job::invoices::wakeup(payment.customer));

@@ -26,6 +26,7 @@ pub(crate) use self::{
     collect::{advance_of, collect, due, hasten_in, heard_in, next_due},
     receipt::receipt_in,
     refund::{check_refund_in, returned_in},
+    store::look_again_in,
 };
 pub use self::{
     correct::{CreateCreditNote, PayInvoice, PayWith, credit_note, finalise, give_up, pay, void},

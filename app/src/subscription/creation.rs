@@ -51,6 +51,8 @@ pub struct CreateSubscription {
     pub contract_end: Option<Timestamp>,
     /// How many days before the end it is told.
     pub contract_notice_days: Option<i32>,
+    /// Whether the fee of a first cycle that is paid ahead has been paid elsewhere, so that it is not billed.
+    pub first_cycle_paid: bool,
 }
 
 /// Begins a subscription: its first cycle runs from now, and its first grants are there with the answer.
@@ -105,6 +107,7 @@ pub async fn create(
         billing_day: billing_day(input.billing_day)?,
         zone,
         contract: contract(&input, now)?,
+        first_cycle_paid: input.first_cycle_paid,
     };
     let clock = account.clock_id;
     let (mut offers, one) = Held::read(&op, vec![account], op.own_time()).await?.only()?;

@@ -23,6 +23,7 @@ use crate::{
     error::Result,
     event::{self, Told},
     failpoint::reach,
+    invoice, job,
     op::Op,
 };
 
@@ -97,6 +98,16 @@ impl Outcome {
         })
     }
 
+    /// The customer, if a renewal that was told is not awaited any more: it was paid, or there will be none.
+    fn needs_no_renewal(&self) -> Option<CustomerId> {
+        let is_over = |it: &Subscription| {
+            it.renewal_told > 0
+                && (it.paid_through >= it.renewal_told || it.cancel_at_end || !it.state.renews())
+        };
+        let mut all = self.moved.iter().map(|moved| &moved.decision.subscription);
+        all.any(is_over).then(|| self.customer())
+    }
+
     fn charges(&self) -> impl Iterator<Item = Charge> {
         let (tenant, customer) = (self.tenant, self.customer());
         self.moved.iter().flat_map(move |moved| {
@@ -139,6 +150,11 @@ pub(super) async fn write(op: &mut Op, outcomes: &mut [Outcome]) -> Result<()> {
     reach("cycles.turned")?;
     let charges: Vec<Charge> = outcomes.iter().flat_map(Outcome::charges).collect();
     store::insert_charges(op, &charges).await?;
+    for charge in charges.iter().filter(|charge| charge.at_once) {
+        op.wake(job::invoices::wakeup(charge.customer));
+    }
+    let unneeded: Vec<CustomerId> = outcomes.iter().filter_map(Outcome::needs_no_renewal).collect();
+    invoice::look_again_in(op, &unneeded).await?;
     tell(op, outcomes).await?;
     reach("cycles.told")?;
     let accounts: Vec<_> = outcomes

@@ -125,7 +125,8 @@ impl Subscription {
             after.paid_through = after.paid_through.max(number);
             after.ended_at = None;
             let cycle = after.cycle_of(&after.schedule, number, &deal.present.variant, true);
-            decision.granted = after.open(cycle, deal.present, now, books.balance, None)?;
+            decision.granted = after.open(cycle.clone(), deal.present, now, books.balance, None)?;
+            decision.bill_ahead(&cycle, &deal.present.variant)?;
         } else {
             decision.moved = after.lengthen(end, deal, books);
         }

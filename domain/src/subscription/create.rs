@@ -24,10 +24,13 @@ pub struct NewSubscription {
     pub zone: Zone,
     /// A contract that ends.
     pub contract: Option<Contract>,
+    /// Whether the fee of a first cycle that is paid ahead has been paid elsewhere, so that it is not billed.
+    pub first_cycle_paid: bool,
 }
 
 impl Subscription {
-    /// Begins a subscription. Its first cycle counts as paid, and its first grants are made at once; with a trial, those of the trial.
+    /// Begins a subscription. Its first grants are made at once; with a trial, those of the trial. The fee of a first cycle that is paid
+    /// ahead is due at once, and the cycle goes on however that ends.
     /// `balance` is the customer's before.
     ///
     /// # Errors
@@ -87,11 +90,15 @@ impl Subscription {
         };
         let period = cycle.period;
         let granted = subscription
-            .open(cycle, offer, now, balance, None)
+            .open(cycle.clone(), offer, now, balance, None)
             .map_err(|_| Rejection::too_large("variantId"))?;
         let credits_granted = super::turn::sum(&granted).map_err(|_| Rejection::too_large("variantId"))?;
         let mut decision = Decision::new(subscription);
         decision.granted = granted;
+        if !cycle.trial && !new.first_cycle_paid {
+            let too_large = |_| Rejection::too_large("variantId");
+            decision.bill_ahead(&cycle, variant).map_err(too_large)?;
+        }
         decision.tell(
             now,
             What::Created {

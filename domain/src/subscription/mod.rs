@@ -37,6 +37,7 @@ use crate::{
     },
     id::{BlockId, CustomerId, SubscriptionId, VariantId},
     money::Money,
+    plan::variant::{Mode, Variant},
     rejection::{Rejection, RejectionCode},
     time::{Period, Timestamp},
 };
@@ -231,6 +232,23 @@ impl Decision {
             bills_at_once: false,
             facts: Vec::new(),
         }
+    }
+
+    /// The fee of a cycle that begins now and is paid ahead is due at once.
+    fn bill_ahead(&mut self, cycle: &Cycle, variant: &Variant) -> Result<(), Overflow> {
+        let Some(fee) = variant.fee.filter(|_| variant.mode == Mode::Prepaid) else {
+            return Ok(());
+        };
+        let amount = cycle.worth().of_money(fee)?;
+        if amount.minor != 0 {
+            self.bills_at_once = true;
+            self.money.push(MoneyLine {
+                variant: variant.id,
+                period: cycle.period,
+                amount,
+            });
+        }
+        Ok(())
     }
 
     fn tell(&mut self, at: Timestamp, what: fact::What) {

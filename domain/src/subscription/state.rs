@@ -117,6 +117,12 @@ impl State {
         matches!(self, Cancelled | Expired | ContractEnded)
     }
 
+    /// Whether a renewal leads to another cycle.
+    #[must_use]
+    pub fn renews(self) -> bool {
+        matches!(self, Trialing | Active | Overdue)
+    }
+
     /// Every state.
     pub const ALL: [Self; 7] = [
         Trialing,

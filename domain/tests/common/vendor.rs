@@ -96,6 +96,7 @@ pub fn plain() -> NewSubscription {
         billing_day: None,
         zone: Zone::UTC,
         contract: None,
+        first_cycle_paid: false,
     }
 }
 

@@ -188,6 +188,7 @@ async fn renew(world: &World, point: &str, way: &str, plan: VariantId) {
     card(world, customer, Card::Success).await;
     let input = CreateSubscription {
         contract_end: Some(world.now().plus_seconds(2 * 86_400)),
+        first_cycle_paid: true,
         ..agreement(customer, plan)
     };
     let id = world.try_subscribe(input).await.unwrap().value.id;
@@ -207,6 +208,7 @@ async fn change(world: &World, point: &str, way: &str, [from, to]: [VariantId; 2
     card(world, customer, Card::Success).await;
     let input = CreateSubscription {
         contract_end: Some(world.now().plus_seconds(86_400)),
+        first_cycle_paid: true,
         ..agreement(customer, from)
     };
     let id = world.try_subscribe(input).await.unwrap().value.id;

@@ -77,6 +77,7 @@ pub fn agreement(customer: CustomerId, variant: VariantId) -> CreateSubscription
         contract_start: None,
         contract_end: None,
         contract_notice_days: None,
+        first_cycle_paid: false,
     }
 }
 
@@ -115,6 +116,16 @@ impl World {
     pub async fn subscribe(&self, customer: CustomerId, variant: VariantId) -> SubscriptionId {
         let made = self.try_subscribe(agreement(customer, variant)).await;
         made.unwrap().value.id
+    }
+
+    /// The same, with a first cycle that was paid elsewhere.
+    #[allow(dead_code, reason = "for the suite")]
+    pub async fn subscribe_paid(&self, customer: CustomerId, variant: VariantId) -> SubscriptionId {
+        let input = CreateSubscription {
+            first_cycle_paid: true,
+            ..agreement(customer, variant)
+        };
+        self.try_subscribe(input).await.unwrap().value.id
     }
 
     pub async fn wish(&self, id: SubscriptionId, wish: Wish) -> app::Result<SubscriptionView> {

@@ -43,6 +43,10 @@ pub struct CreateSubscriptionInput {
     pub contract_end: Option<DateTime>,
     /// How many calendar days before its end that is told, 0 to 366; not at all by default. Goes with `contractEnd`.
     pub contract_ending_soon_days: Option<i32>,
+    /// Whether the fee of the first cycle of a prepaid plan has been paid elsewhere. Otherwise it is invoiced now, if the vendor makes
+    /// invoices.
+    #[graphql(default)]
+    pub first_cycle_paid: bool,
     /// Repeat the same key to retry safely: 1 to 255 visible ASCII characters.
     pub idempotency_key: String,
 }
@@ -60,6 +64,7 @@ impl CreateSubscriptionInput {
             contract_start: self.contract_start.map(|at| at.0),
             contract_end: self.contract_end.map(|at| at.0),
             contract_notice_days: self.contract_ending_soon_days,
+            first_cycle_paid: self.first_cycle_paid,
         })
     }
 }

@@ -316,6 +316,20 @@ pub(super) async fn hasten(op: &Op, customer: CustomerId) -> Result<bool> {
     Ok(done.await?.rows_affected() > 0)
 }
 
+/// Has the past-due invoices of some customers looked at again: what they are to renew may not be awaited any more. One statement.
+pub(crate) async fn look_again_in(op: &Op, customers: &[CustomerId]) -> Result<()> {
+    if customers.is_empty() {
+        return Ok(());
+    }
+    let sql = "UPDATE invoice SET next_at = 0 FROM {rows} AS v
+         WHERE invoice.customer_id = v.id AND invoice.state = 'PAST_DUE' AND invoice.next_at IS NULL";
+    Rows::default()
+        .id("id", customers.iter().map(|customer| customer.0))
+        .execute(op.tx(), sql, Vec::new())
+        .await?;
+    Ok(())
+}
+
 // The money that customers have left with their vendor.
 
 /// What a customer has in a currency.

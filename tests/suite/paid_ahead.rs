@@ -1,9 +1,14 @@
-//! Changes of plan within a cycle that was paid ahead: what they cost, or give back, is settled at once.
+//! Cycles that are paid ahead: their first fee is asked for when they begin, and what changes of plan cost within them, or give back, is
+//! settled at once.
 
-use app::{invoice::Filed, job, subscription::Wish};
+use app::{
+    invoice::Filed,
+    job,
+    subscription::{CreateSubscription, Wish},
+};
 use domain::{
     id::{CustomerId, SubscriptionId, VariantId},
-    invoice::{Kind, state::State},
+    invoice::{Kind, state::State, terms::BillingTerms},
     plan::{
         interval::{Interval, Unit},
         variant::Mode,
@@ -15,16 +20,20 @@ use crate::harness::{
     World, at,
     billing::{all, bills, terms},
     paying::{card, charges, money, sells},
-    plans::variant,
+    plans::{agreement, variant},
 };
 
 on_both!(
+    the_first_cycle_is_charged_for_when_it_begins,
+    a_first_cycle_is_not_billed_where_it_costs_nothing,
+    a_contract_that_is_revived_is_charged_for,
     a_better_plan_is_charged_for_at_once,
     a_smaller_plan_leaves_a_balance,
     another_interval_is_charged_for_at_once,
     what_is_billed_at_the_close_is_not_billed_at_once,
     a_plan_to_be_paid_later_gives_back_at_once,
     many_workers_bill_a_change_once,
+    what_nobody_needs_any_more_is_taken_back,
     currencies_have_invoices_of_their_own,
 );
 
@@ -47,7 +56,7 @@ async fn changed(world: &World, from: VariantId, to: VariantId) -> (CustomerId, 
     bills(world, terms()).await;
     let customer = world.customer("acme").await;
     card(world, customer, Card::Success).await;
-    let subscription = world.subscribe(customer, from).await;
+    let subscription = world.subscribe_paid(customer, from).await;
     world.move_to(at(HALF));
     let wish = Wish::ChangePlan { to, now: true };
     world.wish(subscription, wish).await.unwrap();
@@ -66,6 +75,72 @@ async fn settled(world: &World) {
         world.run_to_rest().await;
         world.advance(61);
     }
+}
+
+async fn the_first_cycle_is_charged_for_when_it_begins(world: World) {
+    sells(&world).await;
+    bills(&world, terms()).await;
+    let plan = plan(&world, Mode::Prepaid, Unit::Month, "20 USD").await;
+    let customer = world.customer("acme").await;
+    card(&world, customer, Card::Success).await;
+    let subscription = world.subscribe(customer, plan).await;
+    // Without a sweep: whoever subscribes wakes who bills.
+    world.run_to_rest().await;
+    let filed = all(&world, customer).await;
+    assert_eq!((filed.len(), lines(&filed[0])), (1, vec!["20.00 USD".to_owned()]));
+    let it = &filed[0].invoice;
+    assert_eq!((it.kind, it.state, it.cycle), (Kind::Fee, State::Paid, None));
+    assert_eq!(
+        it.period.map(|period| period.end),
+        Some(at("2026-04-10T12:00:00Z"))
+    );
+    // The next one is a renewal, and is charged as one.
+    world.until("2026-04-06").await;
+    world.until("2026-04-11").await;
+    settled(&world).await;
+    assert_eq!((all(&world, customer).await.len(), charges(&world).await), (2, 2));
+    assert_eq!(world.cycles(subscription).await.len(), 2);
+}
+
+async fn a_first_cycle_is_not_billed_where_it_costs_nothing(world: World) {
+    sells(&world).await;
+    bills(&world, terms()).await;
+    let plan = plan(&world, Mode::Prepaid, Unit::Month, "20 USD").await;
+    let elsewhere = world.customer("elsewhere").await;
+    world.subscribe_paid(elsewhere, plan).await;
+    let mut trial = variant(Mode::Prepaid);
+    trial.fee = Some(money("20 USD"));
+    trial.trial_days = 14;
+    let trial = world.sells(trial, Vec::new()).await;
+    let trying = world.customer("trying").await;
+    world.subscribe(trying, trial).await;
+    settled(&world).await;
+    assert_eq!(all(&world, elsewhere).await, []);
+    assert_eq!(all(&world, trying).await, []);
+}
+
+async fn a_contract_that_is_revived_is_charged_for(world: World) {
+    sells(&world).await;
+    bills(&world, terms()).await;
+    let plan = plan(&world, Mode::Prepaid, Unit::Month, "20 USD").await;
+    let customer = world.customer("acme").await;
+    let input = CreateSubscription {
+        contract_end: Some(at("2026-03-20T00:00:00Z")),
+        first_cycle_paid: true,
+        ..agreement(customer, plan)
+    };
+    let id = world.try_subscribe(input).await.unwrap().value.id;
+    world.until("2026-03-25").await;
+    assert_eq!(world.state(id).await, "CONTRACT_ENDED");
+    let longer = Wish::ExtendContract {
+        end: at("2026-12-01T00:00:00Z"),
+    };
+    world.wish(id, longer).await.unwrap();
+    world.run_to_rest().await;
+    let filed = all(&world, customer).await;
+    assert_eq!(filed.len(), 1);
+    assert_eq!(filed[0].invoice.state, State::Open);
+    assert!(filed[0].invoice.totals.total.minor > 0);
 }
 
 async fn a_better_plan_is_charged_for_at_once(world: World) {
@@ -171,6 +246,50 @@ async fn many_workers_bill_a_change_once(world: World) {
     }
     settled(&world).await;
     assert_eq!((all(&world, customer).await.len(), charges(&world).await), (1, 1));
+}
+
+/// A renewal whose term has ended is not asked for any more when it was renewed by hand, or when nothing is to be renewed.
+async fn what_nobody_needs_any_more_is_taken_back(world: World) {
+    sells(&world).await;
+    let terms = BillingTerms {
+        net_days: 1,
+        ..terms()
+    };
+    bills(&world, terms).await;
+    let mut plan = variant(Mode::Prepaid);
+    plan.fee = Some(money("20 USD"));
+    plan.renewal_due_days = 5;
+    plan.grace_days = 2;
+    let plan = world.sells(plan, Vec::new()).await;
+    let made = async |name: &str| {
+        let customer = world.customer(name).await;
+        (customer, world.subscribe_paid(customer, plan).await)
+    };
+    let (renewed, renewed_sub) = made("renewed").await;
+    let (left, left_sub) = made("left").await;
+    let (gone, gone_sub) = made("gone").await;
+    let state = async |customer| all(&world, customer).await[0].invoice.state;
+    world.until("2026-04-06").await;
+    world.until("2026-04-08").await;
+    settled(&world).await;
+    for customer in [renewed, left, gone] {
+        assert_eq!(state(customer).await, State::PastDue);
+    }
+    world.wish(renewed_sub, Wish::Renew).await.unwrap();
+    world
+        .wish(left_sub, Wish::Cancel { at_end: false })
+        .await
+        .unwrap();
+    settled(&world).await;
+    assert_eq!(
+        (state(renewed).await, state(left).await),
+        (State::Void, State::Void)
+    );
+    assert_eq!(state(gone).await, State::PastDue, "it may still be paid");
+    world.until("2026-04-13").await;
+    settled(&world).await;
+    assert_eq!(world.state(gone_sub).await, "EXPIRED");
+    assert_eq!(state(gone).await, State::Void);
 }
 
 async fn currencies_have_invoices_of_their_own(world: World) {
