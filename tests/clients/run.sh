@@ -5,6 +5,8 @@
 #   graphql-sse         the usual client of server-sent events
 #   schemathesis        random documents made from the schema: no answer of 5xx, nothing that kills the server
 #   graphql-schema-linter   the conventions of schema.graphql
+#   stripe (Node, Python)   how Stripe's own libraries sign and judge notices
+#   localstripe   a Stripe that somebody else wrote
 #
 # Needs Node 20 or later with npm, and Python 3.10 or later with venv. What they need besides is installed into target/clients,
 # from the registries that npm and pip are set up for. TALLYGATE_BIN names a command that is built already.
@@ -41,15 +43,27 @@ fi
 
 stage=$(mktemp -d)
 server=
+stripe=
 finish() {
   local code=$?
-  if [ -n "$server" ]; then kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; fi
+  for process in $server $stripe; do kill "$process" 2>/dev/null || true; wait "$process" 2>/dev/null || true; done
   if [ "$code" != 0 ] && [ -f "$stage/err" ]; then echo "--- the end of the server's log ---" >&2; tail -n 30 "$stage/err" >&2; fi
   rm -rf "$stage"
 }
 trap finish EXIT
 
-(cd "$stage" && exec env -u TALLYGATE_DATABASE_URL TALLYGATE_LISTEN=127.0.0.1:0 TALLYGATE_ADMIN_LISTEN=off "$command" dev >"$stage/out" 2>"$stage/err") &
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+(cd "$stage" && exec "$tools/venv/bin/localstripe" --from-scratch --port "$port" >"$stage/stripe" 2>&1) &
+stripe=$!
+for _ in $(seq 100); do
+  (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && break
+  kill -0 "$stripe" 2>/dev/null || { echo "localstripe did not start" >&2; cat "$stage/stripe" >&2; exit 1; }
+  sleep 0.1
+done
+
+secrets=whsec_clients_before,whsec_clients_now
+(cd "$stage" && exec env -u TALLYGATE_DATABASE_URL TALLYGATE_LISTEN=127.0.0.1:0 TALLYGATE_ADMIN_LISTEN=off \
+  TALLYGATE_STRIPE_SECRET_KEY=sk_test_clients TALLYGATE_STRIPE_URL="http://127.0.0.1:$port" TALLYGATE_STRIPE_NOTICE_SECRETS="$secrets" "$command" dev >"$stage/out" 2>"$stage/err") &
 server=$!
 for _ in $(seq 300); do
   url=$(sed -nE 's#.*(http://127\.0\.0\.1:[0-9]+)/graphql$#\1#p' "$stage/out" 2>/dev/null | head -n 1)
@@ -59,6 +73,7 @@ for _ in $(seq 300); do
 done
 [ -n "${url:-}" ] || { echo "the server does not say where it listens" >&2; exit 1; }
 key=$(cat "$stage/tallygate-data/dev-key")
+export TALLYGATE_CLIENTS_STRIPE="http://127.0.0.1:$port" TALLYGATE_CLIENTS_STRIPE_LOG="$stage/stripe" TALLYGATE_CLIENTS_SECRETS="$secrets"
 export TALLYGATE_CLIENTS_URL="$url" TALLYGATE_CLIENTS_KEY="$key" NO_PROXY=127.0.0.1 no_proxy=127.0.0.1
 
 echo "graphql-schema-linter:"
@@ -66,6 +81,9 @@ echo "graphql-schema-linter:"
 node "$here/audit.mjs"
 node "$here/websocket.mjs"
 node "$here/events.mjs"
+node "$here/signatures.mjs"
+PYTHONDONTWRITEBYTECODE=1 "$tools/venv/bin/python" "$here/signatures.py"
+node "$here/localstripe.mjs"
 
 # A fixed seed, so that a failure can be repeated; another one can be tried with TALLYGATE_SEED.
 (cd "$stage" && PYTHONPATH="$here" PYTHONDONTWRITEBYTECODE=1 SCHEMATHESIS_HOOKS=scalars "$tools/venv/bin/st" run "$root/schema.graphql" --url "$url/graphql" \
