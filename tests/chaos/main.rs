@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`simulation`] | virtual months against a model in memory, the same on both databases |
 //! | [`failpoints`] | errors, panics and sudden death between any two steps |
+//! | [`crossing`] | many balances that reach their thresholds at once, in several processes |
 //! | [`kill`] | processes killed at random under load |
 //! | [`restart`] | PostgreSQL stopped and crashed under load |
 //! | [`room`] | no room left on the disk |
@@ -24,6 +25,7 @@
 
 mod agreed;
 mod alone;
+mod crossing;
 mod failpoints;
 #[path = "../suite/harness/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "the suite uses all of it")]
