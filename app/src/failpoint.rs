@@ -91,6 +91,8 @@ mod armed {
         "renewal.filed",
         "change.chosen",
         "change.filed",
+        "late.chosen",
+        "late.filed",
         "renewal.done",
         "invoice.paying",
         "invoice.credited",

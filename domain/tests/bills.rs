@@ -22,8 +22,8 @@ use domain::{
     cycle::Cycle,
     id::{BlockId, MetricId, VariantId},
     invoice::{
-        cycle::{CycleBill, CycleLines, Named},
-        line::Detail,
+        cycle::{Billed, CycleBill, CycleLines, Named},
+        line::{Detail, Line},
         usage::BillError,
     },
     metering::{Graduated, Position, Price, Tier},
@@ -36,6 +36,7 @@ use domain::{
     time::{Period, Timestamp},
     usage::{Counter, CounterKey},
 };
+use proptest::prelude::*;
 use uuid::Uuid;
 
 const BUDGET: BlockId = BlockId(Uuid::from_u128(1));
@@ -159,11 +160,22 @@ impl Story {
     }
 
     fn bill(&self) -> Result<CycleLines, BillError> {
+        self.asked(|bill| bill.lines(bill.currency().unwrap()))
+    }
+
+    /// What is billed beyond earlier lines.
+    fn late(&self, earlier: &[Line]) -> CycleLines {
+        let billed = Billed::by(earlier);
+        self.asked(|bill| bill.late_lines(&billed, bill.currency().unwrap()))
+            .unwrap()
+    }
+
+    fn asked<T>(&self, ask: impl FnOnce(CycleBill<'_>) -> T) -> T {
         let named = Named {
             name: "API calls".to_owned(),
             unit: "call".to_owned(),
         };
-        let bill = CycleBill {
+        ask(CycleBill {
             cycle: &self.cycle,
             variant: &self.variant,
             plan: "Pro, monthly",
@@ -173,8 +185,7 @@ impl Story {
             blocks: &HashMap::from([(BUDGET, Billing::Budget), (PREPAID, Billing::Prepaid)]),
             settlement: self.settlement,
             overdraft: credits(self.overdraft),
-        };
-        bill.lines(bill.currency().unwrap())
+        })
     }
 
     /// What the lines bill, and the credits that they settle.
@@ -275,4 +286,45 @@ fn nothing_with_a_price_has_no_currency() {
         overdraft: Credits::ZERO,
     };
     assert_eq!(bill.currency(), None);
+}
+
+#[test]
+fn late_usage_is_settled_as_far_as_it_is_open() {
+    let overdrawn = |amount: &'static str| used(1_000, amount, &[(Purse::Overdraft, amount)]);
+    let first = Story {
+        overdraft: "500",
+        ..Story::of(pro(), overdrawn("500"))
+    };
+    let billed = first.bill().unwrap();
+    assert_eq!(billed.settles, credits("500"));
+    // Settled since, and overdrawn by 300 more, of which a purchase has repaid 100.
+    let later = Story {
+        overdraft: "200",
+        ..Story::of(pro(), overdrawn("800"))
+    };
+    let late = later.late(&billed.lines);
+    assert_eq!((late.lines[0].amount, late.settles), (usd(200), credits("200")));
+    // What was taken back afterwards is a credit note's to give back.
+    let fewer = Story::of(pro(), overdrawn("100")).late(&billed.lines);
+    assert_eq!((fewer.lines.len(), fewer.settles), (0, Credits::ZERO));
+}
+
+proptest! {
+    /// However often a cycle is billed while its usage goes on, the invoices come to what one at the end would have come to.
+    #[test]
+    fn in_any_number_of_invoices_usage_costs_the_same(uses in prop::collection::vec(0..40_000_i64, 1..6)) {
+        let story = |units: i64| {
+            let cost = units.to_string();
+            Story::of(p4(), used(units, &cost, &[(Purse::Block(BUDGET), &cost)]))
+        };
+        let mut units = uses[0];
+        let mut lines = story(units).bill().unwrap().lines;
+        for more in &uses[1..] {
+            units += more;
+            let late = story(units).late(&lines);
+            lines.extend(late.lines);
+        }
+        let whole: i64 = story(units).bill().unwrap().lines.iter().map(|line| line.amount.minor).sum();
+        prop_assert_eq!(lines.iter().map(|line| line.amount.minor).sum::<i64>(), whole);
+    }
 }

@@ -14,9 +14,12 @@ const UP: &[&str] = &[
     "ALTER TABLE subscription_charge ADD COLUMN at_once {int} NOT NULL DEFAULT 0",
     "CREATE INDEX subscription_charge_at_once ON subscription_charge (tenant_id, customer_id)
         WHERE invoice_id IS NULL AND at_once = 1",
+    // LATE: it has its invoice, and usage has been debited since that counts in it.
+    "CREATE INDEX billing_cycle_late ON billing_cycle (tenant_id, customer_id) WHERE bill = 'LATE'",
 ];
 
 const DOWN: &[&str] = &[
+    "DROP INDEX billing_cycle_late",
     "DROP INDEX subscription_charge_at_once",
     "ALTER TABLE subscription_charge DROP COLUMN at_once",
     "DROP TABLE customer_trust",

@@ -6,7 +6,7 @@
 #   schemathesis        random documents made from the schema: no answer of 5xx, nothing that kills the server
 #   graphql-schema-linter   the conventions of schema.graphql
 #   stripe (Node, Python)   how Stripe's own libraries sign and judge notices
-#   localstripe   a Stripe that somebody else wrote
+#   localstripe   a Stripe that somebody else wrote; it listens on all addresses meanwhile, and writes /tmp/localstripe.pickle
 #
 # Needs Node 20 or later with npm, and Python 3.10 or later with venv. What they need besides is installed into target/clients,
 # from the registries that npm and pip are set up for. TALLYGATE_BIN names a command that is built already.
@@ -48,6 +48,7 @@ finish() {
   local code=$?
   for process in $server $stripe; do kill "$process" 2>/dev/null || true; wait "$process" 2>/dev/null || true; done
   if [ "$code" != 0 ] && [ -f "$stage/err" ]; then echo "--- the end of the server's log ---" >&2; tail -n 30 "$stage/err" >&2; fi
+  if [ "$code" != 0 ] && [ -f "$stage/stripe" ]; then echo "--- the end of localstripe's log ---" >&2; tail -n 10 "$stage/stripe" >&2; fi
   rm -rf "$stage"
 }
 trap finish EXIT
@@ -55,11 +56,13 @@ trap finish EXIT
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 (cd "$stage" && exec "$tools/venv/bin/localstripe" --from-scratch --port "$port" >"$stage/stripe" 2>&1) &
 stripe=$!
+ready=
 for _ in $(seq 100); do
-  (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && break
-  kill -0 "$stripe" 2>/dev/null || { echo "localstripe did not start" >&2; cat "$stage/stripe" >&2; exit 1; }
+  if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then ready=yes; break; fi
+  kill -0 "$stripe" 2>/dev/null || break
   sleep 0.1
 done
+[ -n "$ready" ] || { echo "localstripe did not start" >&2; exit 1; }
 
 secrets=whsec_clients_before,whsec_clients_now
 (cd "$stage" && exec env -u TALLYGATE_DATABASE_URL TALLYGATE_LISTEN=127.0.0.1:0 TALLYGATE_ADMIN_LISTEN=off \
@@ -91,5 +94,6 @@ node "$here/localstripe.mjs"
   --seed "${TALLYGATE_SEED:-1}" --generation-database none --request-timeout 10 --workers 2 --warnings off --continue-on-failure)
 
 kill -0 "$server" 2>/dev/null || { echo "the server has died" >&2; exit 1; }
+kill -0 "$stripe" 2>/dev/null || { echo "localstripe has died" >&2; exit 1; }
 if grep -E 'panicked|ERROR' "$stage/err"; then echo "the server's log tells of failures" >&2; exit 1; fi
 echo "the clients are content"

@@ -7,7 +7,7 @@ import time
 import urllib.error
 import urllib.request
 
-from stripe import SignatureVerificationError, WebhookSignature
+from stripe import SignatureVerificationError, Webhook, WebhookSignature
 
 URL = os.environ["TALLYGATE_CLIENTS_URL"]
 BEFORE, NOW = os.environ["TALLYGATE_CLIENTS_SECRETS"].split(",")
@@ -15,7 +15,7 @@ TOLERANCE = 300
 
 
 def notice(number):
-    body = {"id": f"evt_python_{os.getpid()}_{number}", "type": "charge.refunded", "created": int(time.time()), "livemode": False}
+    body = {"id": f"evt_python_{os.getpid()}_{number}", "object": "event", "type": "charge.refunded", "created": int(time.time()), "livemode": False}
     body["data"] = {"object": {"id": "ch_1", "payment_intent": "pi_unknown", "description": "Größe ⅝ 😀"}}
     return json.dumps(body, ensure_ascii=False, indent=2)
 
@@ -36,7 +36,7 @@ def send(body, header):
 def believes(body, header):
     for secret in (BEFORE, NOW):
         try:
-            return WebhookSignature.verify_header(body, header, secret, TOLERANCE)
+            return Webhook.construct_event(body, header, secret, TOLERANCE).id == json.loads(body)["id"]
         except SignatureVerificationError:
             pass
     return False

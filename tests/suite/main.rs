@@ -82,6 +82,7 @@ mod invoice;
 mod invoice_pages;
 mod jobs;
 mod lane;
+mod late_billing;
 mod live;
 mod paid_ahead;
 mod payment;

@@ -24,12 +24,12 @@ use domain::{
     time::Timestamp,
     usage::{Counter, CounterKey},
 };
-use entity::billing_cycle;
+use entity::{account, billing_cycle};
 
 use super::{
     change,
     draft::{Wanted, make},
-    issue, renewal,
+    issue, late, renewal,
     setting::needed,
     store,
 };
@@ -44,17 +44,18 @@ use crate::{
 /// Customers that a sweep wakes at once.
 const SWEEP: u64 = 1_000;
 
-/// Customers with cycles, renewals or changes of plan that wait for their invoice.
+/// Customers with cycles, renewals, changes of plan or late usage that wait for their invoice.
 pub(crate) async fn to_bill(app: &App) -> Result<Vec<CustomerId>> {
     store::customers_to_bill(app.db().reader(), SWEEP).await
 }
 
-/// Makes the invoice of a customer's oldest cycle that waits for one, or else of a renewal or of a change of plan. Answers whether there
-/// was any.
+/// Makes the invoice of a customer's oldest cycle that waits for one, or else of a renewal, of a change of plan or of late
+/// usage. Answers whether there was any.
 pub(crate) async fn bill(app: &App, customer: CustomerId) -> Result<bool> {
     Ok(bill_cycle(app, customer).await?
         || renewal::bill(app, customer).await?
-        || change::bill(app, customer).await?)
+        || change::bill(app, customer).await?
+        || late::bill(app, customer).await?)
 }
 
 async fn bill_cycle(app: &App, customer: CustomerId) -> Result<bool> {
@@ -73,8 +74,7 @@ async fn bill_cycle(app: &App, customer: CustomerId) -> Result<bool> {
     };
     reach("invoice.chosen")?;
     let terms = needed(op.tx(), tenant).await?;
-    let overdraft = Credits::from_raw(account.overdraft);
-    let story = Story::read(&op, tenant, customer, &row, overdraft).await?;
+    let story = Story::read(&op, &account, &row).await?;
     match story.bill().currency() {
         Some(currency) => write(&mut op, &terms, &story, currency).await?,
         // Nothing of it has a price: the vendor charges elsewhere.
@@ -86,11 +86,11 @@ async fn bill_cycle(app: &App, customer: CustomerId) -> Result<bool> {
 }
 
 /// A cycle, and all that its invoice is made of.
-struct Story {
-    tenant: TenantId,
-    customer: CustomerId,
+pub(super) struct Story {
+    pub(super) tenant: TenantId,
+    pub(super) customer: CustomerId,
     row: billing_cycle::Model,
-    cycle: Cycle,
+    pub(super) cycle: Cycle,
     variant: Variant,
     plan: String,
     changes: Vec<MoneyLine>,
@@ -102,13 +102,8 @@ struct Story {
 }
 
 impl Story {
-    async fn read(
-        op: &Op,
-        tenant: TenantId,
-        customer: CustomerId,
-        row: &billing_cycle::Model,
-        overdraft: Credits,
-    ) -> Result<Self> {
+    pub(super) async fn read(op: &Op, account: &account::Model, row: &billing_cycle::Model) -> Result<Self> {
+        let (tenant, customer) = (TenantId(row.tenant_id), CustomerId(row.customer_id));
         let cycle = row.noun();
         let mut offers = catalog::offers_in(op.tx(), &[cycle.variant]).await?;
         let Some(offer) = offers.remove(&cycle.variant) else {
@@ -138,11 +133,11 @@ impl Story {
             cycle,
             variant,
             counts,
-            overdraft,
+            overdraft: Credits::from_raw(account.overdraft),
         })
     }
 
-    fn bill(&self) -> CycleBill<'_> {
+    pub(super) fn bill(&self) -> CycleBill<'_> {
         CycleBill {
             cycle: &self.cycle,
             variant: &self.variant,
@@ -156,7 +151,7 @@ impl Story {
         }
     }
 
-    fn name(&self) -> CycleRef {
+    pub(super) fn name(&self) -> CycleRef {
         CycleRef {
             subscription: SubscriptionId(self.row.subscription_id),
             number: self.row.number,
@@ -217,7 +212,7 @@ async fn write(op: &mut Op, terms: &BillingTerms, story: &Story, currency: Curre
     reach("invoice.written")
 }
 
-fn unbillable(no: BillError) -> Error {
+pub(super) fn unbillable(no: BillError) -> Error {
     match no {
         BillError::Money(no) => Rejection::invalid("", no.to_string()).into(),
         BillError::DoesNotAddUp => Error::Internal(no.to_string()),

@@ -12,6 +12,7 @@ mod document;
 mod draft;
 mod event;
 mod issue;
+mod late;
 mod party;
 mod receipt;
 mod refund;
@@ -26,7 +27,7 @@ pub(crate) use self::{
     collect::{advance_of, collect, due, hasten_in, heard_in, next_due},
     receipt::receipt_in,
     refund::{check_refund_in, returned_in},
-    store::look_again_in,
+    store::{look_again_in, mark_late_in},
 };
 pub use self::{
     correct::{CreateCreditNote, PayInvoice, PayWith, credit_note, finalise, give_up, pay, void},

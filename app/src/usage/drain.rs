@@ -29,6 +29,7 @@ use crate::{
     db::Backend,
     error::{Error, Result},
     failpoint::reach,
+    invoice,
     job::work::{self, Duty, RUN_BUDGET},
     measure,
     op::Op,
@@ -38,7 +39,7 @@ use domain::{
     amount::Credits,
     credit::{block::Block, burn::Funds, draws::Purse},
     customer::Settlement,
-    cycle::late::Timeline,
+    cycle::late::{Timeline, Timing},
     id::{BlockId, CustomerId, EventId, MetricId, TenantId},
     ledger::{Cause, EntryKind},
     metering::{Price, rule::RuleBook},
@@ -613,6 +614,7 @@ async fn write(op: &mut Op, mut done: Vec<Debited>) -> Result<()> {
     store::insert_ratings(op, ratings).await?;
     reach("drain.rated")?;
     store::put_counters(op, &counters).await?;
+    invoice::mark_late_in(op, &late(&done)).await?;
     reach("drain.advanced")?;
     for debited in &mut done {
         rehouse(op, debited).await?;
@@ -620,6 +622,17 @@ async fn write(op: &mut Op, mut done: Vec<Debited>) -> Result<()> {
     reach("drain.rehoused")?;
     let postings: Vec<&Posting> = done.iter().map(|debited| &debited.posting).collect();
     credit::post_in(op, &postings).await
+}
+
+/// Whose usage counts in a cycle that closed before it came, and in which stretch of time, each once.
+fn late(done: &[Debited]) -> Vec<(CustomerId, Timestamp)> {
+    let all = done.iter().flat_map(|debited| {
+        let customer = debited.posting.customer;
+        let events = debited.drained.events.iter();
+        let late = events.filter(|event| event.timing == Timing::LateAdjustment);
+        late.map(move |event| (customer, event.counter.period_start))
+    });
+    all.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// What falling prices return for an overdraft that has been repaid since goes into a block of its own.

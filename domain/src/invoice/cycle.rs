@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{
     fee,
-    line::Line,
+    line::{Detail, Line},
     usage::{self, BillError, CreditsUsed, MetricBill},
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     cycle::Cycle,
     id::{BlockId, MetricId},
     metering::Position,
-    money::Currency,
+    money::{Currency, Money},
     plan::variant::Variant,
     subscription::MoneyLine,
     usage::{Counter, CounterKey},
@@ -53,6 +53,33 @@ pub struct CycleBill<'a> {
     pub overdraft: Credits,
 }
 
+/// What earlier invoices of a cycle have billed of a metric.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Billed {
+    /// In minor units of the currency of the invoices.
+    pub minor: i64,
+    /// The overdraft among it.
+    pub overdraft: Credits,
+}
+
+impl Billed {
+    /// What invoices of one cycle have billed, in the order in which they were made.
+    #[must_use]
+    pub fn by<'a>(lines: impl IntoIterator<Item = &'a Line>) -> BTreeMap<MetricId, Self> {
+        let mut all: BTreeMap<MetricId, Self> = BTreeMap::new();
+        for line in lines {
+            let Detail::Usage(used) = &line.detail else {
+                continue;
+            };
+            let billed = all.entry(used.metric).or_default();
+            billed.minor = billed.minor.saturating_add(line.amount.minor);
+            // Each line counts the whole cycle.
+            billed.overdraft = used.credits.overdraft;
+        }
+        all
+    }
+}
+
 /// What a cycle comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CycleLines {
@@ -87,27 +114,73 @@ impl CycleBill<'_> {
             .map(|money| fee::line(self.plan, money))
             .collect();
         let mut settles = Credits::ZERO;
-        for (metric, (position, mut credits)) in self.usage()? {
-            let owed = match self.settlement {
-                Settlement::NextInvoice => self.overdraft.minus(settles)?.min(credits.overdraft),
-                Settlement::NextPurchase | Settlement::Manual => Credits::ZERO,
-            };
-            credits.covered = credits.covered.plus(credits.overdraft.minus(owed)?)?;
-            credits.overdraft = owed;
+        for (metric, used) in self.usage()? {
+            let (line, owed) = self.usage_line(metric, used, Credits::ZERO, settles, currency)?;
             settles = settles.plus(owed)?;
-            let named = self.metrics.get(&metric);
-            let bill = MetricBill {
-                metric,
-                name: named.map_or_else(|| metric.to_string(), |named| named.name.clone()),
-                unit: named.map_or_else(String::new, |named| named.unit.clone()),
-                position,
-                credits,
-                money_price: self.variant.money_prices.get(&metric).cloned(),
-                credit_price: self.variant.credit_price,
-            };
-            lines.push(usage::line(&bill, self.cycle.period, currency)?);
+            lines.push(line);
         }
         Ok(CycleLines { lines, settles })
+    }
+
+    /// The lines of usage that has come after the cycle was billed, priced with all of it by the tiers of the cycle: of each metric what it
+    /// costs now beyond what was `billed`. What has become less is not given back by itself: that is a credit note.
+    ///
+    /// # Errors
+    /// Several currencies, or amounts outside their range.
+    pub fn late_lines(
+        &self,
+        billed: &BTreeMap<MetricId, Billed>,
+        currency: Currency,
+    ) -> Result<CycleLines, BillError> {
+        let mut late = CycleLines {
+            lines: Vec::new(),
+            settles: Credits::ZERO,
+        };
+        for (metric, used) in self.usage()? {
+            let before = billed.get(&metric).copied().unwrap_or_default();
+            let (line, owed) = self.usage_line(metric, used, before.overdraft, late.settles, currency)?;
+            let minor = line.amount.minor.saturating_sub(before.minor);
+            if minor > 0 {
+                late.settles = late.settles.plus(owed)?;
+                let amount = Money { minor, ..line.amount };
+                late.lines
+                    .push(Line { amount, ..line }.noted("usage that came after its cycle was billed"));
+            }
+        }
+        Ok(late)
+    }
+
+    /// The line of a metric, and the overdraft that it is the first to bill: `before` was billed earlier, and `settles` by other lines.
+    fn usage_line(
+        &self,
+        metric: MetricId,
+        (position, mut credits): (Position, CreditsUsed),
+        before: Credits,
+        settles: Credits,
+        currency: Currency,
+    ) -> Result<(Line, Credits), BillError> {
+        let before = before.min(credits.overdraft);
+        let owed = match self.settlement {
+            Settlement::NextInvoice => {
+                let open = self.overdraft.minus(settles)?.max(Credits::ZERO);
+                open.min(credits.overdraft.minus(before)?)
+            }
+            Settlement::NextPurchase | Settlement::Manual => Credits::ZERO,
+        };
+        let billed = before.plus(owed)?;
+        credits.covered = credits.covered.plus(credits.overdraft.minus(billed)?)?;
+        credits.overdraft = billed;
+        let named = self.metrics.get(&metric);
+        let bill = MetricBill {
+            metric,
+            name: named.map_or_else(|| metric.to_string(), |named| named.name.clone()),
+            unit: named.map_or_else(String::new, |named| named.unit.clone()),
+            position,
+            credits,
+            money_price: self.variant.money_prices.get(&metric).cloned(),
+            credit_price: self.variant.credit_price,
+        };
+        Ok((usage::line(&bill, self.cycle.period, currency)?, owed))
     }
 
     /// The fee of the cycle, and what changes of plan left of it and of others. A trial is free.

@@ -9,9 +9,11 @@ use app::{
     invoice::{self, CreateCreditNote, Filed, PayInvoice, PayWith},
     job,
     subscription::{CreateSubscription, Wish},
+    usage::NewEvent,
 };
 use domain::{
     customer::Settlement,
+    cycle::late::LatePolicy,
     id::{CustomerId, VariantId},
     invoice::{credit_note::Reason, state::State, terms::BillingTerms},
     plan::{
@@ -39,6 +41,8 @@ const BY_HAND: &[&str] = &["invoice.paying", "invoice.credited"];
 const RENEWING: &[&str] = &["renewal.chosen", "renewal.filed", "renewal.done"];
 /// Places of changes of plan that are billed at once.
 const CHANGING: &[&str] = &["change.chosen", "change.filed"];
+/// Places of usage that came after its cycle was billed.
+const LATE: &[&str] = &["late.chosen", "late.filed"];
 /// Places that invoices share with payments and with everything else.
 const SHARED: &[&str] = &[
     "post.entries",
@@ -67,7 +71,7 @@ async fn every_step_may_fail(world: &World) {
     let mut billed = 0;
     let automatic = failpoint::INVOICES
         .iter()
-        .filter(|point| ![BY_HAND, RENEWING, CHANGING].concat().contains(point));
+        .filter(|point| ![BY_HAND, RENEWING, CHANGING, LATE].concat().contains(point));
     for point in automatic.chain(SHARED) {
         for way in WAYS {
             billed += 1;
@@ -86,6 +90,13 @@ async fn every_step_may_fail(world: &World) {
         for way in WAYS {
             billed += 1;
             change(world, point, way, [prepaid, better]).await;
+        }
+    }
+    for point in LATE {
+        for way in WAYS {
+            // The cycle, and what came late.
+            billed += 2;
+            late(world, point, way, plan).await;
         }
     }
     let charges = sandbox_charge::Entity::find();
@@ -115,6 +126,7 @@ async fn daily(world: &World) -> VariantId {
         per_credit: "0.01".parse().unwrap(),
     });
     daily.late_seconds = 0;
+    daily.late = LatePolicy::Adjustment;
     world.sells(daily, Vec::new()).await
 }
 
@@ -194,7 +206,7 @@ async fn renew(world: &World, point: &str, way: &str, plan: VariantId) {
     let id = world.try_subscribe(input).await.unwrap().value.id;
     world.run_to_rest().await;
     world.advance(86_410);
-    paid_in_spite_of(world, customer, (point, way)).await;
+    paid_in_spite_of(world, customer, (point, way), 1).await;
     assert_eq!(world.state(id).await, "ACTIVE", "{name}");
     assert_eq!(world.cycles(id).await.len(), 2, "{name}");
     world.advance(86_400);
@@ -215,12 +227,37 @@ async fn change(world: &World, point: &str, way: &str, [from, to]: [VariantId; 2
     world.run_to_rest().await;
     world.advance(43_200);
     world.wish(id, Wish::ChangePlan { to, now: true }).await.unwrap();
-    let filed = paid_in_spite_of(world, customer, (point, way)).await;
+    let filed = paid_in_spite_of(world, customer, (point, way), 1).await;
     assert_eq!(filed.invoice.totals.total, money("2.50 USD"), "{point} {way}");
 }
 
-/// The one invoice of a customer, which is made and paid although one place fails once.
-async fn paid_in_spite_of(world: &World, customer: CustomerId, (point, way): (&str, &str)) -> Filed {
+/// Somebody who has the plan for a day, of which a part is known only after it was billed, while one place fails once.
+async fn late(world: &World, point: &str, way: &str, plan: VariantId) {
+    let name = format!("{point} {way}");
+    let customer = for_a_day(world, &name, plan).await;
+    let used_at = world.now();
+    world.advance(86_500);
+    world.run_to_rest().await;
+    world.advance(PAUSE);
+    world.run_to_rest().await;
+    let event = NewEvent {
+        occurred_at: Some(used_at),
+        ..world.event(customer, "call", "3")
+    };
+    world.accept(vec![event]).await;
+    paid_in_spite_of(world, customer, (point, way), 2).await;
+    let filed = all(world, customer).await;
+    assert_eq!(filed[1].invoice.totals.due, money("0.03 USD"), "{name}");
+    assert_eq!(world.stands(customer).await.1, "0", "{name}: settled once");
+}
+
+/// The first of so many invoices of a customer, which are made and paid although one place fails once.
+async fn paid_in_spite_of(
+    world: &World,
+    customer: CustomerId,
+    (point, way): (&str, &str),
+    invoices: usize,
+) -> Filed {
     failpoint::reached();
     fail::cfg(point, &format!("1*{way}")).unwrap();
     for _ in 0..ROUNDS {
@@ -231,7 +268,7 @@ async fn paid_in_spite_of(world: &World, customer: CustomerId, (point, way): (&s
         world.quiet().await;
         let filed = all(world, customer).await;
         let is_over = |it: &Filed| it.invoice.state == State::Paid && it.next_at.is_none();
-        if filed.first().is_some_and(is_over) {
+        if filed.len() == invoices && filed.iter().all(is_over) {
             break;
         }
         world.advance(PAUSE);
@@ -243,8 +280,8 @@ async fn paid_in_spite_of(world: &World, customer: CustomerId, (point, way): (&s
     );
     let mut filed = all(world, customer).await;
     assert_eq!(
-        (filed.len(), filed[0].invoice.state),
-        (1, State::Paid),
+        (filed.len(), filed[invoices - 1].invoice.state),
+        (invoices, State::Paid),
         "{point} {way}"
     );
     filed.remove(0)

@@ -18,6 +18,7 @@ use sea_orm::{
     sea_query::OnConflict,
 };
 
+pub(crate) use self::unbilled::mark_late_in;
 pub(super) use self::unbilled::*;
 use super::{
     setting::Setting,

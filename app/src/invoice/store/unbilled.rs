@@ -20,7 +20,7 @@ use crate::{
     sql::{Rows, customers, statement},
 };
 
-/// Customers with cycles, renewals or changes of plan to bill, of vendors that bill. One statement.
+/// Customers with cycles, renewals, changes of plan or late usage to bill, of vendors that bill. One statement.
 pub(in crate::invoice) async fn customers_to_bill(
     db: &impl ConnectionTrait,
     limit: u64,
@@ -31,7 +31,9 @@ pub(in crate::invoice) async fn customers_to_bill(
          UNION SELECT u.customer_id FROM invoice_setting s JOIN subscription u ON u.tenant_id = s.tenant_id
          WHERE {TO_RENEW}
          UNION SELECT c.customer_id FROM invoice_setting s JOIN subscription_charge c ON c.tenant_id = s.tenant_id
-         WHERE {CHANGED} LIMIT {limit}"
+         WHERE {CHANGED}
+         UNION SELECT b.customer_id FROM invoice_setting s JOIN billing_cycle b ON b.tenant_id = s.tenant_id
+         WHERE b.bill = 'LATE' LIMIT {limit}"
     );
     Ok(customers(
         &db.query_all_raw(statement(db, &sql, Vec::new())).await?,
@@ -55,7 +57,8 @@ pub(in crate::invoice) async fn to_bill_of(
          JOIN invoice_setting s ON s.tenant_id = a.tenant_id
          WHERE EXISTS (SELECT 1 FROM billing_cycle b WHERE b.customer_id = v.id AND b.bill = 'DUE')
             OR EXISTS (SELECT 1 FROM subscription u WHERE u.customer_id = v.id AND {TO_RENEW})
-            OR EXISTS (SELECT 1 FROM subscription_charge c WHERE c.customer_id = v.id AND {CHANGED})"
+            OR EXISTS (SELECT 1 FROM subscription_charge c WHERE c.customer_id = v.id AND {CHANGED})
+            OR EXISTS (SELECT 1 FROM billing_cycle b WHERE b.customer_id = v.id AND b.bill = 'LATE')"
     );
     let rows = Rows::default()
         .id("id", among.iter().map(|customer| customer.0))
@@ -264,4 +267,65 @@ pub(in crate::invoice) async fn mark_billed(
         .exec(op.tx())
         .await?;
     Ok(())
+}
+
+/// Notes that usage was debited that counts in a cycle which has its invoice already: `counted` are customers and the stretches of time in
+/// which it counts. One statement.
+pub(crate) async fn mark_late_in(op: &Op, counted: &[(CustomerId, Timestamp)]) -> Result<()> {
+    if counted.is_empty() {
+        return Ok(());
+    }
+    let sql = "UPDATE billing_cycle SET bill = 'LATE' FROM {rows} AS v
+         WHERE billing_cycle.customer_id = v.id AND billing_cycle.bill = 'BILLED'
+             AND billing_cycle.period_start <= v.start AND billing_cycle.period_end > v.start";
+    Rows::default()
+        .id("id", counted.iter().map(|(customer, _)| customer.0))
+        .int("start", counted.iter().map(|(_, start)| start.micros()))
+        .execute(op.tx(), sql, Vec::new())
+        .await?;
+    Ok(())
+}
+
+/// A customer's oldest cycle that late usage counts in, if the vendor bills. One statement.
+pub(in crate::invoice) async fn next_late(
+    db: &impl ConnectionTrait,
+    customer: CustomerId,
+) -> Result<Option<billing_cycle::Model>> {
+    let sql = "SELECT b.* FROM billing_cycle b JOIN invoice_setting s ON s.tenant_id = b.tenant_id
+         WHERE b.customer_id = $1 AND b.bill = 'LATE' ORDER BY b.period_start, b.subscription_id LIMIT 1";
+    Ok(billing_cycle::Entity::find()
+        .from_raw_sql(statement(db, sql, vec![customer.0.into()]))
+        .one(db)
+        .await?)
+}
+
+/// Notes that the late usage of a cycle has its invoice, or that there was nothing to bill. One statement.
+pub(in crate::invoice) async fn mark_late_billed(op: &Op, cycle: &billing_cycle::Model) -> Result<()> {
+    use billing_cycle::Column::{Bill, Number, SubscriptionId};
+    billing_cycle::Entity::update_many()
+        .col_expr(Bill, Expr::value("BILLED"))
+        .filter(SubscriptionId.eq(cycle.subscription_id))
+        .filter(Number.eq(cycle.number))
+        .exec(op.tx())
+        .await?;
+    Ok(())
+}
+
+/// What was invoiced of a cycle, oldest first. One statement.
+pub(in crate::invoice) async fn of_cycle(
+    db: &impl ConnectionTrait,
+    customer: CustomerId,
+    cycle: CycleRef,
+) -> Result<Vec<Filed>> {
+    use invoice::Column::{CustomerId as Customer, Id, Kind, SubscriptionId as Subscription};
+    let rows = invoice::Entity::find()
+        .filter(Customer.eq(customer.0))
+        .filter(Subscription.eq(cycle.subscription.0))
+        .filter(Kind.eq("CYCLE"))
+        .order_by_asc(Id)
+        .all(db)
+        .await?;
+    let mut all: Vec<Filed> = rows.into_iter().map(noun).collect::<Result<_>>()?;
+    all.retain(|filed| filed.invoice.cycle == Some(cycle));
+    Ok(all)
 }
