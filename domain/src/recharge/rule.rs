@@ -80,7 +80,7 @@ impl Rule {
         }
         match self.size {
             Size::Fixed(amount) => self.times(amount, balance, offer, room),
-            Size::Target(target) => restore(balance, target, offer, room),
+            Size::Target(target) => self.restore(target, balance, offer, room),
         }
     }
 
@@ -104,10 +104,29 @@ impl Rule {
         let minor = i64::try_from(times * i128::from(amount.minor)).map_err(|_| Overflow)?;
         Ok(Wish::Buy(Money { minor, ..amount }))
     }
+
+    /// What brings a balance to a target: rounded up to minor units, within what is sold at once. What is left of the cap is not charged
+    /// where it would leave the balance at the threshold or below: nobody wants a card charged with the last cents of a month.
+    fn restore(&self, target: Credits, balance: Credits, offer: &Offer, room: i64) -> Result<Wish, Overflow> {
+        let currency = offer.price.currency;
+        let minor = cost_of(target, balance, offer)?;
+        let least = offer.minimum.map_or(1, |least| least.minor);
+        let most = offer.maximum.map_or(i64::MAX, |most| most.minor);
+        let wanted = minor.max(least).min(most);
+        let minor = wanted.min(room);
+        let is_in_vain = || -> Result<bool, Overflow> {
+            let brings = credits_for(Money { minor, currency }, offer.price)?;
+            Ok(minor < wanted && balance.plus(brings)? <= self.threshold)
+        };
+        if minor < least || is_in_vain()? {
+            return Ok(Wish::Capped);
+        }
+        Ok(Wish::Buy(Money { minor, currency }))
+    }
 }
 
-/// What brings a balance to a target: rounded up to minor units, within what is sold at once.
-fn restore(balance: Credits, target: Credits, offer: &Offer, room: i64) -> Result<Wish, Overflow> {
+/// What the credits between a balance and a target cost, in minor units, rounded up.
+fn cost_of(target: Credits, balance: Credits, offer: &Offer) -> Result<i64, Overflow> {
     let gap = i128::from(target.raw()) - i128::from(balance.raw());
     let currency = offer.price.currency;
     // Micro-credits times a rate of twelve places, in minor units.
@@ -115,14 +134,7 @@ fn restore(balance: Credits, target: Credits, offer: &Offer, room: i64) -> Resul
     let cost = gap
         .checked_mul(i128::from(offer.price.per_credit.raw()))
         .ok_or(Overflow)?;
-    let minor = i64::try_from((cost + unit - 1) / unit).map_err(|_| Overflow)?;
-    let least = offer.minimum.map_or(1, |least| least.minor);
-    let most = offer.maximum.map_or(i64::MAX, |most| most.minor);
-    let minor = minor.max(least).min(most).min(room);
-    if minor < least {
-        return Ok(Wish::Capped);
-    }
-    Ok(Wish::Buy(Money { minor, currency }))
+    i64::try_from((cost + unit - 1) / unit).map_err(|_| Overflow)
 }
 
 #[cfg(test)]
@@ -304,6 +316,24 @@ mod tests {
                 offer("0.01", Some(500), None),
                 499,
                 Wish::Capped,
+            ),
+            (
+                "the cap leaves what only comes to the threshold",
+                "100",
+                target("1000"),
+                "0",
+                plain,
+                100,
+                Wish::Capped,
+            ),
+            (
+                "the cap leaves a cent more",
+                "100",
+                target("1000"),
+                "0",
+                plain,
+                101,
+                Wish::Buy(usd(101)),
             ),
             (
                 "the cap leaves nothing",
