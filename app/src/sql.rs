@@ -9,7 +9,7 @@
 
 use std::fmt::Write as _;
 
-use domain::id::CustomerId;
+use domain::{id::CustomerId, time::Timestamp};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, EntityTrait, ExecResult, QueryResult, Statement, Value};
 use uuid::Uuid;
 
@@ -65,6 +65,11 @@ impl Rows {
     column!(id, Id, Uuid);
     column!(bytes, Bytes, Vec<u8>);
     column!(opt_id, OptId, Option<Uuid>);
+
+    /// A row for each of some customers, with its `id`.
+    pub(crate) fn of(customers: &[CustomerId]) -> Self {
+        Self::default().id("id", customers.iter().map(|customer| customer.0))
+    }
 
     /// Completes a statement that names the rows as `{rows}` and further values as `$1`, `$2`, ….
     fn statement(self, backend: DbBackend, sql: &str, mut values: Vec<Value>) -> Statement {
@@ -260,6 +265,12 @@ fn push_text(value: &str, text: &mut String) {
 /// A statement with values, in the words of the connection's database. `$1` works on both.
 pub(crate) fn statement(db: &impl ConnectionTrait, sql: &str, values: Vec<Value>) -> Statement {
     Statement::from_sql_and_values(db.get_database_backend(), sql, values)
+}
+
+/// The instant in a column of the only row; `None`: there is none.
+pub(crate) fn first_instant(rows: &[QueryResult], column: &str) -> Result<Option<Timestamp>, DbErr> {
+    let found = rows.first().map(|row| row.try_get::<Option<i64>>("", column));
+    Ok(found.transpose()?.flatten().map(Timestamp::from_micros))
 }
 
 /// The customers in the first column of rows.

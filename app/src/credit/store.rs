@@ -314,8 +314,7 @@ pub(crate) async fn blocks_in(
     customers: &[CustomerId],
     others: &BTreeSet<BlockId>,
 ) -> Result<HashMap<CustomerId, Vec<Block>>> {
-    let mut rows: Vec<block::Model> = Rows::default()
-        .id("id", customers.iter().map(|customer| customer.0))
+    let mut rows: Vec<block::Model> = Rows::of(customers)
         .select::<block::Entity>(
             db,
             "SELECT b.* FROM {rows} AS v JOIN block b ON b.customer_id = v.id WHERE b.remaining > 0",
@@ -608,8 +607,7 @@ pub(super) async fn balances(
 }
 
 async fn pending_counts(db: &impl ConnectionTrait, customers: &[CustomerId]) -> Result<HashMap<Uuid, i64>> {
-    let rows = Rows::default()
-        .id("id", customers.iter().map(|customer| customer.0))
+    let rows = Rows::of(customers)
         .query(
             db,
             "SELECT v.id AS id, (SELECT COUNT(*) FROM (
@@ -644,8 +642,7 @@ pub(crate) async fn present_in(
     db: &impl ConnectionTrait,
     customers: &[CustomerId],
 ) -> Result<HashMap<CustomerId, Present>> {
-    let rows = Rows::default()
-        .id("id", customers.iter().map(|customer| customer.0))
+    let rows = Rows::of(customers)
         .query(
             db,
             "SELECT a.customer_id, a.sequence, a.blocks, a.overdraft, a.head, a.revision, a.barrier_at, a.admission,
@@ -691,8 +688,7 @@ pub(crate) async fn revisions(
     db: &impl ConnectionTrait,
     customers: &[CustomerId],
 ) -> Result<HashMap<CustomerId, i64>> {
-    let rows = Rows::default()
-        .id("id", customers.iter().map(|customer| customer.0))
+    let rows = Rows::of(customers)
         .query(
             db,
             "SELECT a.customer_id, a.revision FROM {rows} AS v JOIN account a ON a.customer_id = v.id",

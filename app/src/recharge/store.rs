@@ -16,7 +16,7 @@ use crate::{
     actor::Reach,
     error::Result,
     op::Op,
-    sql::{Rows, customers, statement},
+    sql::{Rows, customers, first_instant, statement},
 };
 
 /// Most ledger entries that a look at the past reads: the latest.
@@ -37,8 +37,7 @@ pub(super) struct Found {
 
 /// Those that some customers have. One statement. A row that cannot be read is left out and reported: usage must not wait for it.
 pub(super) async fn found(db: &impl ConnectionTrait, customers: &[CustomerId]) -> Result<Vec<Found>> {
-    let rows = Rows::default()
-        .id("id", customers.iter().map(|customer| customer.0))
+    let rows = Rows::of(customers)
         .query(
             db,
             "SELECT r.*, a.blocks - a.overdraft AS balance, a.frozen_at,
@@ -262,8 +261,7 @@ pub(super) async fn due_of(
     among: &[CustomerId],
     until: Timestamp,
 ) -> Result<Vec<CustomerId>> {
-    let rows = Rows::default()
-        .id("id", among.iter().map(|customer| customer.0))
+    let rows = Rows::of(among)
         .query(
             db,
             "SELECT r.customer_id FROM {rows} AS v JOIN auto_recharge r ON r.customer_id = v.id
@@ -276,8 +274,7 @@ pub(super) async fn due_of(
 
 /// Those of some customers of whom a charge is under way. One statement.
 pub(super) async fn charging_of(db: &impl ConnectionTrait, among: &[CustomerId]) -> Result<Vec<CustomerId>> {
-    let rows = Rows::default()
-        .id("id", among.iter().map(|customer| customer.0))
+    let rows = Rows::of(among)
         .query(
             db,
             "SELECT r.customer_id FROM {rows} AS v JOIN auto_recharge r ON r.customer_id = v.id
@@ -294,8 +291,7 @@ pub(super) async fn next_due(
     among: &[CustomerId],
     after: Timestamp,
 ) -> Result<Option<Timestamp>> {
-    let rows = Rows::default()
-        .id("id", among.iter().map(|customer| customer.0))
+    let rows = Rows::of(among)
         .query(
             db,
             "SELECT MIN(r.next_at) AS next_at FROM {rows} AS v JOIN auto_recharge r ON r.customer_id = v.id
@@ -303,8 +299,7 @@ pub(super) async fn next_due(
             vec![after.micros().into()],
         )
         .await?;
-    let next = rows.first().map(|row| row.try_get::<Option<i64>>("", "next_at"));
-    Ok(next.transpose()?.flatten().map(Timestamp::from_micros))
+    Ok(first_instant(&rows, "next_at")?)
 }
 
 /// Has one that waits for somebody looked at again now. A cap, a limit and a pause after a charge or a decline are not waited for.

@@ -36,8 +36,7 @@ pub(super) async fn due(
             AND s.customer_id NOT IN (SELECT v.id FROM {{rows}} AS v)
          GROUP BY s.customer_id, s.tenant_id ORDER BY MIN(s.due_at), s.customer_id LIMIT {limit}"
     );
-    let rows = Rows::default()
-        .id("id", aside.iter().map(|customer| customer.0))
+    let rows = Rows::of(aside)
         .query(db, &sql, vec![shard.into(), before.micros().into()])
         .await?;
     rows.iter()
@@ -70,7 +69,7 @@ pub(super) async fn due_shards(
         let sql = "SELECT DISTINCT CAST(s.shard AS bigint) AS shard FROM subscription s
              WHERE s.due_at IS NOT NULL AND s.clock_id IS NULL AND s.due_at <= $1
                 AND s.customer_id NOT IN (SELECT v.id FROM {rows} AS v)";
-        let aside = Rows::default().id("id", aside.iter().map(|customer| customer.0));
+        let aside = Rows::of(aside);
         aside.query(db, sql, before).await?
     };
     rows.iter()
@@ -83,8 +82,7 @@ pub(super) async fn due_of(
     db: &impl ConnectionTrait,
     customers: &[CustomerId],
 ) -> Result<HashMap<CustomerId, Timestamp>> {
-    let rows = Rows::default()
-        .id("id", customers.iter().map(|customer| customer.0))
+    let rows = Rows::of(customers)
         .query(
             db,
             "SELECT s.customer_id, MIN(s.due_at) AS due_at FROM {rows} AS v
@@ -109,8 +107,7 @@ pub(super) async fn living(
     db: &impl ConnectionTrait,
     customers: &[CustomerId],
 ) -> Result<Vec<subscription::Model>> {
-    Ok(Rows::default()
-        .id("id", customers.iter().map(|customer| customer.0))
+    Ok(Rows::of(customers)
         .select::<subscription::Entity>(db, LIVING)
         .await?)
 }
@@ -119,8 +116,7 @@ pub(super) async fn living(
 /// one that was added before is read with what they have agreed to. One statement.
 pub(super) async fn lock_living(op: &Op, customers: &[CustomerId]) -> Result<Vec<subscription::Model>> {
     let lock = for_update(op.tx(), "s");
-    Ok(Rows::default()
-        .id("id", customers.iter().map(|customer| customer.0))
+    Ok(Rows::of(customers)
         .select::<subscription::Entity>(op.tx(), &format!("{LIVING}{lock}"))
         .await?)
 }

@@ -32,8 +32,7 @@ pub(crate) async fn timelines_in(
 ) -> Result<HashMap<CustomerId, Timeline>> {
     // Where no cycle runs, the stretch is what cycles leave of the calendar month.
     let since = since.month().start;
-    let rows = Rows::default()
-        .id("id", customers.iter().map(|customer| customer.0))
+    let rows = Rows::of(customers)
         .select_with::<billing_cycle::Entity>(db, CYCLES, vec![since.micros().into()])
         .await?;
     let mut cycles: HashMap<CustomerId, Vec<CountingCycle>> = HashMap::new();

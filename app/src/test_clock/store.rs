@@ -167,8 +167,7 @@ pub(super) async fn of_customers(
     db: &impl ConnectionTrait,
     customers: &[CustomerId],
 ) -> Result<HashMap<CustomerId, Timestamp>> {
-    let rows = Rows::default()
-        .id("id", customers.iter().map(|customer| customer.0))
+    let rows = Rows::of(customers)
         .query(
             db,
             "SELECT a.customer_id, c.now_at FROM {rows} AS v JOIN account a ON a.customer_id = v.id

@@ -44,8 +44,7 @@ async fn read(
         "SELECT p.* FROM {{rows}} AS v JOIN usage_pending p ON p.customer_id = v.id
          ORDER BY p.customer_id, p.id LIMIT {limit}"
     );
-    Ok(Rows::default()
-        .id("id", customers.iter().map(|customer| customer.0))
+    Ok(Rows::of(customers)
         .select::<usage_pending::Entity>(db, &sql)
         .await?)
 }

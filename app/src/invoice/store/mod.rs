@@ -29,7 +29,7 @@ use crate::{
     error::{Error, Result},
     op::Op,
     page::{Page, Slice, ordered},
-    sql::{Rows, customers, is_storable, statement},
+    sql::{Rows, customers, first_instant, is_storable, statement},
 };
 
 // How a vendor bills.
@@ -246,8 +246,7 @@ pub(super) async fn due_among(
     among: &[CustomerId],
     until: Timestamp,
 ) -> Result<Vec<CustomerId>> {
-    let rows = Rows::default()
-        .id("id", among.iter().map(|customer| customer.0))
+    let rows = Rows::of(among)
         .query(
             db,
             "SELECT DISTINCT i.customer_id FROM {rows} AS v JOIN invoice i ON i.customer_id = v.id
@@ -264,8 +263,7 @@ pub(super) async fn next_due(
     among: &[CustomerId],
     after: Timestamp,
 ) -> Result<Option<Timestamp>> {
-    let rows = Rows::default()
-        .id("id", among.iter().map(|customer| customer.0))
+    let rows = Rows::of(among)
         .query(
             db,
             "SELECT MIN(i.next_at) AS next_at FROM {rows} AS v JOIN invoice i ON i.customer_id = v.id
@@ -273,8 +271,7 @@ pub(super) async fn next_due(
             vec![after.micros().into()],
         )
         .await?;
-    let next = rows.first().map(|row| row.try_get::<Option<i64>>("", "next_at"));
-    Ok(next.transpose()?.flatten().map(Timestamp::from_micros))
+    Ok(first_instant(&rows, "next_at")?)
 }
 
 /// Whose customer it is, if anything will be due of its invoices.
@@ -324,10 +321,7 @@ pub(crate) async fn look_again_in(op: &Op, customers: &[CustomerId]) -> Result<(
     }
     let sql = "UPDATE invoice SET next_at = 0 FROM {rows} AS v
          WHERE invoice.customer_id = v.id AND invoice.state = 'PAST_DUE' AND invoice.next_at IS NULL";
-    Rows::default()
-        .id("id", customers.iter().map(|customer| customer.0))
-        .execute(op.tx(), sql, Vec::new())
-        .await?;
+    Rows::of(customers).execute(op.tx(), sql, Vec::new()).await?;
     Ok(())
 }
 

@@ -60,10 +60,7 @@ pub(in crate::invoice) async fn to_bill_of(
             OR EXISTS (SELECT 1 FROM subscription_charge c WHERE c.customer_id = v.id AND {CHANGED})
             OR EXISTS (SELECT 1 FROM billing_cycle b WHERE b.customer_id = v.id AND b.bill = 'LATE')"
     );
-    let rows = Rows::default()
-        .id("id", among.iter().map(|customer| customer.0))
-        .query(db, &sql, Vec::new())
-        .await?;
+    let rows = Rows::of(among).query(db, &sql, Vec::new()).await?;
     Ok(customers(&rows)?)
 }
 

@@ -174,8 +174,7 @@ pub(crate) async fn defaults_in(
     db: &impl ConnectionTrait,
     customers: &[CustomerId],
 ) -> Result<HashMap<CustomerId, Method>> {
-    let rows = Rows::default()
-        .id("id", customers.iter().map(|customer| customer.0))
+    let rows = Rows::of(customers)
         .select::<payment_method::Entity>(
             db,
             "SELECT m.* FROM {rows} AS v JOIN payment_method m ON m.customer_id = v.id

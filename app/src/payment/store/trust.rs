@@ -45,10 +45,7 @@ pub(in crate::payment) async fn known(
          LEFT JOIN customer_trust t ON t.customer_id = v.id
          LEFT JOIN payment p ON p.customer_id = v.id AND p.state = 'SUCCEEDED'
          GROUP BY v.id, t.tier, c.now_at, p.currency";
-    let rows = Rows::default()
-        .id("id", customers.iter().map(|customer| customer.0))
-        .query(db, sql, Vec::new())
-        .await?;
+    let rows = Rows::of(customers).query(db, sql, Vec::new()).await?;
     let mut all: HashMap<CustomerId, Known> = HashMap::new();
     for row in rows {
         let known = all.entry(CustomerId(row.try_get("", "id")?)).or_default();

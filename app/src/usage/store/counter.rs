@@ -123,8 +123,7 @@ pub(in crate::usage) async fn settlements(
     db: &impl ConnectionTrait,
     customers: &[CustomerId],
 ) -> Result<HashMap<CustomerId, Settlement>> {
-    let rows = Rows::default()
-        .id("id", customers.iter().map(|customer| customer.0))
+    let rows = Rows::of(customers)
         .query(
             db,
             "SELECT c.id, c.settlement FROM {rows} AS v JOIN customer c ON c.id = v.id",
