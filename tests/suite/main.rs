@@ -87,6 +87,7 @@ mod live;
 mod paid_ahead;
 mod payment;
 mod plan;
+mod provider;
 mod recharge;
 mod returns;
 mod schema;
