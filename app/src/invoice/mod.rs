@@ -1,8 +1,9 @@
 //! Invoices: what customers are asked to pay, how it is collected, and how it is put right.
 //!
-//! A cycle that closes waits for its invoice ([`mod@bill`]), and so do renewals ([`mod@renewal`]) and changes of plan ([`mod@change`]); a payment for credits gets a receipt ([`receipt`]). A draft is issued with the next
-//! number of its vendor ([`issue`]), charged by a payment like any other ([`mod@collect`]), and put right by hand ([`correct`]). The rules are in
-//! [`domain::invoice`] and [`domain::tax`].
+//! A cycle that closes waits for its invoice ([`mod@bill`]), and so do renewals ([`mod@renewal`]), changes of plan within a cycle that was
+//! paid ahead ([`mod@change`]) and usage that comes after its cycle was billed ([`late`]); a payment for credits gets a receipt
+//! ([`receipt`]). A draft is issued with the next number of its vendor ([`issue`]), charged by a payment like any other ([`mod@collect`]),
+//! and put right by hand ([`correct`]). The rules are in [`domain::invoice`] and [`domain::tax`].
 
 mod bill;
 mod change;

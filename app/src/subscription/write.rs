@@ -1,4 +1,4 @@
-//! Writing what was decided: for any number of customers eleven statements at most, each left out when it has nothing to write.
+//! Writing what was decided: for any number of customers twelve statements at most, each left out when it has nothing to write.
 
 use std::collections::BTreeMap;
 

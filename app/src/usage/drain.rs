@@ -2,7 +2,7 @@
 //!
 //! Phases: lock the accounts of the customers whose events come first in id order, take their events out of the queue, read,
 //! fold in memory ([`domain::usage::drain`]), write. Some fourteen statements for any number of events and customers, and one more
-//! for the cycles where any of them has ever had a subscription. Two workers on the same shard are harmless: the second waits for
+//! for the cycles where any of them has ever had a subscription, and one where usage adjusts a cycle that has closed. Two workers on the same shard are harmless: the second waits for
 //! the locks and then finds other events, or none.
 //!
 //! Usage accepted at the barrier of its customer or later waits until the step that is due there has been taken, because grants and
