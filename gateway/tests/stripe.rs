@@ -205,6 +205,18 @@ async fn each_end_of_a_charge_is_told_alike_by_charge_and_look() {
     assert_eq!(fake.books().taken(), [1_000; 2]);
 }
 
+/// Whoever looks, because nothing may be charged or because an answer was lost, changes nothing.
+#[tokio::test]
+async fn looking_asks_nothing_of_the_owner() {
+    let fake = Fake::start().await;
+    let order = order("authentication_nowhere");
+    fake.stripe().charge(&order).await.unwrap();
+    let asked = fake.books().asked;
+    let seen = fake.stripe().look(&order).await.unwrap().unwrap();
+    assert_eq!(seen.outcome, Outcome::RequiresAction { url: None });
+    assert_eq!(fake.books().asked, asked);
+}
+
 #[tokio::test]
 async fn the_owner_of_a_card_is_asked_once() {
     let fake = Fake::start().await;

@@ -2,19 +2,21 @@
 //! settled at once.
 
 use app::{
-    invoice::Filed,
-    job,
+    invoice::{Filed, PayInvoice, PayWith},
+    job, payment,
     subscription::{CreateSubscription, Wish},
 };
 use domain::{
     id::{CustomerId, SubscriptionId, VariantId},
-    invoice::{Kind, state::State, terms::BillingTerms},
+    invoice::{self, state::State, terms::BillingTerms},
+    payment::{Checkout, Way, method::Kind},
     plan::{
         interval::{Interval, Unit},
         variant::Mode,
     },
 };
 use gateway::payment::sandbox::Card;
+use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 
 use crate::harness::{
     World, at,
@@ -27,6 +29,11 @@ on_both!(
     the_first_cycle_is_charged_for_when_it_begins,
     a_first_cycle_is_not_billed_where_it_costs_nothing,
     a_contract_that_is_revived_is_charged_for,
+    a_revived_contract_is_not_charged_for_twice,
+    a_renewal_pays_for_nothing_else,
+    a_renewal_of_another_plan_is_billed_anew,
+    what_was_not_paid_does_not_go_back,
+    nothing_fails_where_nobody_bills,
     a_better_plan_is_charged_for_at_once,
     a_smaller_plan_leaves_a_balance,
     another_interval_is_charged_for_at_once,
@@ -89,7 +96,10 @@ async fn the_first_cycle_is_charged_for_when_it_begins(world: World) {
     let filed = all(&world, customer).await;
     assert_eq!((filed.len(), lines(&filed[0])), (1, vec!["20.00 USD".to_owned()]));
     let it = &filed[0].invoice;
-    assert_eq!((it.kind, it.state, it.cycle), (Kind::Fee, State::Paid, None));
+    assert_eq!(
+        (it.kind, it.state, it.cycle),
+        (invoice::Kind::Fee, State::Paid, None)
+    );
     assert_eq!(
         it.period.map(|period| period.end),
         Some(at("2026-04-10T12:00:00Z"))
@@ -143,6 +153,146 @@ async fn a_contract_that_is_revived_is_charged_for(world: World) {
     assert!(filed[0].invoice.totals.total.minor > 0);
 }
 
+/// The cycle that begins when the contract is extended was paid before the customer paused.
+async fn a_revived_contract_is_not_charged_for_twice(world: World) {
+    sells(&world).await;
+    bills(&world, terms()).await;
+    let plan = plan(&world, Mode::Prepaid, Unit::Month, "20 USD").await;
+    let customer = world.customer("acme").await;
+    let input = CreateSubscription {
+        contract_end: Some(at("2026-04-20T00:00:00Z")),
+        first_cycle_paid: true,
+        ..agreement(customer, plan)
+    };
+    let id = world.try_subscribe(input).await.unwrap().value.id;
+    world.wish(id, Wish::Renew).await.unwrap();
+    world.wish(id, Wish::Pause).await.unwrap();
+    world.until("2026-04-25").await;
+    assert_eq!(world.state(id).await, "CONTRACT_ENDED");
+    let end = at("2026-12-01T00:00:00Z");
+    world.wish(id, Wish::ExtendContract { end }).await.unwrap();
+    settled(&world).await;
+    assert_eq!(all(&world, customer).await, []);
+}
+
+/// A renewal for $20 that is paid on a page after the plan has changed: the money is the customer's, and pays for no dearer cycle.
+async fn a_renewal_pays_for_nothing_else(world: World) {
+    sells(&world).await;
+    bills(&world, terms()).await;
+    let small = plan(&world, Mode::Prepaid, Unit::Month, "20 USD").await;
+    let year = plan(&world, Mode::Prepaid, Unit::Year, "200 USD").await;
+    let dear = plan(&world, Mode::Prepaid, Unit::Month, "100 USD").await;
+    for (name, to, now) in [("now", year, true), ("later", dear, false)] {
+        let customer = world.customer(name).await;
+        let id = world.subscribe_paid(customer, small).await;
+        let renewal_due = world.now().plus_seconds(27 * 86_400);
+        world.move_to(renewal_due);
+        settled(&world).await;
+        let renewal = all(&world, customer).await[0].invoice.id;
+        let page = Checkout {
+            kinds: vec![Kind::Card],
+            return_url: None,
+        };
+        let pay = PayInvoice {
+            invoice: renewal,
+            with: PayWith::Way(Way::Page(page)),
+        };
+        let paid = app::invoice::pay(&world.app, &world.actor, pay, &world.key()).await;
+        paid.unwrap();
+        world.wish(id, Wish::ChangePlan { to, now }).await.unwrap();
+        let payments = payment::of_invoice(&world.app, &world.actor, renewal)
+            .await
+            .unwrap();
+        let done = payment::complete_checkout(&world.app, &world.actor, payments[0].id, Card::Success).await;
+        done.unwrap();
+        settled(&world).await;
+        let row = world.subscription(id).await;
+        assert!(row.paid_through <= row.cycle.unwrap().number, "{name}");
+        let left = app::invoice::money_balances(&world.app, &world.actor, customer).await;
+        let whole: i64 = left.unwrap().iter().map(|it| it.minor).sum();
+        // What it did not pay for has gone to the balance, or has paid for what was billed since.
+        let applied: i64 = all(&world, customer)
+            .await
+            .iter()
+            .map(|it| it.invoice.totals.applied.minor)
+            .sum();
+        assert_eq!(whole + applied, 2_000, "{name}");
+    }
+}
+
+/// Without a card: the invoice of the renewal is taken back at once when the plan changes, and the new one can be paid.
+async fn a_renewal_of_another_plan_is_billed_anew(world: World) {
+    sells(&world).await;
+    let by_hand = BillingTerms {
+        collects: false,
+        ..terms()
+    };
+    bills(&world, by_hand).await;
+    let small = plan(&world, Mode::Prepaid, Unit::Month, "20 USD").await;
+    let dear = plan(&world, Mode::Prepaid, Unit::Month, "100 USD").await;
+    let customer = world.customer("acme").await;
+    let id = world.subscribe_paid(customer, small).await;
+    world.until("2026-04-06").await;
+    settled(&world).await;
+    let later = Wish::ChangePlan { to: dear, now: false };
+    world.wish(id, later).await.unwrap();
+    settled(&world).await;
+    let filed = all(&world, customer).await;
+    let states: Vec<_> = filed
+        .iter()
+        .map(|it| (it.invoice.state, it.invoice.totals.due))
+        .collect();
+    assert_eq!(
+        states,
+        [(State::Void, money("20 USD")), (State::Open, money("100 USD"))]
+    );
+    let pay = PayInvoice {
+        invoice: filed[1].invoice.id,
+        with: PayWith::Elsewhere,
+    };
+    app::invoice::pay(&world.app, &world.actor, pay, &world.key())
+        .await
+        .unwrap();
+    world.until("2026-04-11").await;
+    assert_eq!(world.cycles(id).await.len(), 2);
+}
+
+/// Nobody has paid the first cycle, so that nothing of it goes back to the customer.
+async fn what_was_not_paid_does_not_go_back(world: World) {
+    sells(&world).await;
+    bills(&world, terms()).await;
+    let dear = plan(&world, Mode::Prepaid, Unit::Month, "100 USD").await;
+    let small = plan(&world, Mode::Prepaid, Unit::Month, "20 USD").await;
+    let customer = world.customer("acme").await;
+    let id = world.subscribe(customer, dear).await;
+    settled(&world).await;
+    assert_eq!(all(&world, customer).await[0].invoice.state, State::Open);
+    world.move_to(at(HALF));
+    let now = Wish::ChangePlan { to: small, now: true };
+    world.wish(id, now).await.unwrap();
+    settled(&world).await;
+    let filed = all(&world, customer).await;
+    assert_eq!(filed[0].invoice.state, State::Void);
+    // Half a cycle of the one and half of the other.
+    assert_eq!(lines(&filed[1]), ["100.00 USD", "-50.00 USD", "10.00 USD"]);
+    assert_eq!((filed[1].invoice.state, filed.len()), (State::Open, 2));
+    let left = app::invoice::money_balances(&world.app, &world.actor, customer).await;
+    assert_eq!(left.unwrap(), []);
+}
+
+/// A vendor that makes no invoices has closed cycles that wait for none, and customers who begin to pay ahead.
+async fn nothing_fails_where_nobody_bills(world: World) {
+    let postpaid = plan(&world, Mode::Postpaid, Unit::Month, "20 USD").await;
+    let prepaid = plan(&world, Mode::Prepaid, Unit::Month, "20 USD").await;
+    let customer = world.customer("acme").await;
+    world.subscribe(customer, postpaid).await;
+    world.until("2026-04-11").await;
+    world.subscribe(customer, prepaid).await;
+    settled(&world).await;
+    let failing = entity::work::Entity::find().filter(entity::work::Column::Error.is_not_null());
+    assert_eq!(failing.count(world.app.db().reader()).await.unwrap(), 0);
+}
+
 async fn a_better_plan_is_charged_for_at_once(world: World) {
     let from = plan(&world, Mode::Prepaid, Unit::Month, "20 USD").await;
     let to = plan(&world, Mode::Prepaid, Unit::Month, "50 USD").await;
@@ -154,7 +304,7 @@ async fn a_better_plan_is_charged_for_at_once(world: World) {
     let it = &filed[0].invoice;
     assert_eq!(
         (it.kind, it.state, it.totals.total),
-        (Kind::Fee, State::Paid, money("15 USD"))
+        (invoice::Kind::Fee, State::Paid, money("15 USD"))
     );
     let period = it.period.unwrap();
     assert_eq!((period.start, period.end), (at(HALF), at("2026-04-10T12:00:00Z")));
@@ -212,7 +362,10 @@ async fn what_is_billed_at_the_close_is_not_billed_at_once(world: World) {
     world.until("2026-04-11").await;
     settled(&world).await;
     let filed = all(&world, customer).await;
-    let cycle = filed.iter().find(|it| it.invoice.kind == Kind::Cycle).unwrap();
+    let cycle = filed
+        .iter()
+        .find(|it| it.invoice.kind == invoice::Kind::Cycle)
+        .unwrap();
     assert_eq!(lines(cycle), ["20.00 USD", "-10.00 USD", "25.00 USD"]);
 }
 

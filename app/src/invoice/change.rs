@@ -9,14 +9,16 @@ use domain::{
 };
 
 use super::{
+    correct,
     draft::{Wanted, make},
-    issue,
+    event,
+    issue::{self, refused},
     setting::needed,
     store,
 };
 use crate::{App, catalog, error::Result, failpoint::reach, op::Op};
 
-/// A change of plan, as far as it is in one currency.
+/// Changes of plan of a subscription that wait for an invoice, as far as they are in one currency; `revision` is that of the oldest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Change {
     pub(super) tenant: TenantId,
@@ -38,9 +40,30 @@ pub(super) async fn bill(app: &App, customer: CustomerId) -> Result<bool> {
         return Ok(false);
     };
     reach("change.chosen")?;
+    let back = store::lines_of(op.tx(), &change).await?;
+    if back.iter().map(|money| money.amount.minor).sum::<i64>() < 0 {
+        withdraw_unpaid(&mut op, &change).await?;
+    }
     write(&mut op, &change).await?;
     op.commit().await?;
     Ok(true)
+}
+
+/// What was not paid does not go back: earlier invoices of the subscription that nobody has paid are void, and what they billed is billed
+/// together with what has changed since.
+async fn withdraw_unpaid(op: &mut Op, change: &Change) -> Result<()> {
+    for mut filed in store::unpaid_of(op.tx(), change).await? {
+        if correct::is_under_way(op, filed.invoice.id).await? || filed.invoice.totals.carried.minor > 0 {
+            continue;
+        }
+        filed.invoice = filed.invoice.void().map_err(refused)?;
+        filed.next_at = None;
+        correct::give_back(op, &filed).await?;
+        store::write(op, &filed).await?;
+        store::unmark_changes(op, filed.invoice.id).await?;
+        event::tell(op, "invoice.voided", &filed).await?;
+    }
+    Ok(())
 }
 
 async fn write(op: &mut Op, change: &Change) -> Result<()> {

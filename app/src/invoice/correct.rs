@@ -117,12 +117,17 @@ pub(super) async fn give_back(op: &Op, filed: &Filed) -> Result<()> {
     Ok(())
 }
 
-async fn check_nothing_under_way(op: &Op, id: InvoiceId) -> Result<()> {
+/// Whether a charge for an invoice has not ended, or somebody has to look at one.
+pub(super) async fn is_under_way(op: &Op, id: InvoiceId) -> Result<bool> {
     let payments = payment::of_invoice_in(op.tx(), id).await?;
     let is_unsettled = |payment: &Payment| {
         payment.progress.state.is_open() || payment.progress.state == PaymentState::Quarantined
     };
-    if payments.iter().any(is_unsettled) {
+    Ok(payments.iter().any(is_unsettled))
+}
+
+async fn check_nothing_under_way(op: &Op, id: InvoiceId) -> Result<()> {
+    if is_under_way(op, id).await? {
         let message = "a charge for this invoice is under way, or somebody has to look at it";
         return Err(Rejection::new(RejectionCode::InvoiceState, "", message).into());
     }

@@ -108,7 +108,15 @@ pub(super) async fn renew(app: &App, customer: CustomerId) -> Result<Vec<(Invoic
         };
         let actor = Actor::operator(filed.invoice.tenant);
         let key = format!("renewal:{}", filed.invoice.id);
-        let renewed = subscription::change(app, &actor, cycle.subscription, Wish::Renew, &key).await;
+        // Whatever has become of the subscription since, it pays for what is written on it.
+        let wish = match billed(&filed.invoice) {
+            Some(variant) => Wish::RenewFor {
+                number: cycle.number,
+                variant,
+            },
+            None => Wish::Renew,
+        };
+        let renewed = subscription::change(app, &actor, cycle.subscription, wish, &key).await;
         match renewed {
             Ok(_) => done.push((filed.invoice.id, true)),
             // It waits until somebody has looked at the books.
@@ -174,9 +182,13 @@ pub(super) async fn is_awaited(op: &Op, filed: &Filed) -> Result<bool> {
         return Ok(true);
     };
     let awaited = store::awaits_renewal(op.tx(), cycle).await?;
-    let billed = filed.invoice.lines.iter().find_map(|line| match &line.detail {
+    Ok(awaited.is_some() && awaited == billed(&filed.invoice))
+}
+
+/// The variant whose fee an invoice bills.
+fn billed(invoice: &Invoice) -> Option<VariantId> {
+    invoice.lines.iter().find_map(|line| match &line.detail {
         Detail::Fee(fee) => Some(fee.variant),
         _ => None,
-    });
-    Ok(awaited.is_some() && awaited == billed)
+    })
 }

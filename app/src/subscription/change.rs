@@ -30,6 +30,13 @@ use crate::{
 pub enum Wish {
     /// Prepaid: it has been paid.
     Renew,
+    /// Prepaid: this cycle has been paid, and with this variant; nothing else is renewed by it.
+    RenewFor {
+        /// Number of the cycle.
+        number: i64,
+        /// The variant that was paid.
+        variant: VariantId,
+    },
     /// No cycle follows until it is resumed.
     Pause,
     /// It goes on, or a cancellation at the end is taken back.
@@ -57,7 +64,7 @@ impl Wish {
     /// The name under which its idempotency keys are kept: that of the mutation.
     fn mutation(&self) -> &'static str {
         match self {
-            Self::Renew => "renewSubscription",
+            Self::Renew | Self::RenewFor { .. } => "renewSubscription",
             Self::Pause => "pauseSubscription",
             Self::Resume => "resumeSubscription",
             Self::Cancel { .. } => "cancelSubscription",
@@ -91,7 +98,7 @@ pub async fn change(
     };
     let to = other_offer(&op, actor, &wish).await?;
     let prior = match wish {
-        Wish::Renew => last_closed(&op, id).await?,
+        Wish::Renew | Wish::RenewFor { .. } => last_closed(&op, id).await?,
         _ => None,
     };
     let now = op.present();
@@ -164,7 +171,10 @@ impl Asked<'_> {
     ) -> std::result::Result<Decision, Refused> {
         let now = self.now;
         match (self.wish, self.to) {
-            (Wish::Renew, _) => it.renew(now, deal, books, self.prior),
+            (Wish::RenewFor { number, variant }, _) if !it.awaits(*number, *variant) => {
+                Err(Refused::OtherRenewal)
+            }
+            (Wish::Renew | Wish::RenewFor { .. }, _) => it.renew(now, deal, books, self.prior),
             (Wish::Pause, _) => it.pause(now, deal),
             (Wish::Resume, _) => it.resume(now, deal, books),
             (Wish::Cancel { at_end }, _) => {

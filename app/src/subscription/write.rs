@@ -7,8 +7,9 @@ use domain::{
     id::{CustomerId, MetricId, SubscriptionId, TenantId},
     ledger::Account,
     subscription::{
-        MoneyLine, Subscription,
+        Decision, MoneyLine, Subscription,
         admission::Admission,
+        fact::{Fact, What},
         portfolio::{Moved, Portfolio},
         posting::Posted,
     },
@@ -98,13 +99,20 @@ impl Outcome {
         })
     }
 
-    /// The customer, if a renewal that was told is not awaited any more: it was paid, or there will be none.
+    /// The customer, if a renewal that was told may not be awaited any more: it was paid, there will be none, or with another plan.
     fn needs_no_renewal(&self) -> Option<CustomerId> {
-        let is_over = |it: &Subscription| {
-            it.renewal_told > 0
-                && (it.paid_through >= it.renewal_told || it.cancel_at_end || !it.state.renews())
+        let is_over = |decision: &Decision| {
+            let it = &decision.subscription;
+            let is_other = |fact: &Fact| {
+                matches!(
+                    fact.what,
+                    What::PlanChanged { .. } | What::PlanChangeScheduled { .. }
+                )
+            };
+            let is_needless = it.paid_through >= it.renewal_told || it.cancel_at_end || !it.state.renews();
+            it.renewal_told > 0 && (is_needless || decision.facts.iter().any(is_other))
         };
-        let mut all = self.moved.iter().map(|moved| &moved.decision.subscription);
+        let mut all = self.moved.iter().map(|moved| &moved.decision);
         all.any(is_over).then(|| self.customer())
     }
 

@@ -112,6 +112,9 @@ impl Rule {
         let minor = cost_of(target, balance, offer)?;
         let least = offer.minimum.map_or(1, |least| least.minor);
         let most = offer.maximum.map_or(i64::MAX, |most| most.minor);
+        if least > most {
+            return Ok(Wish::NotSold);
+        }
         let wanted = minor.max(least).min(most);
         let minor = wanted.min(room);
         let is_in_vain = || -> Result<bool, Overflow> {
@@ -334,6 +337,15 @@ mod tests {
                 plain,
                 101,
                 Wish::Buy(usd(101)),
+            ),
+            (
+                "nothing is little enough",
+                "100",
+                target("1000"),
+                "0",
+                offer("0.01", Some(600), Some(500)),
+                100_000,
+                Wish::NotSold,
             ),
             (
                 "the cap leaves nothing",

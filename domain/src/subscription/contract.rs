@@ -122,11 +122,14 @@ impl Subscription {
         if reactivated {
             let number = after.last_number + 1;
             after.schedule = after.schedule.resumed(now, number);
+            let is_paid = after.paid_through >= number;
             after.paid_through = after.paid_through.max(number);
             after.ended_at = None;
             let cycle = after.cycle_of(&after.schedule, number, &deal.present.variant, true);
             decision.granted = after.open(cycle.clone(), deal.present, now, books.balance, None)?;
-            decision.bill_ahead(&cycle, &deal.present.variant)?;
+            if !is_paid {
+                decision.bill_ahead(&cycle, &deal.present.variant)?;
+            }
         } else {
             decision.moved = after.lengthen(end, deal, books);
         }

@@ -169,6 +169,9 @@ pub enum Refused {
     /// The next cycle is paid already.
     #[error("the next cycle is paid already")]
     AlreadyPaid,
+    /// What was paid is not what is to be renewed: another cycle, or the same one with another plan.
+    #[error("another renewal is awaited than the one that was paid")]
+    OtherRenewal,
     /// The plan cannot change before the cycle that is paid ahead has begun.
     #[error("the next cycle is paid already; change the plan when it has begun")]
     PaidAhead,
@@ -209,6 +212,7 @@ impl From<Refused> for Rejection {
             | Refused::Behind { .. }
             | Refused::RenewsByItself
             | Refused::PaidAhead
+            | Refused::OtherRenewal
             | Refused::NothingFollows
             | Refused::NoContract
             | Refused::OtherBooks => (RejectionCode::SubscriptionState, ""),

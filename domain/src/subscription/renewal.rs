@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     cycle::grants::{Grants, Occasion},
+    id::VariantId,
     plan::Offer,
     time::Timestamp,
 };
@@ -59,6 +60,14 @@ impl Subscription {
     pub fn expires_at(&self, offer: &Offer) -> Option<Timestamp> {
         let since = self.overdue_since.filter(|_| self.state == State::Overdue)?;
         Some(self.schedule.zone.plus_days(since, offer.variant.grace_days))
+    }
+
+    /// Whether a cycle still waits to be paid, and with this variant. One that is overdue pays for the cycle that runs.
+    #[must_use]
+    pub fn awaits(&self, number: i64, variant: VariantId) -> bool {
+        let overdue = self.state == State::Overdue;
+        let next = self.next_variant.filter(|_| !overdue).unwrap_or(self.variant);
+        self.paid_through < number && next == variant
     }
 
     /// Renews a prepaid subscription: it has been paid.

@@ -27,6 +27,7 @@ use super::{
 use crate::{
     actor::Reach,
     error::{Error, Result},
+    job,
     op::Op,
     page::{Page, Slice, ordered},
     sql::{Rows, customers, first_instant, is_storable, statement},
@@ -314,14 +315,20 @@ pub(super) async fn hasten(op: &Op, customer: CustomerId) -> Result<bool> {
     Ok(done.await?.rows_affected() > 0)
 }
 
-/// Has the past-due invoices of some customers looked at again: what they are to renew may not be awaited any more. One statement.
-pub(crate) async fn look_again_in(op: &Op, customers: &[CustomerId]) -> Result<()> {
+/// Has the invoices of renewals of some customers looked at again now: what they are to renew may not be awaited any more. One statement.
+pub(crate) async fn look_again_in(op: &mut Op, customers: &[CustomerId]) -> Result<()> {
     if customers.is_empty() {
         return Ok(());
     }
     let sql = "UPDATE invoice SET next_at = 0 FROM {rows} AS v
-         WHERE invoice.customer_id = v.id AND invoice.state = 'PAST_DUE' AND invoice.next_at IS NULL";
-    Rows::of(customers).execute(op.tx(), sql, Vec::new()).await?;
+         WHERE invoice.customer_id = v.id AND invoice.kind = 'FEE' AND invoice.subscription_id IS NOT NULL
+             AND invoice.state IN ('OPEN', 'PAST_DUE')";
+    let done = Rows::of(customers).execute(op.tx(), sql, Vec::new()).await?;
+    if done.rows_affected() > 0 {
+        for customer in customers {
+            op.wake(job::invoices::wakeup(*customer));
+        }
+    }
     Ok(())
 }
 

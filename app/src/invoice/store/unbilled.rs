@@ -130,17 +130,15 @@ pub(in crate::invoice) async fn to_renew(
     rows.into_iter().map(noun).collect()
 }
 
-/// A customer's cycle that has waited longest for its invoice.
+/// A customer's cycle that has waited longest for its invoice, if the vendor bills. One statement.
 pub(in crate::invoice) async fn next_cycle(
     db: &impl ConnectionTrait,
     customer: CustomerId,
 ) -> Result<Option<billing_cycle::Model>> {
-    use billing_cycle::Column::{Bill, ClosedAt, CustomerId as Customer, Number};
+    let sql = "SELECT b.* FROM billing_cycle b JOIN invoice_setting s ON s.tenant_id = b.tenant_id
+         WHERE b.customer_id = $1 AND b.bill = 'DUE' ORDER BY b.closed_at, b.number LIMIT 1";
     Ok(billing_cycle::Entity::find()
-        .filter(Customer.eq(customer.0))
-        .filter(Bill.eq("DUE"))
-        .order_by_asc(ClosedAt)
-        .order_by_asc(Number)
+        .from_raw_sql(statement(db, sql, vec![customer.0.into()]))
         .one(db)
         .await?)
 }
@@ -171,14 +169,39 @@ pub(in crate::invoice) async fn next_change(
     .transpose()
 }
 
-/// The lines of a change, as far as they are not billed.
+/// The lines of changes, as far as they are not billed.
 fn of_change(change: &Change) -> Condition {
-    use subscription_charge::Column::{Currency, InvoiceId, Revision, SubscriptionId};
+    use subscription_charge::Column::{AtOnce, Currency, InvoiceId, SubscriptionId};
     Condition::all()
         .add(SubscriptionId.eq(change.subscription.0))
-        .add(Revision.eq(change.revision))
         .add(Currency.eq(change.currency.code()))
+        .add(AtOnce.eq(1))
         .add(InvoiceId.is_null())
+}
+
+/// Invoices of earlier changes of the same subscription that are asked for and not paid. One statement.
+pub(in crate::invoice) async fn unpaid_of(db: &impl ConnectionTrait, change: &Change) -> Result<Vec<Filed>> {
+    let sql = "SELECT i.* FROM invoice i WHERE i.state IN ('OPEN', 'PAST_DUE') AND i.credited = 0
+         AND i.id IN (SELECT c.invoice_id FROM subscription_charge c
+            WHERE c.subscription_id = $1 AND c.currency = $2 AND c.at_once = 1)
+         ORDER BY i.id";
+    let values = vec![change.subscription.0.into(), change.currency.code().into()];
+    let rows = invoice::Entity::find()
+        .from_raw_sql(statement(db, sql, values))
+        .all(db)
+        .await?;
+    rows.into_iter().map(noun).collect()
+}
+
+/// Has what an invoice has billed of changes wait for another one. One statement.
+pub(in crate::invoice) async fn unmark_changes(op: &Op, invoice: InvoiceId) -> Result<()> {
+    use subscription_charge::Column::InvoiceId as Invoice;
+    subscription_charge::Entity::update_many()
+        .col_expr(Invoice, Expr::value(Option::<uuid::Uuid>::None))
+        .filter(Invoice.eq(invoice.0))
+        .exec(op.tx())
+        .await?;
+    Ok(())
 }
 
 /// What a change has left. One statement.
@@ -188,6 +211,7 @@ pub(in crate::invoice) async fn lines_of(
 ) -> Result<Vec<MoneyLine>> {
     let rows = subscription_charge::Entity::find()
         .filter(of_change(change))
+        .order_by_asc(subscription_charge::Column::Revision)
         .order_by_asc(subscription_charge::Column::Position)
         .all(db)
         .await?;

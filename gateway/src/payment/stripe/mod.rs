@@ -262,7 +262,10 @@ impl Provider for Stripe {
 
     async fn look(&self, order: &Order) -> Result<Option<Seen>, Trouble> {
         match &order.way {
-            Way::Saved(method) => self.in_time(self.find_charge(order, method)).await,
+            Way::Saved(_) => {
+                let found = self.in_time(self.find(order)).await?;
+                found.as_ref().map(Intent::seen).transpose()
+            }
             Way::Page(_) => self.in_time(self.look_at_page(order)).await,
         }
     }

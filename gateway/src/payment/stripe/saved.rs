@@ -1,5 +1,7 @@
 //! Charging a way to pay that a customer has left, without that person being there.
 //!
+//! Looking at a charge never changes it: what is asked of its owner is asked with the charge.
+//!
 //! Such a charge is refused when the bank wants to hear from the owner of the card. Confirmed once more, as if the owner were there, the
 //! same charge gets a page of the bank's on which it can be done: that is the link to send.
 
@@ -47,14 +49,6 @@ impl Stripe {
         }
     }
 
-    /// What is known of the charge of an order with a saved way to pay.
-    pub(super) async fn find_charge(&self, order: &Order, method: &str) -> Result<Option<Seen>, Trouble> {
-        match self.find(order).await? {
-            Some(intent) => self.pursue(order, method, intent).await.map(Some),
-            None => Ok(None),
-        }
-    }
-
     /// What a charge has come to, and the page for its owner where the bank wants one. Without such a page the charge waits all the same.
     async fn pursue(&self, order: &Order, method: &str, intent: Intent) -> Result<Seen, Trouble> {
         self.check(&intent, order)?;
@@ -66,7 +60,7 @@ impl Stripe {
         self.seen(intent, order)
     }
 
-    /// Confirms the same charge with its owner present; `None`: there is no such page yet; the next look asks again. However often it is asked, it is done
+    /// Confirms the same charge with its owner present; `None`: there is no such page. However often it is asked, it is done
     /// once.
     async fn ask_owner(&self, order: &Order, method: &str, intent: &str) -> Option<Intent> {
         if !is_plain(intent) {
