@@ -1,8 +1,9 @@
-//! The outside: whoever is not the database, and the papers that go there. Nothing here knows rows or transactions, and nothing here
-//! decides: what a provider or a register says is turned into the words of `domain`, and what follows from it is decided there; what stands on an
-//! invoice is handed over as words, and is only set.
+//! The outside: whoever is not the database, and the papers and messages that go there. Nothing here knows rows or transactions,
+//! and nothing here decides: what a provider or a register says is turned into the words of `domain`, and what follows from it is decided
+//! there; what stands on an invoice is handed over as words, and is only set; a message is tried once.
 
 pub mod document;
 mod http;
 pub mod payment;
 pub mod tax;
+pub mod webhook;
