@@ -5,7 +5,7 @@ pub(super) const REPLACEMENT: char = '\u{fffd}';
 
 /// A text whose lines end with `\n`, without control characters and without the signs that make text read in another order than the one
 /// in which it is written: "Total 001" must not be made to look like "Total 100".
-pub(super) fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut signs = text.chars().peekable();
     while let Some(sign) = signs.next() {

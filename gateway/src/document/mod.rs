@@ -3,7 +3,7 @@
 //! A [`Document`] is words only. Amounts, quantities and dates have been put into words by whoever made it, so a page of HTML and a PDF
 //! made of the same document say the same, and a document that is kept says the same for ever.
 
-mod clean;
+pub(crate) mod clean;
 mod html;
 mod number;
 mod pdf;
