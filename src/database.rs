@@ -11,6 +11,7 @@ use app::{
     db::{Backend, ConnectError, Db},
     job::Lane,
 };
+use gateway::webhook::{self, Webhooks};
 use migration::{
     DbErr, Migrator, MigratorTrait,
     sea_orm::{ConnectionTrait, Statement},
@@ -47,6 +48,10 @@ impl Node {
             gate: config.gate,
             providers: config.providers.clone(),
             tax_register: config.tax_register.clone(),
+            event_retention_days: config.event_retention_days,
+            post: config.post.clone(),
+            webhook_root: config.webhook_root.clone(),
+            webhooks: webhooks(config),
         };
         Self {
             app: App::new(db, Arc::new(queue.clone()), limits),
@@ -70,6 +75,18 @@ impl Node {
         let db = open(config).await?;
         check_schema(&db).await?;
         Ok(Self::new(config, db))
+    }
+}
+
+/// Who sends webhooks. A machine that trusts nobody can do everything else.
+fn webhooks(config: &Config) -> Option<Arc<Webhooks>> {
+    let policy = config.webhook_policy.clone().unwrap_or_default();
+    match Webhooks::new(policy, webhook::Limits::default()) {
+        Ok(webhooks) => Some(Arc::new(webhooks)),
+        Err(error) => {
+            tracing::warn!(%error, "no webhooks can be sent from here");
+            None
+        }
     }
 }
 

@@ -33,7 +33,7 @@ async fn start(config: &Config) -> Outcome<(Node, serve::Parts)> {
     migrate::make_data_dir(config)?;
     let db = database::open(config).await?;
     migrate::apply(&db).await?;
-    let node = Node::new(config, db);
+    let node = Node::new(&config.of_dev(), db);
     let key = dev_key::obtain(config, &node.app).await?;
     let address = serve::address(&listener)?;
     let admin = Admin::open(&config.admin_listen, admin::USUAL).await?;

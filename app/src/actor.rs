@@ -65,6 +65,12 @@ scopes! {
     InvoiceRead "invoice:read";
     /// Issue, charge and take back invoices, change tax numbers, and say how the vendor bills.
     InvoiceWrite "invoice:write";
+    /// Read the feed of events, of all customers.
+    EventRead "event:read";
+    /// Read webhook endpoints and what became of their messages.
+    WebhookRead "webhook:read";
+    /// Change webhook endpoints, and have messages sent again.
+    WebhookWrite "webhook:write";
     /// Read the state of jobs.
     OperationsRead "operations:read";
     /// Retry parked work.

@@ -13,7 +13,9 @@
 //! | [`invoice`] | what customers are asked to pay, taxes, collection, credit notes |
 //! | [`recharge`] | buying credits when the balance runs low |
 //! | [`test_clock`] | time that is set by hand, for customers of test tenants |
-//! | [`event`] | what vendors are told |
+//! | [`event`] | what vendors are told: the feed, and the stream of it |
+//! | [`notify`] | whom vendors write to, and what has become of each letter |
+//! | [`webhook`] | who is told over HTTP, and what has become of each message |
 //! | [`gate`] | may this customer go on? |
 //! | [`job`] | what the workers run, what is overdue, what needs a person |
 //!
@@ -38,6 +40,7 @@ pub mod idempotency;
 pub mod invoice;
 pub mod job;
 mod measure;
+pub mod notify;
 mod op;
 pub mod page;
 pub mod payment;
@@ -47,17 +50,22 @@ pub mod subscription;
 pub mod telemetry;
 pub mod test_clock;
 pub mod usage;
+mod waker;
+pub mod webhook;
 
 use std::sync::Arc;
 
-use domain::{time::Timestamp, usage::limits::DEFAULT_BACK_DATE_DAYS};
+use domain::{id::TenantId, time::Timestamp, usage::limits::DEFAULT_BACK_DATE_DAYS};
 use gateway::{
+    mail::Post,
     payment::{
         Providers,
         sandbox::{self, Sandbox},
     },
     tax::TaxRegister,
+    webhook::Webhooks,
 };
+use tokio::sync::OnceCell;
 
 pub use crate::{
     actor::{Actor, Credential, Reach, Scope},
@@ -70,11 +78,12 @@ use crate::{
     db::Db,
     feed::Feed,
     job::Queue,
+    job::drain::Shard,
     usage::{
         collector::{self, Collector},
         directory::Directory,
-        waker::Waker,
     },
+    waker::Waker,
 };
 
 /// What an operator may set.
@@ -88,7 +97,18 @@ pub struct Limits {
     pub providers: Providers,
     /// Who is asked whether tax numbers exist; `None`: nobody.
     pub tax_register: Option<Arc<dyn TaxRegister>>,
+    /// How many days events, and what became of their messages, are kept after they were written.
+    pub event_retention_days: i64,
+    /// What the secrets of webhook endpoints are derived from; `None`: one that is kept in the database.
+    pub webhook_root: Option<webhook::Root>,
+    /// Who takes letters away; `None`: they are kept to be read.
+    pub post: Option<Arc<dyn Post>>,
+    /// Who sends webhooks; `None`: they wait.
+    pub webhooks: Option<Arc<Webhooks>>,
 }
+
+/// How many days events are kept unless somebody says otherwise.
+pub const DEFAULT_EVENT_RETENTION_DAYS: i64 = 90;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -97,6 +117,10 @@ impl Default for Limits {
             gate: gate::Policy::default(),
             providers: Providers::default(),
             tax_register: None,
+            event_retention_days: DEFAULT_EVENT_RETENTION_DAYS,
+            webhook_root: None,
+            post: None,
+            webhooks: None,
         }
     }
 }
@@ -117,10 +141,12 @@ struct Inner {
     sentry: Arc<access::Sentry>,
     directory: Directory,
     collector: Collector,
-    waker: Waker,
+    shards: Waker<Shard>,
+    feeds: Waker<TenantId>,
     shelf: Shelf,
     gate: gate::Memory,
     desk: Desk,
+    webhook_root: OnceCell<webhook::Root>,
 }
 
 impl App {
@@ -149,10 +175,12 @@ impl App {
             sentry: Arc::default(),
             directory: Directory::default(),
             collector,
-            waker: Waker::default(),
+            shards: Waker::default(),
+            feeds: Waker::default(),
             shelf: Shelf::default(),
             gate,
             desk,
+            webhook_root: OnceCell::new(),
         });
         tokio::spawn(collector::run(Arc::downgrade(&inner), requests));
         tokio::spawn(desk::run(Arc::downgrade(&inner), questions));
@@ -221,12 +249,20 @@ impl App {
         &self.0.shelf
     }
 
-    pub(crate) fn waker(&self) -> &Waker {
-        &self.0.waker
+    pub(crate) fn shards(&self) -> &Waker<Shard> {
+        &self.0.shards
+    }
+
+    pub(crate) fn feeds(&self) -> &Waker<TenantId> {
+        &self.0.feeds
     }
 
     pub(crate) fn gate(&self) -> &gate::Memory {
         &self.0.gate
+    }
+
+    pub(crate) fn webhook_root(&self) -> &OnceCell<webhook::Root> {
+        &self.0.webhook_root
     }
 
     pub(crate) fn desk(&self) -> &Desk {

@@ -3,7 +3,11 @@
 //! Transactions are opened and committed nowhere else. The rhythm of every use-case is: authorize, begin, read, decide (one
 //! pure function of `domain`), write, commit.
 
-use std::time::Instant;
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
 
 use domain::{
     id::{CustomerId, TenantId, TestClockId},
@@ -85,6 +89,10 @@ pub(crate) struct Op {
     clock: Option<Timestamp>,
     changed: Vec<CustomerId>,
     wakeups: Vec<Wakeup>,
+    /// Tenants with events that are to be published.
+    told: Mutex<BTreeSet<TenantId>>,
+    /// Tenants whose feed has moved on.
+    published: BTreeSet<TenantId>,
 }
 
 impl Op {
@@ -106,6 +114,8 @@ impl Op {
             clock: None,
             changed: Vec::new(),
             wakeups: Vec::new(),
+            told: Mutex::default(),
+            published: BTreeSet::new(),
         })
     }
 
@@ -188,6 +198,17 @@ impl Op {
         self.changed.push(customer);
     }
 
+    /// Notes that there are events to publish.
+    pub(crate) fn told(&self, tenants: impl Iterator<Item = TenantId>) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.extend(tenants);
+    }
+
+    /// Notes that events have been published.
+    pub(crate) fn published(&mut self, tenant: TenantId) {
+        self.published.insert(tenant);
+    }
+
     /// Adds a wake-up that exists if and only if the operation commits.
     pub(crate) fn wake(&mut self, wakeup: Wakeup) {
         self.wakeups.push(wakeup);
@@ -205,7 +226,8 @@ impl Op {
             reach("op.pushed")?;
         }
         if Backend::of(&self.tx) == Backend::Postgres {
-            for payload in feed::payloads(&self.changed) {
+            let changed = feed::payloads(&self.changed);
+            for payload in changed.chain(self.published.iter().map(feed::published)) {
                 self.tx.execute_raw(feed::notification(payload)).await?;
             }
         }
@@ -216,6 +238,9 @@ impl Op {
         // The gate first: whoever is told by the feed may ask at once.
         self.app.gate().changed_here(&self.changed);
         self.app.feed().changed(&self.changed);
+        self.app.feed().moved(&self.published);
+        let told = self.told.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.app.feeds().touched(&self.app, told);
         Ok(())
     }
 }

@@ -123,6 +123,10 @@ metrics! {
     JOBS_RUNNING Gauge "jobs_running" ["lane"] "Jobs that run in this process";
     PARKED_WORK Gauge "parked_work" ["kind"] "Work set aside until a person looks at it. Of all processes together";
 
+    WEBHOOK_ATTEMPTS Counter "webhook_attempts_total" ["outcome"] "Attempts to deliver webhooks by what they came to: DELIVERED, REFUSED, GONE, or why there was no answer";
+    MAILS Counter "mails_total" ["outcome"] "Attempts to send letters by what they came to: sent, later, failed";
+    WEBHOOK_SECONDS Slow "webhook_attempt_seconds" [] "Duration of one attempt to deliver a webhook";
+
     AUDIT_VIOLATIONS Gauge "audit_violations" ["check"] "Violations of the books that are not resolved, by check. Of all processes together";
     AUDIT_AGE Gauge "audit_age_seconds" [] "Time since the last audit of what has changed ended. Of all processes together";
 

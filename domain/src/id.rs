@@ -74,6 +74,12 @@ ids! {
     SubscriptionId "sub";
     /// Something that vendors are told about.
     BillingEventId "bev";
+    /// An address that events are sent to.
+    WebhookEndpointId "whe";
+    /// One event on its way to one endpoint.
+    WebhookDeliveryId "whd";
+    /// A letter to a customer.
+    MailId "eml";
     /// A way to pay that a customer has left with us.
     PaymentMethodId "pmt";
     /// A page of a provider's on which a customer leaves a way to pay.

@@ -20,6 +20,7 @@
 //! 14. [`recharge`]: buying credits when the balance runs low.
 //! 15. [`tax`]: countries, tax numbers and rates, and which of them apply to a sale.
 //! 16. [`invoice`]: what a customer is asked to pay, line by line; its numbers, its states, and *credit notes* that take it back.
+//! 17. [`event`]: what vendors are told, and [`webhook`]: when a message is sent again, and when nobody is written to any more.
 //!
 //! Some rules name their *source*, one of five systems of this kind that are on sale and whose guides we have followed: P0 a postpaid
 //! guide (usage in seconds, a billing day, itemised invoices), P1 a prepaid guide (expiry after a year, auto-recharge, a negative balance
@@ -30,6 +31,7 @@ pub mod amount;
 pub mod credit;
 pub mod customer;
 pub mod cycle;
+pub mod event;
 pub mod gate;
 pub mod id;
 pub mod invoice;
@@ -45,4 +47,5 @@ pub mod tax;
 mod text;
 pub mod time;
 pub mod usage;
+pub mod webhook;
 pub mod zone;

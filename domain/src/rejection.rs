@@ -36,6 +36,8 @@ pub enum RejectionCode {
     InvoicingNotSetUp,
     /// The state of the invoice does not allow it.
     InvoiceState,
+    /// Nothing is sent to the webhook endpoint.
+    WebhookEndpointDisabled,
     /// The work is not parked, so there is nothing to retry.
     WorkNotParked,
     /// The audit found that the customer's books do not add up; an operator has to look first.

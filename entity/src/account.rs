@@ -33,6 +33,8 @@ pub struct Model {
     pub clock_id: Option<Uuid>,
     /// The balance at which a change decides an auto-recharge, in micro-credits; none: nobody watches it.
     pub watched_balance: Option<i64>,
+    /// Number of the customer's last event.
+    pub event_sequence: i64,
 }
 
 /// None: reads are joined by hand, in batches.

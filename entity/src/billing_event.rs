@@ -11,12 +11,14 @@ pub struct Model {
     pub id: Uuid,
     /// Whose it is.
     pub tenant_id: Uuid,
-    /// About whom.
-    pub customer_id: Uuid,
+    /// About whom; none: about the vendor itself.
+    pub customer_id: Option<Uuid>,
     /// About which subscription.
     pub subscription_id: Option<Uuid>,
     /// Name of the kind, such as `subscription.renewed`.
     pub kind: String,
+    /// Version of the fields of `data`.
+    pub version: i32,
     /// Unique per tenant.
     pub key: String,
     /// When it was due, which may be before it was noticed, in microseconds.
@@ -25,6 +27,10 @@ pub struct Model {
     pub data: String,
     /// When it was made, in microseconds since 1970.
     pub created_at: i64,
+    /// Number among the events of the customer, without gaps.
+    pub sequence: Option<i64>,
+    /// Number among the events of the tenant, without gaps; none: it is not published yet.
+    pub position: Option<i64>,
 }
 
 /// None: reads are joined by hand, in batches.

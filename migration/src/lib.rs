@@ -25,6 +25,8 @@ mod m0014_auto_recharge;
 mod m0015_invoices;
 mod m0016_money_back;
 mod m0017_trust_and_changes;
+mod m0018_events_and_webhooks;
+mod m0021_mail;
 
 use sea_orm_migration::MigrationTrait;
 pub use sea_orm_migration::{
@@ -56,6 +58,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0015_invoices::Migration),
             Box::new(m0016_money_back::Migration),
             Box::new(m0017_trust_and_changes::Migration),
+            Box::new(m0018_events_and_webhooks::Migration),
+            Box::new(m0021_mail::Migration),
         ]
     }
 }

@@ -5,23 +5,29 @@
 
 mod door;
 mod layer;
+mod mail;
 mod settings;
+mod webhooks;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use app::{
+    DEFAULT_EVENT_RETENTION_DAYS,
     access::MIN_BOOTSTRAP_KEY,
     db::{DEFAULT_POSTGRES_CONNECTIONS, redacted},
     gate::{Policy, Unsure},
+    webhook::Root,
 };
 use domain::usage::limits::DEFAULT_BACK_DATE_DAYS;
 use gateway::{
+    mail::Post,
     payment::{
         Providers,
         guarded::{Guarded, Limits},
         stripe::{self, BadKey, Stripe},
     },
     tax::{TaxRegister, vies::Vies},
+    webhook::AddressPolicy,
 };
 
 pub(crate) use self::settings::Flags;
@@ -47,6 +53,10 @@ const MAX_SHUTDOWN_DELAY: u64 = 30;
 const DEFAULT_SHUTDOWN_DELAY: u64 = 2;
 /// Longest back-date limit, in days.
 const MAX_BACK_DATE_DAYS: i64 = 365;
+/// Fewest days that events are kept: longer than any message is tried.
+const MIN_EVENT_RETENTION_DAYS: i64 = 7;
+/// Most days that events are kept: ten years.
+const MAX_EVENT_RETENTION_DAYS: i64 = 3_650;
 /// Longest wait for a database, in seconds: a day.
 const MAX_DATABASE_WAIT: u64 = 86_400;
 
@@ -81,6 +91,14 @@ pub(crate) struct Config {
     pub(crate) providers: Providers,
     /// Who is asked whether tax numbers exist.
     pub(crate) tax_register: Option<Arc<dyn TaxRegister>>,
+    /// How many days events are kept.
+    pub(crate) event_retention_days: i64,
+    /// Whom webhooks may be sent to; `None`: nobody has said.
+    pub(crate) webhook_policy: Option<AddressPolicy>,
+    /// Who takes letters away.
+    pub(crate) post: Option<Arc<dyn Post>>,
+    /// What the secrets of webhook endpoints are derived from.
+    pub(crate) webhook_root: Option<Root>,
     /// How long, how many, how often.
     pub(crate) limits: api::Limits,
     /// Where traces are sent.
@@ -187,11 +205,29 @@ impl Config {
             },
             tax_register: text(Setting::ViesUrl).map(tax_register).transpose()?,
             providers: providers(text)?,
+            event_retention_days: number(
+                text(Setting::EventRetentionDays),
+                MIN_EVENT_RETENTION_DAYS,
+                MAX_EVENT_RETENTION_DAYS,
+                DEFAULT_EVENT_RETENTION_DAYS,
+            )?,
+            webhook_policy: webhooks::policy(text(Setting::WebhookAllow), text(Setting::WebhookPlainHttp))?,
+            post: mail::post(text(Setting::SmtpUrl), text(Setting::MailFrom))?,
+            webhook_root: webhooks::root(text(Setting::WebhookKey))?,
             limits: door::limits(text)?,
             otlp_endpoint: text(Setting::OtlpEndpoint).map(|given| given.value.clone()),
             trace_sample_ratio: text(Setting::TraceSampleRatio).map_or(Ok(1.0), ratio)?,
             shutdown_delay: Duration::from_secs(delay),
         })
+    }
+
+    /// The same for `dev`, which may send webhooks to this machine unless somebody has said whom to send them to.
+    pub(crate) fn of_dev(&self) -> Self {
+        let here = || AddressPolicy::parse(webhooks::HERE, true).unwrap_or_default();
+        Self {
+            webhook_policy: Some(self.webhook_policy.clone().unwrap_or_else(here)),
+            ..self.clone()
+        }
     }
 
     /// The database URL without its password.

@@ -127,6 +127,14 @@ settings! {
         StripeSecretKey stripe_secret_key "TALLYGATE_STRIPE_SECRET_KEY" Text;
         StripeUrl stripe_url "TALLYGATE_STRIPE_URL" Text;
         StripeReturnUrl stripe_return_url "TALLYGATE_STRIPE_RETURN_URL" Text;
+        EventRetentionDays event_retention_days "TALLYGATE_EVENT_RETENTION_DAYS" Number;
+        WebhookAllow webhook_allow "TALLYGATE_WEBHOOK_ALLOW" Text;
+        WebhookPlainHttp webhook_plain_http "TALLYGATE_WEBHOOK_PLAIN_HTTP" Text;
+        // The address of the server may carry a password.
+        SmtpUrl smtp_url "TALLYGATE_SMTP_URL" Text;
+        MailFrom mail_from "TALLYGATE_MAIL_FROM" Text;
+        // Secret, too.
+        WebhookKey webhook_key "TALLYGATE_WEBHOOK_KEY" Text;
         ViesUrl vies_url "TALLYGATE_VIES_URL" Text;
         // Secret, too.
         StripeNoticeSecrets stripe_notice_secrets "TALLYGATE_STRIPE_NOTICE_SECRETS" Text;

@@ -6,9 +6,11 @@
 #   schemathesis        random documents made from the schema: no answer of 5xx, nothing that kills the server
 #   graphql-schema-linter   the conventions of schema.graphql
 #   stripe (Node, Python)   how Stripe's own libraries sign and judge notices
+#   standardwebhooks (npm, PyPI)   how the libraries of Standard Webhooks verify what the server sends
+#   nginx   an API behind deploy/nginx/gate.conf
 #   localstripe   a Stripe that somebody else wrote; it listens on all addresses meanwhile, and writes /tmp/localstripe.pickle
 #
-# Needs Node 20 or later with npm, and Python 3.10 or later with venv. What they need besides is installed into target/clients,
+# Needs Node 20 or later with npm, Python 3.10 or later with venv, and nginx (Debian: nginx-light), which is installed where apt-get may do so. What they need besides is installed into target/clients,
 # from the registries that npm and pip are set up for. TALLYGATE_BIN names a command that is built already.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -21,6 +23,11 @@ need() {
 need node "Node 20 or later"
 need npm "npm, which comes with Node"
 need python3 "Python 3.10 or later with the module venv"
+if ! command -v nginx >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  # Its own service is not wanted.
+  (apt-get update -qq && RUNLEVEL=1 apt-get install -y -qq --no-install-recommends nginx-light) >/dev/null 2>&1 || true
+fi
+need nginx "nginx (Debian: nginx-light)"
 node -e 'process.exit(+(parseInt(process.versions.node) < 20))' || { echo "tests/clients needs Node 20 or later; this is $(node --version)" >&2; exit 1; }
 
 # Installs anew only when what is asked for has changed.
@@ -87,6 +94,10 @@ node "$here/events.mjs"
 node "$here/signatures.mjs"
 PYTHONDONTWRITEBYTECODE=1 "$tools/venv/bin/python" "$here/signatures.py"
 node "$here/localstripe.mjs"
+export TALLYGATE_CLIENTS_WEBHOOKS="$stage/webhooks.json"
+node "$here/webhooks.mjs"
+PYTHONDONTWRITEBYTECODE=1 "$tools/venv/bin/python" "$here/webhooks.py"
+node "$here/nginx.mjs"
 
 # A fixed seed, so that a failure can be repeated; another one can be tried with TALLYGATE_SEED.
 (cd "$stage" && PYTHONPATH="$here" PYTHONDONTWRITEBYTECODE=1 SCHEMATHESIS_HOOKS=scalars "$tools/venv/bin/st" run "$root/schema.graphql" --url "$url/graphql" \

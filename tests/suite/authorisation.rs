@@ -97,7 +97,7 @@ impl Listener {
         ));
         Self {
             base,
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            http: crate::harness::http().build().unwrap(),
             stop,
         }
     }
@@ -224,6 +224,7 @@ fn may_see(line: &Line, who: &Who<'_>, target: &Target) -> bool {
 }
 
 async fn everybody_asks_everything(world: World) {
+    let world = world.sends().await;
     let stranger = world.stranger().await;
     let targets = [
         cast::target(&world, "one").await,

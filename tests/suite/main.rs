@@ -32,6 +32,10 @@
 //! | [`audit`] | the auditor itself finds damage |
 //! | [`audit_checks`] | the audit of the product finds every planted fault, and no others |
 //! | [`audit_guards`] | ledger entries are final and chained, rows stay with their owners |
+//! | [`event_feed`] | what was told, in an order that stays, read and listened to |
+//! | [`webhooks`] | who is told over HTTP, signed, whatever receivers do |
+//! | [`gate_door`] | what gateways are answered |
+//! | [`letters`] | who is written to about what, once |
 //! | [`door`] | how often, how many, how long |
 //! | [`lane`] | the typed lane answers as the general way does |
 //! | [`e2e`] | the real command over HTTP, WebSocket and server-sent events, killed and stopped |
@@ -76,13 +80,16 @@ mod customer;
 mod cycles;
 mod door;
 mod e2e;
+mod event_feed;
 mod gate;
+mod gate_door;
 mod harness;
 mod invoice;
 mod invoice_pages;
 mod jobs;
 mod lane;
 mod late_billing;
+mod letters;
 mod live;
 mod paid_ahead;
 mod payment;
@@ -98,3 +105,4 @@ mod tax_register;
 mod test_clock;
 mod trust;
 mod usage;
+mod webhooks;

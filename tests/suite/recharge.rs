@@ -104,7 +104,7 @@ async fn told(world: &World, customer: CustomerId) -> Vec<String> {
     let events = paying::events(world, customer).await.into_iter();
     events
         .filter_map(|event| {
-            let kind = event.kind.strip_prefix("auto_recharge.")?;
+            let kind = event.kind.as_str().strip_prefix("auto_recharge.")?;
             let what = event.data.get("percent").unwrap_or(&event.data["reason"]);
             Some(format!("{kind} {what}").replace('"', ""))
         })

@@ -142,7 +142,7 @@ async fn a_year_with_a_contract_lapse_and_return(world: World) {
     let when = |kind: &str| {
         let event = told
             .iter()
-            .find(|event| event.kind == format!("subscription.{kind}"));
+            .find(|event| event.kind.as_str() == format!("subscription.{kind}"));
         event.unwrap().occurred_at
     };
     assert_eq!(when("contract_ending_soon"), at("2027-03-14"));

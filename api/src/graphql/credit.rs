@@ -486,10 +486,10 @@ impl From<live::BalanceUpdate> for BalanceUpdate {
 }
 
 /// Live credits.
+#[derive(Default)]
 pub struct CreditSubscription;
 
-/// Root of live updates.
-#[Subscription(name = "Subscription")]
+#[Subscription]
 impl CreditSubscription {
     /// A customer's balance: first the present state, then every change with its number. With `after` it resumes: first what came
     /// after that number, or the present state when nothing did. Needs `credit:read`.

@@ -24,15 +24,17 @@ use super::{
     caller,
     credit::{Balance, CreditBlock, LedgerEntry},
     error::top_level,
+    event::{BillingEvent, events},
     invoice::{Invoice, TaxRegistration, invoices, money_balances, registrations},
     loader::Balances,
+    mail::{CustomerNotifications, customer_notifications},
     money::Money,
     page::{Args, Connection, connection, cost},
     payload::{payload, plain},
     payment::{Payment, PaymentMethod, methods, payments},
     recharge::{AutoRecharge, RechargeDryRun, RechargeRuleInput, auto_recharge, dry_run},
     scalar::{CountryCode, DateTime, Decimal, EmailAddress, Json},
-    subscription::{BillingCycle, BillingEvent, PlanSubscription, cycles, events, subscriptions},
+    subscription::{BillingCycle, PlanSubscription, cycles, subscriptions},
     test_clock::test_clock_id,
     trust::{CustomerTrust, customer_trust},
     usage::{UsageEvent, UsageGrouping, UsageSummary},
@@ -367,6 +369,11 @@ impl Customer {
             before,
         };
         payments(ctx, self.customer, args).await
+    }
+
+    /// Where the customer is written to about what has happened.
+    async fn notifications(&self, ctx: &Context<'_>) -> async_graphql::Result<CustomerNotifications> {
+        customer_notifications(ctx, self.customer).await
     }
 
     /// What was told about the customer, newest first. Needs `subscription:read`.

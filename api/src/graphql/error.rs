@@ -55,6 +55,8 @@ pub enum UserErrorCode {
     InvoicingNotSetUp,
     /// The state of the invoice does not allow it.
     InvoiceState,
+    /// Nothing is sent to the webhook endpoint: switch it on first.
+    WebhookEndpointDisabled,
     /// The work is not parked, so there is nothing to retry.
     WorkNotParked,
     /// The audit found that the customer's books do not add up: credits are not moved by hand until an operator has looked.

@@ -22,6 +22,12 @@ pub enum Lane {
     Cycles,
     /// Charging customers.
     Payments,
+    /// Publishing what has happened.
+    Events,
+    /// Webhooks to receivers that answer.
+    Webhooks,
+    /// Letters, and webhooks to receivers that fail.
+    Retries,
     /// Work that time makes due: expiry.
     Upkeep,
 }
@@ -32,7 +38,7 @@ pub struct LaneStatus {
     /// Which lane.
     pub lane: Lane,
     /// Duties of the tenant that wait: events to debit, subscriptions to move on, payments to send or to ask
-    /// about, blocks to end. Counted up to one million.
+    /// about, events to publish, webhooks to send, blocks to end. Counted up to one million.
     pub backlog: i32,
     /// Since when the oldest waits; null when none does.
     pub oldest_at: Option<DateTime>,

@@ -7,10 +7,12 @@ mod checkout;
 pub(crate) mod credit;
 mod customer;
 pub(crate) mod error;
+mod event;
 pub(crate) mod gate;
 pub(crate) mod invoice;
 mod job;
 mod loader;
+mod mail;
 mod money;
 mod node;
 mod page;
@@ -25,12 +27,14 @@ mod test_clock;
 mod token;
 mod trust;
 pub(crate) mod usage;
+mod webhook;
 
 use std::time::Duration;
 
 use app::{Actor, App};
 use async_graphql::{
-    Context, Data, MergedObject, Request, SDLExportOptions, Schema, SchemaBuilder, dataloader::DataLoader,
+    Context, Data, MergedObject, MergedSubscription, Request, SDLExportOptions, Schema, SchemaBuilder,
+    dataloader::DataLoader,
 };
 
 use self::loader::{Balances, Returns};
@@ -55,6 +59,9 @@ pub struct Query(
     payment::PaymentQuery,
     invoice::InvoiceQuery,
     gate::GateQuery,
+    event::EventQuery,
+    webhook::WebhookQuery,
+    mail::MailQuery,
     job::JobQuery,
     test_clock::TestClockQuery,
     audit::AuditQuery,
@@ -80,13 +87,19 @@ pub struct Mutation(
     invoice::InvoiceMutation,
     invoice::SettingMutation,
     invoice::TaxMutation,
+    webhook::WebhookMutation,
+    mail::MailMutation,
     job::JobMutation,
     test_clock::TestClockMutation,
     audit::AuditMutation,
 );
 
+/// Root of live updates.
+#[derive(MergedSubscription, Default)]
+pub struct Subscription(credit::CreditSubscription, event::EventSubscription);
+
 /// The whole schema.
-pub(crate) type TallygateSchema = Schema<Query, Mutation, credit::CreditSubscription>;
+pub(crate) type TallygateSchema = Schema<Query, Mutation, Subscription>;
 
 /// The schema as it is served. Outside development it does not describe itself: `schema.graphql` does.
 pub(crate) fn schema(introspection: bool) -> TallygateSchema {
@@ -101,8 +114,8 @@ pub(crate) fn schema(introspection: bool) -> TallygateSchema {
     }
 }
 
-fn builder() -> SchemaBuilder<Query, Mutation, credit::CreditSubscription> {
-    Schema::build(Query::default(), Mutation::default(), credit::CreditSubscription)
+fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
+    Schema::build(Query::default(), Mutation::default(), Subscription::default())
 }
 
 /// The schema in GraphQL's schema language: the contract, kept in `schema.graphql`.

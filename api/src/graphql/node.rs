@@ -2,7 +2,7 @@
 
 use app::{
     access, catalog, catalog::PlanRef, credit, customer, customer::CustomerRef, event, invoice, job, payment,
-    subscription, test_clock, usage,
+    subscription, test_clock, usage, webhook,
 };
 use async_graphql::{Context, ID, Interface, Object};
 
@@ -13,13 +13,15 @@ use super::{
     credit::{CreditBlock, LedgerEntry},
     customer::Customer,
     error::top_level,
+    event::BillingEvent,
     invoice::Invoice,
     job::ParkedWork,
     payment::Payment,
     plan::{GrantTemplate, Plan, PlanVariant},
-    subscription::{BillingEvent, PlanSubscription},
+    subscription::PlanSubscription,
     test_clock::TestClock,
     usage::UsageEvent,
+    webhook::{WebhookDelivery, WebhookEndpoint},
 };
 
 /// Anything that has a global id: a prefix that tells what it is, and a time-ordered part. Treat it as opaque.
@@ -44,6 +46,8 @@ pub enum Node {
     Plan(Plan),
     PlanVariant(PlanVariant),
     UsageEvent(UsageEvent),
+    WebhookDelivery(WebhookDelivery),
+    WebhookEndpoint(WebhookEndpoint),
 }
 
 /// Reads of anything.
@@ -82,6 +86,8 @@ impl NodeQuery {
                 PlanSubscription::from(it)
             )),
             "bev" => find!(event::event, |it| Node::from(BillingEvent::from(it))),
+            "whe" => find!(webhook::endpoint, |it| Node::from(WebhookEndpoint::from(it))),
+            "whd" => find!(webhook::delivery, |it| Node::from(WebhookDelivery::from(it))),
             "pay" => find!(payment::payment, |it| Node::from(Payment::from(it))),
             "inv" => find!(invoice::invoice, |it| Node::from(Invoice::from(it))),
             "clk" => find!(test_clock::clock, |it| Node::from(TestClock::from(it))),

@@ -13,13 +13,16 @@ use super::{
     credit::{CreditBlock, LedgerEntry},
     customer::Customer,
     error::top_level,
+    event::BillingEvent,
     invoice::Invoice,
     job::ParkedWork,
+    mail::Mail,
     payment::Payment,
     plan::{GrantTemplate, Plan, PlanVariant},
-    subscription::{BillingCycle, BillingEvent, PlanSubscription},
+    subscription::{BillingCycle, PlanSubscription},
     test_clock::TestClock,
     usage::UsageEvent,
+    webhook::{WebhookDelivery, WebhookEndpoint},
 };
 
 /// What a connection counts towards the limit of a query: its page size times what each item counts.
@@ -85,6 +88,7 @@ pub struct Edge<N> {
     concrete(name = "GrantTemplateConnection", params(GrantTemplate)),
     concrete(name = "InvoiceConnection", params(Invoice)),
     concrete(name = "LedgerEntryConnection", params(LedgerEntry)),
+    concrete(name = "MailConnection", params(Mail)),
     concrete(name = "MeteringRuleConnection", params(MeteringRule)),
     concrete(name = "MetricConnection", params(Metric)),
     concrete(name = "ParkedWorkConnection", params(ParkedWork)),
@@ -93,7 +97,9 @@ pub struct Edge<N> {
     concrete(name = "TestClockConnection", params(TestClock)),
     concrete(name = "PlanConnection", params(Plan)),
     concrete(name = "PlanVariantConnection", params(PlanVariant)),
-    concrete(name = "UsageEventConnection", params(UsageEvent))
+    concrete(name = "UsageEventConnection", params(UsageEvent)),
+    concrete(name = "WebhookDeliveryConnection", params(WebhookDelivery)),
+    concrete(name = "WebhookEndpointConnection", params(WebhookEndpoint))
 )]
 impl<N: OutputType> Connection<N>
 where
@@ -131,6 +137,7 @@ where
     concrete(name = "GrantTemplateEdge", params(GrantTemplate)),
     concrete(name = "InvoiceEdge", params(Invoice)),
     concrete(name = "LedgerEntryEdge", params(LedgerEntry)),
+    concrete(name = "MailEdge", params(Mail)),
     concrete(name = "MeteringRuleEdge", params(MeteringRule)),
     concrete(name = "MetricEdge", params(Metric)),
     concrete(name = "ParkedWorkEdge", params(ParkedWork)),
@@ -139,7 +146,9 @@ where
     concrete(name = "TestClockEdge", params(TestClock)),
     concrete(name = "PlanEdge", params(Plan)),
     concrete(name = "PlanVariantEdge", params(PlanVariant)),
-    concrete(name = "UsageEventEdge", params(UsageEvent))
+    concrete(name = "UsageEventEdge", params(UsageEvent)),
+    concrete(name = "WebhookDeliveryEdge", params(WebhookDelivery)),
+    concrete(name = "WebhookEndpointEdge", params(WebhookEndpoint))
 )]
 impl<N: OutputType> Edge<N> {
     /// Place of the item in the list; opaque.

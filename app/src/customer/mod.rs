@@ -42,7 +42,7 @@ const MAX_METADATA_BYTES: usize = 8_192;
 pub const SHARDS: i32 = 32;
 
 /// How a request names a customer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum CustomerRef {
     /// By our id.
     Id(CustomerId),
@@ -265,7 +265,7 @@ fn check(customer: &Customer) -> Result<()> {
         check_name("name", name)?;
     }
     if let Some(email) = &customer.billing_email {
-        check_email(email)?;
+        check_email("billingEmail", email)?;
     }
     if customer
         .po_number
@@ -292,7 +292,7 @@ pub(crate) fn check_metadata(metadata: &Map<String, Value>) -> Result<()> {
 }
 
 /// Whether mail could be sent there is found out by sending it; this only catches what cannot be an address.
-fn check_email(email: &str) -> Result<()> {
+pub(crate) fn check_email(field: &str, email: &str) -> Result<()> {
     let fine = email.len() <= MAX_EMAIL
         && !email
             .chars()
@@ -303,7 +303,7 @@ fn check_email(email: &str) -> Result<()> {
     if fine {
         Ok(())
     } else {
-        Err(Rejection::invalid("billingEmail", "it is not an e-mail address").into())
+        Err(Rejection::invalid(field, "it is not an e-mail address").into())
     }
 }
 

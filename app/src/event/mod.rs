@@ -1,19 +1,28 @@
 //! Events: what vendors are told about. Written in the transaction of what has happened, and told once.
 //!
-//! The names and the words inside are those of source P4 where it has them.
+//! An event has two numbers. `sequence` is its customer's, given when it is written, under the lock on the account, so that it has no
+//! gaps and follows what happened. `position` is the tenant's, given when it is published ([`publish`]): whoever has read up to one has
+//! missed nothing before it.
 
+mod feed;
 mod payload;
+pub(crate) mod publish;
+mod retention;
+pub mod schema;
 mod store;
 
 use domain::{
+    event::EventType,
     id::{BillingEventId, CustomerId, SubscriptionId, TenantId},
     time::Timestamp,
 };
 use serde_json::{Map, Value};
 
+pub use self::feed::{FeedPage, MAX_FEED_PAGE, feed, stream};
 pub(crate) use self::{
     payload::{Told, metrics_of},
-    store::write_in,
+    retention::{are_old, forget_old},
+    store::{Row, rows_by_id, write_in, write_one_in},
 };
 use crate::{
     App,
@@ -27,10 +36,12 @@ use crate::{
 pub struct BillingEvent {
     /// Its id.
     pub id: BillingEventId,
-    /// Name of its kind, such as `subscription.renewed`.
-    pub kind: String,
-    /// About whom.
-    pub customer: CustomerId,
+    /// What.
+    pub kind: EventType,
+    /// Version of its fields.
+    pub version: i32,
+    /// About whom; `None`: about the vendor itself.
+    pub customer: Option<CustomerId>,
     /// About which subscription.
     pub subscription: Option<SubscriptionId>,
     /// When it was due, which may be before it was noticed.
@@ -39,21 +50,25 @@ pub struct BillingEvent {
     pub data: Map<String, Value>,
     /// When it was written.
     pub created_at: Timestamp,
+    /// Number among the events of its customer.
+    pub sequence: Option<i64>,
+    /// Number among the events of its tenant; `None`: it is not published yet.
+    pub position: Option<i64>,
 }
 
 /// Something to be told, once: the second of the same key is an error of the database.
 #[derive(Debug, Clone)]
 pub(crate) struct NewEvent {
     pub(crate) tenant: TenantId,
-    pub(crate) customer: CustomerId,
+    /// The account is locked.
+    pub(crate) customer: Option<CustomerId>,
     pub(crate) subscription: Option<SubscriptionId>,
-    /// Name of its kind, such as `subscription.renewed`.
-    pub(crate) kind: &'static str,
+    pub(crate) kind: EventType,
     /// Unique per tenant.
     pub(crate) key: String,
     /// When it was due.
     pub(crate) at: Timestamp,
-    /// What it says.
+    /// What it says: the fields of its type, all of them, and no other.
     pub(crate) data: Map<String, Value>,
 }
 

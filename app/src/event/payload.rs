@@ -44,9 +44,9 @@ impl Told {
     pub(crate) fn event(&self, keys: &BTreeMap<MetricId, String>) -> NewEvent {
         NewEvent {
             tenant: self.tenant,
-            customer: self.customer,
+            customer: Some(self.customer),
             subscription: Some(self.fact.subscription),
-            kind: self.fact.what.name(),
+            kind: self.fact.what.event(),
             key: self.fact.key(),
             at: self.fact.at,
             data: self.data(keys),
@@ -65,8 +65,10 @@ impl Told {
         for (name, value) in words(&self.fact.what) {
             say(name, value);
         }
-        if let Some(summary) = summary(&self.fact.what) {
-            say("usage_summary", usage_summary(summary, keys));
+        // Every field of an event is there, also where there is nothing to say.
+        if let What::Renewed { .. } | What::CycleClosed { .. } = self.fact.what {
+            let summary = summary(&self.fact.what).map(|it| usage_summary(it, keys));
+            say("usage_summary", summary.unwrap_or(Value::Null));
         }
         data
     }

@@ -1,4 +1,5 @@
-//! The change feed: tells whoever watches a customer that something about the balance has changed.
+//! The change feed: tells whoever watches a customer that something about the balance has changed, and whoever listens to a tenant's events
+//! that there are more.
 //!
 //! A notice carries no data; the watcher reads the rows. So a lost, doubled or late notice costs time only, and a watcher
 //! that is slow sees one notice for many changes. Notices of other processes come through the database: `LISTEN` on
@@ -18,8 +19,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domain::id::CustomerId;
-use entity::account;
+use domain::id::{CustomerId, TenantId};
+use entity::{account, event_feed};
 use sea_orm::{ColumnTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QuerySelect, Statement};
 use sqlx::postgres::PgListener;
 use tokio::sync::watch;
@@ -34,6 +35,8 @@ use crate::{
 
 /// The PostgreSQL channel.
 const CHANNEL: &str = "tallygate_account";
+/// What begins the text of a notification about events.
+const EVENTS: &str = "events:";
 /// Ids in one notification: 33 bytes each, and PostgreSQL takes less than 8,000 bytes.
 const IDS_PER_NOTICE: usize = 240;
 /// How often watched accounts are looked at even without a notice.
@@ -49,6 +52,8 @@ const RECONNECT: Duration = Duration::from_millis(500);
 #[derive(Debug, Default)]
 pub struct Feed {
     watched: Mutex<HashMap<CustomerId, Watched>>,
+    /// Who listens to the events of a tenant; the number is how far its feed was seen to go.
+    listened: Mutex<HashMap<TenantId, Watched>>,
     /// When the listener last turned; never, before it first has.
     turned: Mutex<Option<Instant>>,
 }
@@ -58,6 +63,23 @@ struct Watched {
     notices: watch::Sender<u64>,
     /// Last revision seen by a look; tells a real change from an old one.
     revision: i64,
+}
+
+impl Watched {
+    fn new() -> Self {
+        Self {
+            notices: watch::Sender::new(0),
+            revision: 0,
+        }
+    }
+
+    /// Tells of a revision, if it is another than the last that was seen.
+    fn saw(&mut self, revision: i64) {
+        if self.revision != revision {
+            self.revision = revision;
+            self.notices.send_modify(|count| *count += 1);
+        }
+    }
 }
 
 /// The notices about one customer.
@@ -79,11 +101,26 @@ impl Feed {
     #[must_use]
     pub fn watch(&self, customer: CustomerId) -> Notices {
         let mut watched = self.lock();
-        let entry = watched.entry(customer).or_insert_with(|| Watched {
-            notices: watch::Sender::new(0),
-            revision: 0,
-        });
+        let entry = watched.entry(customer).or_insert_with(Watched::new);
         Notices(entry.notices.subscribe())
+    }
+
+    /// Begins to listen to the events of a tenant.
+    #[must_use]
+    pub fn watch_events(&self, tenant: TenantId) -> Notices {
+        let mut listened = self.listeners();
+        let entry = listened.entry(tenant).or_insert_with(Watched::new);
+        Notices(entry.notices.subscribe())
+    }
+
+    /// Tells the listeners of this process that feeds have moved on.
+    pub(crate) fn moved<'a>(&self, tenants: impl IntoIterator<Item = &'a TenantId>) {
+        let listened = self.listeners();
+        for tenant in tenants {
+            if let Some(entry) = listened.get(tenant) {
+                entry.notices.send_modify(|count| *count += 1);
+            }
+        }
     }
 
     /// How long ago it last heard of other processes, or looked in vain.
@@ -141,15 +178,43 @@ impl Feed {
                 .await?;
             let mut watched = self.lock();
             for (customer, revision) in revisions {
-                if let Some(entry) = watched.get_mut(&CustomerId(customer))
-                    && entry.revision != revision
-                {
-                    entry.revision = revision;
-                    entry.notices.send_modify(|count| *count += 1);
+                if let Some(entry) = watched.get_mut(&CustomerId(customer)) {
+                    entry.saw(revision);
+                }
+            }
+        }
+        self.look_at_feeds(db).await
+    }
+
+    /// Looks at the feeds that somebody listens to, and tells of those that have moved on. Forgets tenants nobody listens to.
+    async fn look_at_feeds(&self, db: &Db) -> Result<(), DbErr> {
+        let ids: Vec<Uuid> = {
+            let mut listened = self.listeners();
+            listened.retain(|_, entry| entry.notices.receiver_count() > 0);
+            listened.keys().map(|tenant| tenant.0).collect()
+        };
+        for batch in ids.chunks(LOOK_BATCH) {
+            let positions: Vec<(Uuid, i64)> = event_feed::Entity::find()
+                .select_only()
+                .columns([event_feed::Column::TenantId, event_feed::Column::Position])
+                .filter(event_feed::Column::TenantId.is_in(batch.iter().copied()))
+                .into_tuple()
+                .all(db.reader())
+                .await?;
+            let mut listened = self.listeners();
+            for (tenant, position) in positions {
+                if let Some(entry) = listened.get_mut(&TenantId(tenant)) {
+                    entry.saw(position);
                 }
             }
         }
         Ok(())
+    }
+
+    fn listeners(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, Watched>> {
+        self.listened
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<CustomerId, Watched>> {
@@ -189,6 +254,10 @@ async fn hear(app: &App, listener: &mut PgListener, pulse: &Pulse) -> Result<(),
     while let Some(notice) = listener.try_recv().await? {
         if let Some(complete) = pulse.heard(notice.payload()) {
             app.gate().heard_all(complete);
+            continue;
+        }
+        if let Some(tenant) = tenant(notice.payload()) {
+            app.feed().moved([&tenant]);
             continue;
         }
         let changed = customers(notice.payload());
@@ -245,6 +314,16 @@ pub(crate) fn payloads(customers: &[CustomerId]) -> impl Iterator<Item = String>
             .collect::<Vec<_>>()
             .join(",")
     })
+}
+
+/// The text of the notification that tells of a feed that has moved on.
+pub(crate) fn published(tenant: &TenantId) -> String {
+    format!("{EVENTS}{}", tenant.0.simple())
+}
+
+fn tenant(payload: &str) -> Option<TenantId> {
+    let id = payload.strip_prefix(EVENTS)?;
+    Uuid::parse_str(id).ok().map(TenantId)
 }
 
 fn customers(payload: &str) -> Vec<CustomerId> {

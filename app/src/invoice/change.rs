@@ -2,6 +2,7 @@
 //! at once: what the better plan costs for the rest of the cycle, or, below zero, what goes back to the customer's credit balance.
 
 use domain::{
+    event::EventType,
     id::{CustomerId, SubscriptionId, TenantId},
     invoice::{Kind, fee},
     money::Currency,
@@ -61,7 +62,7 @@ async fn withdraw_unpaid(op: &mut Op, change: &Change) -> Result<()> {
         correct::give_back(op, &filed).await?;
         store::write(op, &filed).await?;
         store::unmark_changes(op, filed.invoice.id).await?;
-        event::tell(op, "invoice.voided", &filed).await?;
+        event::tell(op, EventType::InvoiceVoided, &filed).await?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 
 use domain::{
     amount::Credits,
+    event::EventType,
     id::{CustomerId, PaymentId, PaymentMethodId},
     invoice::{
         collection::{Attempt, Next, next_attempt},
@@ -111,7 +112,7 @@ async fn fall_due(op: &Op, filed: &mut Filed) -> Result<()> {
     let now = op.present();
     if filed.invoice.state == State::Open && filed.invoice.due_at.is_some_and(|due| due <= now) {
         filed.invoice = filed.invoice.fall_due(now).map_err(refused)?;
-        event::tell(op, "invoice.past_due", filed).await?;
+        event::tell(op, EventType::InvoicePastDue, filed).await?;
     }
     Ok(())
 }
@@ -202,7 +203,7 @@ pub(crate) async fn heard_in(op: &mut Op, payment: &Payment) -> Result<()> {
         PaymentState::Succeeded => paid_in(op, &mut filed, payment.amount).await?,
         PaymentState::Failed | PaymentState::Quarantined => {
             if payment.progress.state == PaymentState::Failed {
-                event::tell(op, "invoice.payment_failed", &filed).await?;
+                event::tell(op, EventType::InvoicePaymentFailed, &filed).await?;
             }
             if filed.invoice.state.is_due() {
                 filed.next_at = Some(op.present());
@@ -221,7 +222,7 @@ pub(super) async fn paid_in(op: &mut Op, filed: &mut Filed, amount: Money) -> Re
     let more = amount.minor.saturating_sub(left.minor);
     if more > 0 {
         store::move_money(op, filed, more).await?;
-        event::tell(op, "invoice.overpaid", filed).await?;
+        event::tell(op, EventType::InvoiceOverpaid, filed).await?;
     }
     if filed.invoice.state.is_payable() {
         filed.invoice = filed.invoice.pay(op.present()).map_err(refused)?;
@@ -230,7 +231,7 @@ pub(super) async fn paid_in(op: &mut Op, filed: &mut Filed, amount: Money) -> Re
             op.wake(job::invoices::wakeup(filed.invoice.customer));
         }
         store::write(op, filed).await?;
-        event::tell(op, "invoice.paid", filed).await?;
+        event::tell(op, EventType::InvoicePaid, filed).await?;
     }
     Ok(())
 }

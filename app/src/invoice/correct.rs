@@ -1,6 +1,7 @@
 //! What people do with invoices: issue, pay, take back, give up.
 
 use domain::{
+    event::EventType,
     id::{CreditNoteId, InvoiceId, PaymentMethodId, ReturnId},
     invoice::{
         Invoice,
@@ -68,7 +69,7 @@ async fn change(
     app: &App,
     actor: &Actor,
     id: InvoiceId,
-    kind: &'static str,
+    kind: EventType,
     step: fn(&Invoice) -> std::result::Result<Invoice, state::Refused>,
 ) -> Result<Filed> {
     actor.require(Scope::InvoiceWrite)?;
@@ -93,7 +94,7 @@ async fn change(
 /// # Errors
 /// No such invoice, one that is paid or void, one that left something to the customer's credit balance, or one whose charge is under way.
 pub async fn void(app: &App, actor: &Actor, id: InvoiceId) -> Result<Filed> {
-    change(app, actor, id, "invoice.voided", Invoice::void).await
+    change(app, actor, id, EventType::InvoiceVoided, Invoice::void).await
 }
 
 /// Gives an invoice up. It may still be paid.
@@ -101,7 +102,14 @@ pub async fn void(app: &App, actor: &Actor, id: InvoiceId) -> Result<Filed> {
 /// # Errors
 /// No such invoice, one that is not open or past due, or one whose charge is under way.
 pub async fn give_up(app: &App, actor: &Actor, id: InvoiceId) -> Result<Filed> {
-    change(app, actor, id, "invoice.marked_uncollectible", Invoice::give_up).await
+    change(
+        app,
+        actor,
+        id,
+        EventType::InvoiceMarkedUncollectible,
+        Invoice::give_up,
+    )
+    .await
 }
 
 /// What a void invoice took from the credit balance returns to it.
@@ -246,7 +254,7 @@ pub async fn credit_note(
     let view = note_in(&op, &filed, total, input.reason, None).await?;
     reach("invoice.credited")?;
     book(&mut op, &mut filed, total).await?;
-    event::tell(&op, "invoice.credit_note_created", &filed).await?;
+    event::tell(&op, EventType::InvoiceCreditNoteCreated, &filed).await?;
     let done = fresh.settle(&op, view).await?;
     op.commit().await?;
     Ok(done)

@@ -1,6 +1,6 @@
 //! What vendors are told about invoices. Words and amounts as on the invoice; everything else is asked for.
 
-use domain::id::BillingEventId;
+use domain::{event::EventType, id::BillingEventId};
 use entity::to_text;
 use serde_json::json;
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Tells something about an invoice. Under the lock on the account each step is taken once.
-pub(super) async fn tell(op: &Op, kind: &'static str, filed: &Filed) -> Result<()> {
+pub(super) async fn tell(op: &Op, kind: EventType, filed: &Filed) -> Result<()> {
     let invoice = &filed.invoice;
     let data = event::words([
         ("invoice_id", json!(invoice.id)),
@@ -27,7 +27,7 @@ pub(super) async fn tell(op: &Op, kind: &'static str, filed: &Filed) -> Result<(
     ]);
     let new = NewEvent {
         tenant: invoice.tenant,
-        customer: invoice.customer,
+        customer: Some(invoice.customer),
         subscription: invoice.cycle.map(|cycle| cycle.subscription),
         kind,
         key: format!("{kind}:{}:{}", invoice.id, BillingEventId(op.new_id())),

@@ -1,6 +1,7 @@
 //! Filing drafts, and issuing them with the next number of their vendor.
 
 use domain::{
+    event::EventType,
     invoice::{
         Invoice, Kind,
         number::Sequence,
@@ -44,7 +45,7 @@ pub(super) async fn file_in(op: &mut Op, terms: &BillingTerms, made: Made) -> Re
     store::insert(op, &filed, &made.source).await?;
     reach("invoice.filed")?;
     if waits {
-        event::tell(op, "invoice.drafted", &filed).await
+        event::tell(op, EventType::InvoiceDrafted, &filed).await
     } else {
         issued(op, &filed).await
     }?;
@@ -100,9 +101,9 @@ fn next_at(invoice: &Invoice, terms: &BillingTerms, now: Timestamp) -> Option<Ti
 }
 
 async fn issued(op: &mut Op, filed: &Filed) -> Result<()> {
-    event::tell(op, "invoice.finalized", filed).await?;
+    event::tell(op, EventType::InvoiceFinalized, filed).await?;
     if filed.invoice.state == State::Paid {
-        event::tell(op, "invoice.paid", filed).await?;
+        event::tell(op, EventType::InvoicePaid, filed).await?;
     }
     if filed.next_at.is_some_and(|next| next <= op.present()) {
         op.wake(crate::job::invoices::wakeup(filed.invoice.customer));

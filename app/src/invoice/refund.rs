@@ -2,6 +2,7 @@
 //! came from, and not to the customer's credit balance.
 
 use domain::{
+    event::EventType,
     invoice::credit_note::Reason,
     money::Money,
     payment::{
@@ -60,6 +61,6 @@ pub(crate) async fn returned_in(op: &Op, payment: &Payment, it: &Return) -> Resu
     note_in(op, &filed, total, reason, Some(it.id)).await?;
     filed.credited.minor = filed.credited.minor.saturating_add(total.minor);
     store::write(op, &filed).await?;
-    event::tell(op, "invoice.credit_note_created", &filed).await?;
+    event::tell(op, EventType::InvoiceCreditNoteCreated, &filed).await?;
     reach("invoice.refunded")
 }

@@ -5,6 +5,7 @@
 
 use domain::{
     cycle::CycleRef,
+    event::EventType,
     id::{CustomerId, InvoiceId, SubscriptionId, TenantId, VariantId},
     invoice::{Invoice, Kind, fee, line::Detail, state::State},
     rejection::RejectionCode,
@@ -144,7 +145,7 @@ pub(super) async fn note(op: &mut Op, filed: &mut Filed, renewed: &[(InvoiceId, 
     let paid = total.minor.saturating_sub(filed.credited.minor);
     if !used && paid > 0 {
         store::move_money(op, filed, paid).await?;
-        event::tell(op, "invoice.overpaid", filed).await?;
+        event::tell(op, EventType::InvoiceOverpaid, filed).await?;
     }
     filed.next_at = None;
     store::write(op, filed).await
@@ -165,14 +166,14 @@ pub(super) async fn withdraw(op: &mut Op, filed: &mut Filed) -> Result<bool> {
         // A part was taken back, so that it stands; nobody is to pay the rest.
         filed.invoice = filed.invoice.give_up().map_err(refused)?;
         store::write(op, filed).await?;
-        event::tell(op, "invoice.marked_uncollectible", filed).await?;
+        event::tell(op, EventType::InvoiceMarkedUncollectible, filed).await?;
         return Ok(true);
     }
     filed.invoice = filed.invoice.void().map_err(refused)?;
     super::correct::give_back(op, filed).await?;
     store::write(op, filed).await?;
     store::unmark_renewal(op, cycle).await?;
-    event::tell(op, "invoice.voided", filed).await?;
+    event::tell(op, EventType::InvoiceVoided, filed).await?;
     Ok(true)
 }
 

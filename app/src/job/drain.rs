@@ -2,11 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use futures::future::BoxFuture;
+
 use super::{Kind, Lane, Sender, store};
 use crate::{
     App,
     error::{Error, Result},
+    failpoint::reach,
     usage::drain::{drain_shards, together, unheld},
+    waker::{Waker, Wakes},
 };
 
 pub(crate) const KIND: Kind = Kind {
@@ -32,11 +36,21 @@ pub(crate) const KIND: Kind = Kind {
     },
 };
 
-/// Wakes the workers of shards.
-pub(crate) async fn wake(app: &App, shards: &BTreeSet<i32>) -> Result<()> {
-    let Some(kind) = Kind::of(KIND.name) else {
-        return Ok(());
-    };
-    let subjects: Vec<String> = shards.iter().map(i32::to_string).collect();
-    super::wake(app, kind, &subjects, Sender::Work).await
+/// The number of a shard with new usage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Shard(pub(crate) i32);
+
+impl Wakes for Shard {
+    fn waker(app: &App) -> &Waker<Self> {
+        app.shards()
+    }
+
+    fn wake(app: &App, shards: BTreeSet<Self>) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            reach("record.waking")?;
+            let subjects: Vec<String> = shards.iter().map(|shard| shard.0.to_string()).collect();
+            super::wake(app, KIND.name, &subjects, Sender::Work).await?;
+            reach("record.woken")
+        })
+    }
 }

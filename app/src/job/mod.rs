@@ -10,14 +10,17 @@ mod cards;
 pub(crate) mod clocks;
 pub(crate) mod cycles;
 pub(crate) mod drain;
+pub(crate) mod events;
 mod expire;
 pub(crate) mod invoices;
 mod listen;
+pub(crate) mod mail;
 pub(crate) mod notices;
 pub(crate) mod payments;
 pub(crate) mod recharges;
 mod status;
 mod store;
+pub(crate) mod webhooks;
 pub(crate) mod work;
 
 use std::time::Instant;
@@ -51,13 +54,27 @@ pub enum Lane {
     Cycles,
     /// Charging customers, which waits for somebody else's servers.
     Payments,
+    /// Publishing what has happened.
+    Events,
+    /// Webhooks to receivers that answer.
+    Webhooks,
+    /// Letters, and webhooks to receivers that fail, so that they keep nobody else waiting.
+    Retries,
     /// Work that time makes due besides: expiry.
     Upkeep,
 }
 
 impl Lane {
     /// Every lane, in the order in which they are listed to people.
-    pub const ALL: [Self; 4] = [Self::Usage, Self::Cycles, Self::Payments, Self::Upkeep];
+    pub const ALL: [Self; 7] = [
+        Self::Usage,
+        Self::Cycles,
+        Self::Payments,
+        Self::Events,
+        Self::Webhooks,
+        Self::Retries,
+        Self::Upkeep,
+    ];
 
     /// The name used on the command line, in the queue and in metrics.
     #[must_use]
@@ -66,6 +83,9 @@ impl Lane {
             Self::Usage => "usage",
             Self::Cycles => "cycles",
             Self::Payments => "payments",
+            Self::Events => "events",
+            Self::Webhooks => "webhooks",
+            Self::Retries => "retries",
             Self::Upkeep => "upkeep",
         }
     }
@@ -76,8 +96,10 @@ impl Lane {
     pub fn usual_concurrency(self) -> u16 {
         match self {
             Self::Usage | Self::Upkeep => 4,
-            Self::Cycles => 2,
+            Self::Cycles | Self::Events => 2,
             Self::Payments => 8,
+            // They wait for others, and hold no connection to the database meanwhile.
+            Self::Webhooks | Self::Retries => 32,
         }
     }
 }
@@ -136,6 +158,11 @@ pub(crate) static KINDS: &[Kind] = &[
     cards::KIND,
     recharges::KIND,
     invoices::KIND,
+    events::KIND,
+    events::FORGET,
+    webhooks::FIRST,
+    webhooks::AGAIN,
+    mail::KIND,
     expire::KIND,
     audit::KIND,
 ];
@@ -271,7 +298,10 @@ pub(crate) enum Sender {
 }
 
 /// Wakes subjects that are neither awake nor being worked on. One statement when all are, three otherwise.
-pub(crate) async fn wake(app: &App, kind: &'static Kind, subjects: &[String], sender: Sender) -> Result<()> {
+pub(crate) async fn wake(app: &App, kind: &str, subjects: &[String], sender: Sender) -> Result<()> {
+    let Some(kind) = Kind::of(kind) else {
+        return Ok(());
+    };
     let asleep = work::asleep(app, kind.name, subjects, sender).await?;
     if asleep.is_empty() {
         return Ok(());
@@ -291,7 +321,7 @@ pub async fn sweep(app: &App) -> Result<()> {
     for kind in KINDS {
         let due = (kind.due)(app).await?;
         if !due.is_empty() {
-            wake(app, kind, &due, Sender::Sweep).await?;
+            wake(app, kind.name, &due, Sender::Sweep).await?;
         }
     }
     Ok(())

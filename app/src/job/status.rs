@@ -99,6 +99,9 @@ pub async fn overview(app: &App) -> Result<Overview> {
             store::usage_backlog(db).await?,
             store::cycles_backlog(db, as_of).await?,
             store::payments_backlog(db, as_of, None).await?,
+            store::events_backlog(db, None).await?,
+            store::webhooks_backlog(db, as_of, None, false).await?,
+            store::webhooks_backlog(db, as_of, None, true).await?,
             store::expiry_backlog(db, as_of).await?,
         ]),
         shards_waiting: store::shards_with_usage(db).await?.len(),
@@ -120,7 +123,7 @@ fn parked_by_kind(found: Vec<(String, i64)>) -> Vec<(&'static str, i64)> {
     counts
 }
 
-/// Backlog and age per lane of the actor's tenant, as rows tell. Four statements.
+/// Backlog and age per lane of the actor's tenant, as rows tell. Seven statements.
 ///
 /// # Errors
 /// The scope is missing.
@@ -129,10 +132,14 @@ pub async fn status(app: &App, actor: &Actor) -> Result<Status> {
     let (db, now) = (app.db().reader(), app.now());
     let usage = store::usage_backlog_of(db, actor.tenant).await?;
     let cycles = store::cycles_backlog_of(db, actor.tenant, now).await?;
-    let payments = store::payments_backlog(db, now, Some(actor.tenant)).await?;
+    let tenant = Some(actor.tenant);
+    let payments = store::payments_backlog(db, now, tenant).await?;
+    let events = store::events_backlog(db, tenant).await?;
+    let webhooks = store::webhooks_backlog(db, now, tenant, false).await?;
+    let retries = store::webhooks_backlog(db, now, tenant, true).await?;
     let upkeep = store::expiry_backlog_of(db, actor.tenant, now).await?;
     Ok(Status {
-        lanes: lanes([usage, cycles, payments, upkeep]),
+        lanes: lanes([usage, cycles, payments, events, webhooks, retries, upkeep]),
         as_of: now,
     })
 }

@@ -383,6 +383,40 @@ pub(super) async fn payments_backlog(
     counted(db, &sql, values.into_iter().flatten().collect()).await
 }
 
+/// How many events (of a tenant) wait to be published, and since when the oldest does.
+pub(super) async fn events_backlog(
+    db: &impl ConnectionTrait,
+    tenant: Option<TenantId>,
+) -> Result<(i64, Option<Timestamp>)> {
+    let whose = tenant.map_or("", |_| "AND tenant_id = $1");
+    let sql = format!(
+        "SELECT COUNT(*) AS n, MIN(created_at) AS oldest FROM (
+            SELECT created_at FROM billing_event WHERE position IS NULL {whose} LIMIT {MAX_COUNT}) AS waiting"
+    );
+    let values = tenant.map(|tenant| tenant.0.into());
+    counted(db, &sql, values.into_iter().collect()).await
+}
+
+/// How many webhooks (of a tenant) are due to endpoints that have failed, or to those that have not, and since when the oldest is. What
+/// waits for an endpoint that rests or is switched off is not due.
+pub(super) async fn webhooks_backlog(
+    db: &impl ConnectionTrait,
+    now: Timestamp,
+    tenant: Option<TenantId>,
+    failing: bool,
+) -> Result<(i64, Option<Timestamp>)> {
+    let whose = tenant.map_or("", |_| "AND e.tenant_id = $2");
+    let failures = if failing { "> 0" } else { "= 0" };
+    let sql = format!(
+        "SELECT COUNT(*) AS n, MIN(next_at) AS oldest FROM (
+            SELECT d.next_at FROM webhook_endpoint e JOIN webhook_delivery d ON d.endpoint_id = e.id
+            WHERE e.state = 'ENABLED' AND e.failures {failures} AND e.resting_until <= $1
+                AND d.state = 'PENDING' AND d.next_at <= $1 {whose} LIMIT {MAX_COUNT}) AS waiting"
+    );
+    let values = [Some(now.micros().into()), tenant.map(|tenant| tenant.0.into())];
+    counted(db, &sql, values.into_iter().flatten().collect()).await
+}
+
 /// Subscriptions that wait to be moved on.
 const CYCLES_DUE: &str = "due_at IS NOT NULL AND clock_id IS NULL AND due_at <= $1";
 

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use domain::{
+    event::EventType,
     id::{CustomerId, TenantId},
     payment::{
         Payment, State,
@@ -23,10 +24,10 @@ use crate::{
 pub(super) async fn tell(op: &Op, payment: &Payment) -> Result<()> {
     let kind = match payment.progress.state {
         State::Created | State::Submitted | State::Processing | State::Unknown => return Ok(()),
-        State::RequiresAction => "payment.requires_action",
-        State::Succeeded => "payment.succeeded",
-        State::Failed => "payment.failed",
-        State::Quarantined => "payment.quarantined",
+        State::RequiresAction => EventType::PaymentRequiresAction,
+        State::Succeeded => EventType::PaymentSucceeded,
+        State::Failed => EventType::PaymentFailed,
+        State::Quarantined => EventType::PaymentQuarantined,
     };
     let whose = (payment.tenant, payment.customer);
     event::write_in(op, &[new(op, whose, kind, payment.id, data(payment))]).await
@@ -36,13 +37,13 @@ pub(super) async fn tell(op: &Op, payment: &Payment) -> Result<()> {
 fn new(
     op: &Op,
     (tenant, customer): (TenantId, CustomerId),
-    kind: &'static str,
+    kind: EventType,
     about: impl Display,
     data: Map<String, Value>,
 ) -> NewEvent {
     NewEvent {
         tenant,
-        customer,
+        customer: Some(customer),
         subscription: None,
         kind,
         key: format!("{kind}:{about}"),
@@ -78,12 +79,12 @@ pub(super) async fn tell_return(
     use returned::{Kind, State};
     let was_told = before >= State::Pending;
     let kind = match (it.kind, it.state) {
-        (Kind::Refund, State::Returned) => "payment.refunded",
-        (Kind::Refund, State::Undone) => "payment.refund_failed",
-        (Kind::Dispute, State::Pending) => "payment.dispute_inquiry",
-        (Kind::Dispute, State::Contested) => "payment.disputed",
-        (Kind::Dispute, State::Returned) => "payment.dispute_lost",
-        (Kind::Dispute, State::Undone) if was_told => "payment.dispute_won",
+        (Kind::Refund, State::Returned) => EventType::PaymentRefunded,
+        (Kind::Refund, State::Undone) => EventType::PaymentRefundFailed,
+        (Kind::Dispute, State::Pending) => EventType::PaymentDisputeInquiry,
+        (Kind::Dispute, State::Contested) => EventType::PaymentDisputed,
+        (Kind::Dispute, State::Returned) => EventType::PaymentDisputeLost,
+        (Kind::Dispute, State::Undone) if was_told => EventType::PaymentDisputeWon,
         _ => return Ok(()),
     };
     let data = event::words([
@@ -111,5 +112,11 @@ pub(super) fn expiring(op: &Op, tenant: TenantId, method: &Method) -> NewEvent {
         ("expiry_year", json!(face.expires.map(|it| it.year))),
         ("expiry_month", json!(face.expires.map(|it| it.month))),
     ]);
-    new(op, (tenant, customer), "payment_method.expiring", method.id, data)
+    new(
+        op,
+        (tenant, customer),
+        EventType::PaymentMethodExpiring,
+        method.id,
+        data,
+    )
 }

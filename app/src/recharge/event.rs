@@ -1,6 +1,8 @@
 //! What vendors are told about auto-recharges. Charges themselves are told as payments.
 
 use domain::{
+    event::EventType,
+    money::Money,
     recharge::{Reason, Recharge, State},
     time::Timestamp,
 };
@@ -16,9 +18,9 @@ use crate::{
 pub(super) fn told(op: &Op, recharge: &Recharge, before: State, at: Timestamp) -> Option<NewEvent> {
     let kind = match (recharge.state, recharge.reason) {
         (State::Waiting, Some(Reason::JustCharged)) => return None,
-        (State::Waiting, Some(_)) => "auto_recharge.held",
-        (State::Paused, _) if before != State::Paused => "auto_recharge.paused",
-        (State::Disabled, _) if before != State::Disabled => "auto_recharge.disabled",
+        (State::Waiting, Some(_)) => EventType::AutoRechargeHeld,
+        (State::Paused, _) if before != State::Paused => EventType::AutoRechargePaused,
+        (State::Disabled, _) if before != State::Disabled => EventType::AutoRechargeDisabled,
         _ => return None,
     };
     Some(new(op, recharge, kind, at, Map::new()))
@@ -27,16 +29,10 @@ pub(super) fn told(op: &Op, recharge: &Recharge, before: State, at: Timestamp) -
 /// Tells that a share of the month's cap is spent, in percent.
 pub(super) fn cap(op: &Op, recharge: &Recharge, percent: i64, at: Timestamp) -> NewEvent {
     let percent = event::words([("percent", json!(percent))]);
-    new(op, recharge, "auto_recharge.cap_used", at, percent)
+    new(op, recharge, EventType::AutoRechargeCapUsed, at, percent)
 }
 
-fn new(
-    op: &Op,
-    recharge: &Recharge,
-    kind: &'static str,
-    at: Timestamp,
-    more: Map<String, Value>,
-) -> NewEvent {
+fn new(op: &Op, recharge: &Recharge, kind: EventType, at: Timestamp, more: Map<String, Value>) -> NewEvent {
     let lower = |text: String| text.to_lowercase();
     let cap = recharge.rule.monthly_cap;
     let mut data = event::words([
@@ -52,12 +48,16 @@ fn new(
         ),
         ("payment_id", json!(recharge.payment)),
         ("monthly_cap", json!(cap.amount())),
+        (
+            "spent",
+            json!(Money::of(recharge.spent.at(at).in_month, cap.currency).amount()),
+        ),
         ("currency", json!(cap.currency)),
     ]);
     data.extend(more);
     NewEvent {
         tenant: recharge.tenant,
-        customer: recharge.customer,
+        customer: Some(recharge.customer),
         subscription: None,
         kind,
         // Under the lock on the account each change is written once.

@@ -28,11 +28,12 @@ use crate::{
     error::{Error, Result},
     failpoint::reach,
     job::{
-        drain,
+        drain::Shard,
         work::{self, Duty, RUN_BUDGET},
     },
     op::Op,
     test_clock, usage,
+    waker::Wakes,
 };
 
 /// How long after its instant a step is taken, in seconds: usage accepted just before is still on its way in. The gate does not
@@ -209,11 +210,11 @@ async fn release(app: &App, outcomes: &[Outcome]) -> Result<()> {
         return Ok(());
     }
     let waiting = usage::waiting_before_in(app.db().reader(), &ids).await?;
-    let shards: BTreeSet<i32> = waiting.into_iter().map(shard_of).collect();
+    let shards: BTreeSet<Shard> = waiting.into_iter().map(shard_of).map(Shard).collect();
     if shards.is_empty() {
         return Ok(());
     }
-    drain::wake(app, &shards).await
+    Shard::wake(app, shards).await
 }
 
 /// Takes everything that is due of some customers up to an instant, one step at a time. Answers whether something was.

@@ -29,6 +29,7 @@ use crate::{
     db::Backend,
     error::{Error, Result},
     failpoint::reach,
+    job::drain::Shard,
     measure,
     op::{self, Op},
 };
@@ -349,8 +350,8 @@ async fn insert(app: &App, events: &[&Prepared], at: Option<Timestamp>) -> Resul
         app.gate()
             .accepted(event.customer, || event.pending(*id, received_at));
     }
-    app.waker()
-        .touched(app, accepted().map(|(event, _)| event.shard).collect());
+    app.shards()
+        .touched(app, accepted().map(|(event, _)| Shard(event.shard)).collect());
     reach("record.told")?;
     let ids = new.into_iter().map(|(_, id)| id).collect();
     Ok(Written { ids, refused })

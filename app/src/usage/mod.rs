@@ -15,7 +15,6 @@ pub(crate) mod standing;
 mod store;
 mod view;
 mod void;
-pub(crate) mod waker;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

@@ -4,6 +4,7 @@ use super::Subscription;
 use crate::{
     amount::Credits,
     cycle::summary::Summary,
+    event::EventType,
     id::{SubscriptionId, VariantId},
     time::{Period, Timestamp},
 };
@@ -114,25 +115,25 @@ pub enum What {
 }
 
 impl What {
-    /// The name of the event that carries it.
+    /// The event that carries it.
     #[must_use]
-    pub fn name(&self) -> &'static str {
+    pub fn event(&self) -> EventType {
         match self {
-            Self::Created { .. } => "subscription.created",
-            Self::Renewed { .. } => "subscription.renewed",
-            Self::CycleClosed { .. } => "subscription.cycle_closed",
-            Self::RenewalDue { .. } => "subscription.renewal_due",
-            Self::Overdue { .. } => "subscription.overdue",
-            Self::Expired => "subscription.expired",
-            Self::Paused => "subscription.paused",
-            Self::Resumed => "subscription.resumed",
-            Self::CancellationScheduled { .. } => "subscription.cancellation_scheduled",
-            Self::Cancelled => "subscription.cancelled",
-            Self::PlanChangeScheduled { .. } => "subscription.plan_change_scheduled",
-            Self::PlanChanged { .. } => "subscription.plan_changed",
-            Self::ContractEndingSoon { .. } => "subscription.contract_ending_soon",
-            Self::ContractEnded { .. } => "subscription.contract_ended",
-            Self::ContractExtended { .. } => "subscription.contract_extended",
+            Self::Created { .. } => EventType::SubscriptionCreated,
+            Self::Renewed { .. } => EventType::SubscriptionRenewed,
+            Self::CycleClosed { .. } => EventType::SubscriptionCycleClosed,
+            Self::RenewalDue { .. } => EventType::SubscriptionRenewalDue,
+            Self::Overdue { .. } => EventType::SubscriptionOverdue,
+            Self::Expired => EventType::SubscriptionExpired,
+            Self::Paused => EventType::SubscriptionPaused,
+            Self::Resumed => EventType::SubscriptionResumed,
+            Self::CancellationScheduled { .. } => EventType::SubscriptionCancellationScheduled,
+            Self::Cancelled => EventType::SubscriptionCancelled,
+            Self::PlanChangeScheduled { .. } => EventType::SubscriptionPlanChangeScheduled,
+            Self::PlanChanged { .. } => EventType::SubscriptionPlanChanged,
+            Self::ContractEndingSoon { .. } => EventType::SubscriptionContractEndingSoon,
+            Self::ContractEnded { .. } => EventType::SubscriptionContractEnded,
+            Self::ContractExtended { .. } => EventType::SubscriptionContractExtended,
         }
     }
 }
@@ -152,7 +153,7 @@ impl Fact {
             What::ContractExtended { to, .. } => to.micros(),
             _ => self.revision,
         };
-        format!("{}:{}:{which}", self.what.name(), self.subscription)
+        format!("{}:{}:{which}", self.what.event(), self.subscription)
     }
 }
 

@@ -26,9 +26,9 @@ const USER_AGENT: &str = concat!("Tallygate-Webhooks/", env!("CARGO_PKG_VERSION"
 const MOST_READ: usize = 64 << 10;
 /// Most that is kept of an answer, in bytes: enough for a sentence of why.
 const MOST_KEPT: usize = 1 << 10;
-/// Connections that are kept for each host while nothing is sent: it is sent few messages at once. How many hosts there are at a time is bounded by
-/// what is delivered before an idle connection is closed.
-const KEPT_PER_HOST: usize = 8;
+/// Connections that are kept for each host while nothing is sent: as many as there may be messages to one endpoint at once. How many hosts
+/// there are at a time is bounded by what is delivered before an idle connection is closed.
+const KEPT_PER_HOST: usize = 64;
 
 /// How long is waited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +114,12 @@ impl Webhooks {
             .build()
             .map_err(|error| NoTrust(error.to_string()))?;
         Ok(Self { client, policy })
+    }
+
+    /// Whom it calls.
+    #[must_use]
+    pub fn policy(&self) -> &AddressPolicy {
+        &self.policy
     }
 
     /// Tries once to deliver a message. It returns within the total limit, whatever the receiver does.

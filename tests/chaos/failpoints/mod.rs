@@ -5,6 +5,7 @@ mod cycles;
 mod dying;
 mod inside;
 mod invoices;
+mod messages;
 mod payments;
 mod recharges;
 mod returns;

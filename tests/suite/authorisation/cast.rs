@@ -13,7 +13,7 @@ use app::{
     payment,
     subscription::{CreateSubscription, Wish},
     test_clock::{self, CreateTestClock},
-    usage,
+    usage, webhook,
 };
 use domain::{
     id::{CustomerId, EntryId, WorkId},
@@ -29,6 +29,7 @@ use uuid::Uuid;
 use crate::harness::{
     World, at, billing, every_cycle, monthly, paying, per_unit,
     plans::{agreement, variant},
+    receiver::Receiver,
 };
 
 /// One customer and what the words in a request stand for.
@@ -37,10 +38,13 @@ pub struct Target {
     /// `METRIC` and `METER` (a metric's key and id), `RULE`, `PLAN` and `OFFER` (a plan's id and key), `STALE` (a plan to archive),
     /// `VARIANT`, `TEMPLATE`, `SOLD` and `OTHER` (variants that nobody archives), `AGREED` and `NAMED` (a subscription's id and the
     /// vendor's name for it), `LIVED` (another one, prepaid), `TOLD` (what has happened to it), `CLOCK` (a test clock), `KEY` and `TURNED` (API keys), `WORK` (parked), `METHOD` (a
-    /// way to pay), `SETUP` (a page for another), `PAYMENT` (waits for its customer), `CHECKOUT` (a page), `PAID` (a payment), `RECEIPT`, `DRAFT`, `INVOICE`, `UNPAID`, `WRONG` and `LOST` (invoices, four of them open), `TAXNUMBER`. `FRESH` is new every time.
+    /// way to pay), `SETUP` (a page for another), `PAYMENT` (waits for its customer), `CHECKOUT` (a page), `PAID` (a payment), `RECEIPT`, `DRAFT`, `INVOICE`, `UNPAID`, `WRONG` and `LOST` (invoices, four of them open), `TAXNUMBER`, `HOOK` and `UNHOOKED` (webhook endpoints, the second to take away), `SENT` (a message). `FRESH` is new every time.
     pub words: Vec<(&'static str, String)>,
     /// A text in everything it has that has a name: whoever may not see it must not be sent it.
     pub mark: String,
+    /// Who hears of tests of `HOOK`.
+    #[allow(dead_code, reason = "it goes on answering")]
+    pub receiver: Receiver,
     pub world: World,
     pub customer: CustomerId,
 }
@@ -105,7 +109,10 @@ pub async fn target(world: &World, name: &str) -> Target {
     words.extend(agreed(world, customer, &mark).await);
     words.extend(paying(world, customer).await);
     words.extend(billed(world, customer).await);
+    let receiver = Receiver::open().await;
+    words.extend(hooked(world, &receiver, &mark).await);
     Target {
+        receiver,
         words,
         mark,
         world: world.clone(),
@@ -248,6 +255,29 @@ async fn billed(world: &World, customer: CustomerId) -> Vec<(&'static str, Strin
         words.push((word, id.to_string()));
     }
     words
+}
+
+/// Two webhook endpoints, and a message to one of them.
+async fn hooked(world: &World, receiver: &Receiver, mark: &str) -> Vec<(&'static str, String)> {
+    let endpoint = async || {
+        let input = webhook::CreateEndpoint {
+            url: receiver.url(),
+            types: Some(vec!["webhook_endpoint.disabled".to_owned()]),
+            description: Some(mark.to_owned()),
+            customer: None,
+            at_once: None,
+        };
+        let made = webhook::create(&world.app, &world.actor, input, &world.key()).await;
+        made.unwrap().value.endpoint.id
+    };
+    let (hook, unhooked) = (endpoint().await, endpoint().await);
+    let sent = webhook::send_test(&world.app, &world.actor, hook, &world.key()).await;
+    world.run_to_rest().await;
+    vec![
+        ("HOOK", hook.to_string()),
+        ("UNHOOKED", unhooked.to_string()),
+        ("SENT", sent.unwrap().value.id.to_string()),
+    ]
 }
 
 async fn key(world: &World, name: &str) -> String {

@@ -25,7 +25,9 @@ async fn a_subscription_is_changed_with_a_worker_per_lane_on_postgres() {
     Stage::on_postgres(async |stage| {
         stage.migrate().await;
         let api = stage.api().await;
-        let lanes = ["usage", "cycles", "payments", "upkeep"];
+        let lanes = [
+            "usage", "cycles", "payments", "events", "webhooks", "retries", "upkeep",
+        ];
         let _workers: Vec<Process> = lanes
             .iter()
             .map(|lane| stage.start(&["worker", "--lane", lane]))

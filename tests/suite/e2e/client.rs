@@ -37,7 +37,7 @@ impl Reply {
 impl Client {
     pub fn new(base: &str, key: &str) -> Self {
         Self {
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            http: crate::harness::http().build().unwrap(),
             base: base.to_owned(),
             key: key.to_owned(),
         }

@@ -20,7 +20,7 @@ async fn the_greeting_works_when_it_is_pasted_into_a_shell() {
         assert!(output.status.success(), "{pasted}\n{output:?}");
         let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(answer["data"]["viewer"]["tenant"]["name"], "default", "{answer}");
-        let editor = reqwest::get(format!("{}/graphiql", dev.client.base))
+        let editor = crate::harness::get(format!("{}/graphiql", dev.client.base))
             .await
             .unwrap();
         assert!(

@@ -152,7 +152,11 @@ async fn paid(client: &Client) -> Value {
 
 /// Whoever has the addresses may read the documents; others find nothing.
 async fn documents(client: &Client, invoice: &Value) {
-    let get = async |path: &str| reqwest::get(format!("{}{path}", client.base)).await.unwrap();
+    let get = async |path: &str| {
+        crate::harness::get(format!("{}{path}", client.base))
+            .await
+            .unwrap()
+    };
     let page = get(invoice["htmlPath"].as_str().unwrap()).await;
     assert_eq!(page.status(), 200);
     assert!(
@@ -201,7 +205,7 @@ async fn taken_back(client: &Client, invoice: &Value) {
         (&made["number"], &made["tax"]["amount"]),
         (&json!("INV-CN-000001"), &json!("19.00"))
     );
-    let page = reqwest::get(format!("{}{}", client.base, made["htmlPath"].as_str().unwrap())).await;
+    let page = crate::harness::get(format!("{}{}", client.base, made["htmlPath"].as_str().unwrap())).await;
     let page = page.unwrap().text().await.unwrap();
     assert!(page.contains("INV-CN-000001") && page.contains("119.00"));
     let left = client

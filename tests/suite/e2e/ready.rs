@@ -18,8 +18,7 @@ pub async fn admin(process: &Process) -> String {
 
 /// What is answered to a `GET`: the status and the body; `None` when nothing is.
 pub async fn get(url: &str) -> Option<(u16, String)> {
-    let http = reqwest::Client::builder()
-        .no_proxy()
+    let http = crate::harness::http()
         .timeout(Duration::from_secs(20))
         .build()
         .unwrap();

@@ -129,7 +129,9 @@ async fn every_mistake_has_its_code(world: World) {
         let refused = Socket::try_connect(&server, protocol, None).await;
         assert_eq!(refused.err(), Some(status), "{protocol:?}");
     }
-    let plain = reqwest::get(format!("{}/graphql/ws", server.base)).await.unwrap();
+    let plain = crate::harness::get(format!("{}/graphql/ws", server.base))
+        .await
+        .unwrap();
     assert_eq!(
         (plain.status().as_u16(), &plain.headers()["upgrade"]),
         (426, &"websocket".parse().unwrap())

@@ -224,7 +224,7 @@ pub async fn try_base(process: &mut Process) -> Option<String> {
         if process.ended().is_some() {
             return Some(None);
         }
-        let answer = reqwest::get(&health).await.ok()?;
+        let answer = crate::harness::get(&health).await.ok()?;
         answer.status().is_success().then(|| Some(base.clone()))
     })
     .await

@@ -77,7 +77,9 @@ impl Scene {
 
     async fn post(&self, provider: &str, header: String, body: Vec<u8>) -> Reply {
         let address = format!("{}/notices/{provider}", self.base);
-        let request = reqwest::Client::new()
+        let request = crate::harness::http()
+            .build()
+            .unwrap()
             .post(address)
             .header("stripe-signature", header)
             .body(body);

@@ -103,6 +103,7 @@ pub async fn problems(db: &Db) -> Vec<String> {
     books.events(&mut found);
     books.pending(&mut found);
     books.tenants(&mut found);
+    books.told_in_order(&mut found);
     found
 }
 
@@ -560,6 +561,26 @@ impl Books {
         }
     }
 
+    /// Events of a customer are numbered without gaps, up to the number that its account says; those that are old may be gone.
+    fn told_in_order(&self, found: &mut Vec<String>) {
+        for account in &self.accounts {
+            let told = self
+                .told
+                .iter()
+                .filter(|it| it.customer_id == Some(account.customer_id));
+            let mut numbers: Vec<i64> = told.filter_map(|it| it.sequence).collect();
+            numbers.sort_unstable();
+            let last = account.event_sequence;
+            let first = numbers.first().copied().unwrap_or(last + 1);
+            if numbers != (first..=last).collect::<Vec<i64>>() {
+                found.push(format!(
+                    "events of {} are numbered {numbers:?} of {last}",
+                    account.customer_id
+                ));
+            }
+        }
+    }
+
     /// Nothing of a customer belongs to another tenant.
     fn tenants(&self, found: &mut Vec<String>) {
         let tenants: HashMap<Uuid, Uuid> = self.customers.iter().map(|it| (it.id, it.tenant_id)).collect();
@@ -576,7 +597,11 @@ impl Books {
                     .flatten()
                     .map(|it| (it.customer_id, it.tenant_id)),
             )
-            .chain(self.told.iter().map(|it| (it.customer_id, it.tenant_id)));
+            .chain(
+                self.told
+                    .iter()
+                    .filter_map(|it| Some((it.customer_id?, it.tenant_id))),
+            );
         for (customer, tenant) in all {
             if tenants.get(&customer) != Some(&tenant) {
                 found.push(format!("a row of {customer} belongs to another tenant"));

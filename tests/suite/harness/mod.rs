@@ -12,6 +12,7 @@ pub mod pages;
 pub mod paying;
 pub mod plans;
 pub mod post;
+pub mod receiver;
 pub mod sabotage;
 pub mod world;
 
@@ -98,6 +99,17 @@ pub fn every_cycle(variant: VariantId, amount: &str) -> CreateTemplate {
         variant,
         ..plans::template(amount)
     }
+}
+
+/// A client that goes to nobody but whom it is sent to. None can be made before somebody has said who seals for it.
+pub fn http() -> reqwest::ClientBuilder {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy()
+}
+
+/// What is at an address.
+pub async fn get(url: impl reqwest::IntoUrl) -> reqwest::Result<reqwest::Response> {
+    http().build()?.get(url).send().await
 }
 
 /// The code and the field of a refusal.

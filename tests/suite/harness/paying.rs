@@ -106,7 +106,7 @@ pub async fn charges(world: &World) -> u64 {
 /// The kinds of what has been told about a customer that begin with something, oldest first.
 pub async fn told(world: &World, customer: CustomerId, beginning: &str) -> Vec<String> {
     let events = events(world, customer).await.into_iter();
-    let kinds = events.map(|event| event.kind);
+    let kinds = events.map(|event| event.kind.to_string());
     kinds.filter(|kind| kind.starts_with(beginning)).collect()
 }
 

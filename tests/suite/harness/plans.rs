@@ -165,7 +165,7 @@ impl World {
     pub async fn names(&self, id: SubscriptionId) -> Vec<String> {
         let told = self.told(id).await;
         told.iter()
-            .map(|event| event.kind.trim_start_matches("subscription.").to_owned())
+            .map(|event| event.kind.as_str().trim_start_matches("subscription.").to_owned())
             .collect()
     }
 
@@ -174,7 +174,7 @@ impl World {
         let told = self.told(id).await;
         let last = told
             .into_iter()
-            .rfind(|event| event.kind == format!("subscription.{kind}"));
+            .rfind(|event| event.kind.as_str() == format!("subscription.{kind}"));
         Value::Object(last.unwrap().data)
     }
 

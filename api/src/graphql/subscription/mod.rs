@@ -14,8 +14,8 @@ use self::input::{
     CancelSubscriptionInput, ChangeSubscriptionPlanInput, CreateSubscriptionInput, ExtendContractInput,
     PauseSubscriptionInput, RenewSubscriptionInput, ResumeSubscriptionInput,
 };
-pub use self::object::{BillingCycle, BillingEvent, PlanSubscription};
-pub(super) use self::object::{cycles, events, subscriptions};
+pub use self::object::{BillingCycle, PlanSubscription};
+pub(super) use self::object::{cycles, subscriptions};
 use super::{caller, error::top_level, payload::payload};
 
 /// Reads of subscriptions.

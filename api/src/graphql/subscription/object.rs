@@ -2,13 +2,13 @@
 
 use app::{
     catalog,
-    event::{self, About},
+    event::About,
     subscription::{self, CycleView, MetricKeys, SubscriptionView, Window},
 };
 use async_graphql::{ComplexObject, Context, Enum, ID, SimpleObject};
 use domain::{
     cycle::summary::Summary,
-    id::{BillingEventId, CustomerId, SubscriptionId, VariantId},
+    id::{CustomerId, SubscriptionId, VariantId},
     subscription::state::State,
     time::Timestamp,
 };
@@ -16,6 +16,7 @@ use domain::{
 use crate::graphql::{
     caller,
     error::top_level,
+    event::{BillingEvent, events},
     page::{Args, Connection, connection, cost},
     plan::PlanVariant,
     scalar::{DateTime, Decimal, Json, SafeInt},
@@ -208,18 +209,6 @@ impl PlanSubscription {
     }
 }
 
-/// Events about a customer or a subscription.
-pub(in crate::graphql) async fn events(
-    ctx: &Context<'_>,
-    about: About,
-    args: Args,
-) -> async_graphql::Result<Connection<BillingEvent>> {
-    let (app, actor) = caller(ctx)?;
-    let page = args.page::<BillingEventId>()?;
-    let slice = event::events(app, actor, about, page).await.map_err(top_level)?;
-    Ok(connection(slice, |it| it.id.to_string(), BillingEvent::from))
-}
-
 /// The cycles of a customer's subscriptions.
 pub(in crate::graphql) async fn cycles(
     ctx: &Context<'_>,
@@ -338,40 +327,6 @@ impl CycleUsageSummary {
             net_balance_at_cycle_start: summary.net_balance_at_cycle_start.into(),
             net_balance_at_cycle_end: summary.net_balance_at_cycle_end.into(),
             metrics: summary.by_metric.into_iter().map(metric).collect(),
-        }
-    }
-}
-
-/// Something that vendors are told about.
-#[derive(SimpleObject)]
-pub struct BillingEvent {
-    /// Global id.
-    pub id: ID,
-    /// Name of its kind, such as `subscription.renewed`.
-    #[graphql(name = "type")]
-    pub kind: String,
-    /// Global id of the customer that it is about.
-    pub customer_id: ID,
-    /// Global id of the subscription that it is about.
-    pub subscription_id: Option<ID>,
-    /// When it was due, which may be before it was noticed.
-    pub occurred_at: DateTime,
-    /// What it says: a JSON object, the same as in a webhook. Credits and units are decimal texts.
-    pub data: Json,
-    /// When it was written.
-    pub created_at: DateTime,
-}
-
-impl From<event::BillingEvent> for BillingEvent {
-    fn from(event: event::BillingEvent) -> Self {
-        Self {
-            id: event.id.to_string().into(),
-            kind: event.kind,
-            customer_id: event.customer.to_string().into(),
-            subscription_id: event.subscription.map(|id| id.to_string().into()),
-            occurred_at: event.occurred_at.into(),
-            data: Json(event.data.into()),
-            created_at: event.created_at.into(),
         }
     }
 }

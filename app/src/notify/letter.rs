@@ -1,0 +1,157 @@
+//! What a letter about an event says: the event's fields, as the facts of a notice.
+
+use domain::{
+    event::EventType,
+    money::{Currency, Money},
+    time::Timestamp,
+};
+use gateway::mail::Notice;
+use serde_json::{Map, Value};
+
+/// The types of events that customers are written about.
+pub const ABOUT: &[EventType] = &[
+    EventType::PaymentRequiresAction,
+    EventType::PaymentSucceeded,
+    EventType::PaymentFailed,
+    EventType::PaymentMethodExpiring,
+    EventType::AutoRechargeDisabled,
+    EventType::AutoRechargeCapUsed,
+    EventType::InvoiceFinalized,
+    EventType::InvoicePaid,
+    EventType::InvoicePaymentFailed,
+    EventType::InvoicePastDue,
+];
+
+/// Whether customers are written about a type of events.
+#[must_use]
+pub fn is_written_about(kind: EventType) -> bool {
+    ABOUT.contains(&kind)
+}
+
+/// What is to be written about an event; `None`: nothing, such as about a payment that somebody has just made by hand.
+pub(super) fn notice(kind: EventType, data: &Map<String, Value>) -> Option<Notice> {
+    let said = Said(data);
+    let is_recharge = said.text("purpose").as_deref() == Some("recharge");
+    match kind {
+        EventType::PaymentRequiresAction if is_recharge => Some(Notice::RechargeActionRequired {
+            amount: said.money("amount")?,
+            url: said.text("action_url"),
+        }),
+        EventType::PaymentSucceeded if is_recharge => Some(Notice::RechargeSucceeded {
+            amount: said.money("amount")?,
+            credits: said.text("credits")?.parse().ok()?,
+        }),
+        EventType::PaymentFailed if is_recharge => Some(Notice::RechargeFailed {
+            amount: said.money("amount")?,
+            reason: said.words("decline_code"),
+            retry_at: None,
+        }),
+        EventType::PaymentMethodExpiring => Some(Notice::PaymentMethodExpiring {
+            name: said.card(),
+            month: u8::try_from(said.whole("expiry_month")?).ok()?,
+            year: u16::try_from(said.whole("expiry_year")?).ok()?,
+        }),
+        EventType::AutoRechargeDisabled => Some(Notice::RechargeDisabled {
+            reason: said.words("reason"),
+        }),
+        EventType::AutoRechargeCapUsed => Some(Notice::RechargeCapReached {
+            percent: u32::try_from(said.whole("percent")?).ok()?,
+            spent: said.money("spent")?,
+            cap: said.money("monthly_cap")?,
+        }),
+        EventType::InvoiceFinalized => Some(Notice::InvoiceIssued {
+            number: said.text("number")?,
+            total: said.money("amount_due")?,
+            due_at: said.instant("due_at")?,
+            url: None,
+        }),
+        EventType::InvoicePaid => Some(Notice::InvoicePaid {
+            number: said.text("number")?,
+            total: said.money("total")?,
+        }),
+        EventType::InvoicePaymentFailed => Some(Notice::InvoicePaymentFailed {
+            number: said.text("number")?,
+            total: said.money("amount_due")?,
+            reason: String::new(),
+            retry_at: None,
+        }),
+        EventType::InvoicePastDue => Some(Notice::InvoicePastDue {
+            number: said.text("number")?,
+            total: said.money("amount_due")?,
+            url: None,
+        }),
+        _ => None,
+    }
+}
+
+/// What an event says.
+struct Said<'a>(&'a Map<String, Value>);
+
+impl Said<'_> {
+    fn text(&self, name: &str) -> Option<String> {
+        self.0.get(name)?.as_str().map(str::to_owned)
+    }
+
+    /// A code as words: `insufficient_funds` is "insufficient funds".
+    fn words(&self, name: &str) -> String {
+        self.text(name).unwrap_or_default().replace('_', " ")
+    }
+
+    fn whole(&self, name: &str) -> Option<i64> {
+        self.0.get(name)?.as_i64()
+    }
+
+    fn instant(&self, name: &str) -> Option<Timestamp> {
+        self.text(name)?.parse().ok()
+    }
+
+    /// An amount, in the currency of the event.
+    fn money(&self, name: &str) -> Option<Money> {
+        let currency: Currency = self.text("currency")?.parse().ok()?;
+        Money::parse(&self.text(name)?, currency).ok()
+    }
+
+    fn card(&self) -> String {
+        let brand = self.text("brand").unwrap_or_default();
+        let last_four = self.text("last_four").unwrap_or_default();
+        format!("{brand} {last_four}").trim().to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn of(kind: EventType, data: Value) -> Option<Notice> {
+        let Value::Object(data) = data else {
+            return None;
+        };
+        notice(kind, &data)
+    }
+
+    #[test]
+    fn a_purchase_by_hand_needs_no_letter() {
+        let payment = |purpose: &str| json!({ "purpose": purpose, "amount": "5.00", "currency": "USD", "credits": "5" });
+        assert!(of(EventType::PaymentSucceeded, payment("recharge")).is_some());
+        assert_eq!(of(EventType::PaymentSucceeded, payment("purchase")), None);
+    }
+
+    #[test]
+    fn facts_are_those_of_the_event() {
+        let expiring =
+            json!({ "brand": "visa", "last_four": "4242", "expiry_year": 2027, "expiry_month": 3 });
+        let wanted = Notice::PaymentMethodExpiring {
+            name: "visa 4242".to_owned(),
+            month: 3,
+            year: 2027,
+        };
+        assert_eq!(of(EventType::PaymentMethodExpiring, expiring), Some(wanted));
+        let wanted = Notice::RechargeDisabled {
+            reason: "retries failed".to_owned(),
+        };
+        let disabled = json!({ "reason": "retries_failed" });
+        assert_eq!(of(EventType::AutoRechargeDisabled, disabled), Some(wanted));
+    }
+}

@@ -1,0 +1,142 @@
+//! Writing letters, and handing them over.
+
+use std::time::{Duration, Instant};
+
+use domain::{event::EventType, id::MailId, webhook::retry::next_attempt};
+use futures::{StreamExt, stream};
+use gateway::mail::{Letter, NotSent, Words, write};
+use metrics::counter;
+use serde_json::{Map, Value};
+
+use super::{
+    MailState, letter,
+    store::{self, Ended, Taken},
+};
+use crate::{
+    App,
+    error::Result,
+    event::{self, Row},
+    failpoint::reach,
+    op::Op,
+    telemetry,
+};
+
+/// Letters that are taken in hand at once.
+const BATCH: u64 = 20;
+/// Letters on their way at once: as many as the post keeps connections.
+const AT_ONCE: usize = 4;
+/// How long letters are in hand, in seconds: longer than a batch takes when every server is slow to answer.
+const LEASE_SECONDS: i64 = 600;
+/// How long a run goes on taking letters.
+const BUDGET: Duration = Duration::from_secs(5);
+
+/// Whether letters are due.
+pub(crate) async fn is_due(app: &App) -> Result<bool> {
+    store::is_due(app.db().reader(), app.now()).await
+}
+
+/// Sends what is due. Answers whether more may be. Four statements for each batch of twenty.
+pub(crate) async fn send_due(app: &App) -> Result<bool> {
+    let begun = Instant::now();
+    loop {
+        let op = Op::begin(app).await?;
+        let taken = store::take(&op, op.now().plus_seconds(LEASE_SECONDS), BATCH).await?;
+        op.commit().await?;
+        if taken.is_empty() {
+            return Ok(false);
+        }
+        reach("mail.taken")?;
+        let ids: Vec<_> = taken.iter().map(|it| it.event).collect();
+        let events = event::rows_by_id(app.db().reader(), &ids).await?;
+        let mut sending = Vec::with_capacity(taken.len());
+        for it in &taken {
+            sending.push(send(app, it, events.get(&it.event)));
+        }
+        let ended: Vec<Ended> = stream::iter(sending).buffer_unordered(AT_ONCE).collect().await;
+        reach("mail.sent")?;
+        let op = Op::begin(app).await?;
+        store::conclude(&op, &ended).await?;
+        op.commit().await?;
+        if begun.elapsed() > BUDGET {
+            return Ok(true);
+        }
+    }
+}
+
+/// Writes one letter and hands it over.
+async fn send(app: &App, taken: &Taken, event: Option<&Row>) -> Ended {
+    let words = event
+        .and_then(said)
+        .map(|notice| write(&notice, &taken.vendor, &taken.customer));
+    let Some(words) = words else {
+        return ended(app, taken, MailState::Skipped, None, None);
+    };
+    let Some(post) = &app.limits().post else {
+        return ended(app, taken, MailState::Kept, Some(words), None);
+    };
+    let letter = Letter {
+        from: None,
+        to: taken.address.clone(),
+        subject: words.subject.clone(),
+        text: words.text.clone(),
+        html: words.html.clone(),
+        id: taken.id.to_string(),
+    };
+    let ended = match post.send(&letter).await {
+        Ok(()) => ended(app, taken, MailState::Sent, Some(words), None),
+        Err(NotSent::Refused(why)) => ended(app, taken, MailState::Failed, Some(words), Some(why)),
+        Err(NotSent::Later(why)) => later(app, taken, words, why),
+    };
+    counter!(telemetry::MAILS, "outcome" => outcome(ended.state)).increment(1);
+    ended
+}
+
+/// What is to be written about an event.
+fn said(event: &Row) -> Option<gateway::mail::Notice> {
+    let kind = EventType::named(&event.0.kind)?;
+    let data: Map<String, Value> = serde_json::from_str(&event.0.data).ok()?;
+    letter::notice(kind, &data)
+}
+
+fn ended(app: &App, taken: &Taken, state: MailState, words: Option<Words>, problem: Option<String>) -> Ended {
+    Ended {
+        id: taken.id,
+        attempts: taken.attempts,
+        state,
+        at: app.now(),
+        words,
+        problem,
+    }
+}
+
+/// It is tried again as webhooks are: for about a day.
+fn later(app: &App, taken: &Taken, words: Words, why: String) -> Ended {
+    let now = app.now();
+    let next = next_attempt(taken.attempts, now, None, luck(taken.id));
+    let state = if next.is_some() {
+        MailState::Queued
+    } else {
+        MailState::Failed
+    };
+    Ended {
+        at: next.unwrap_or(now),
+        ..ended(app, taken, state, Some(words), Some(why))
+    }
+}
+
+/// A number that differs between letters.
+fn luck(id: MailId) -> u64 {
+    #[allow(clippy::cast_possible_truncation)] // The last bits are random.
+    let low = id.0.as_u128() as u64;
+    low
+}
+
+fn outcome(state: MailState) -> &'static str {
+    match state {
+        MailState::Queued => "later",
+        MailState::Sent => "sent",
+        MailState::Kept => "kept",
+        MailState::Skipped => "skipped",
+        MailState::Failed => "failed",
+    }
+}

@@ -1,0 +1,159 @@
+//! Who is written to, and about what.
+
+use domain::{
+    event::EventType,
+    id::{CustomerId, TenantId},
+    rejection::Rejection,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{letter::is_written_about, store, tell::MAX_ADDRESSES};
+use crate::{
+    App,
+    access::check_name,
+    actor::{Actor, Scope},
+    customer::{self, CustomerRef, check_email},
+    error::Result,
+    op::Op,
+};
+
+/// How a vendor writes to its customers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailSetting {
+    /// Whether it does.
+    pub enabled: bool,
+    /// The name that letters come from; `None`: that of the tenant.
+    pub sender: Option<String>,
+    /// Types of events that nobody is written about.
+    pub muted: Vec<String>,
+}
+
+/// What to change of it; `None` leaves it.
+#[derive(Debug, Clone, Default)]
+pub struct UpdateMailSetting {
+    /// Whether customers are written to.
+    pub enabled: Option<bool>,
+    /// The name that letters come from; `Some(None)`: that of the tenant.
+    pub sender: Option<Option<String>>,
+    /// Types of events that nobody is written about.
+    pub muted: Option<Vec<String>>,
+}
+
+/// How a vendor writes to its customers.
+///
+/// # Errors
+/// The scope is missing.
+pub async fn mail_setting(app: &App, actor: &Actor) -> Result<MailSetting> {
+    actor.require_for_all(Scope::OperationsRead)?;
+    store::setting(app.db().reader(), actor.tenant).await
+}
+
+/// Changes how a vendor writes to its customers. Without any change they are not written to. Two statements.
+///
+/// # Errors
+/// A type of events that nobody is written about anyway, or a name that is empty or too long.
+pub async fn update_mail_setting(app: &App, actor: &Actor, input: UpdateMailSetting) -> Result<MailSetting> {
+    actor.require_for_all(Scope::OperationsWrite)?;
+    if let Some(Some(sender)) = &input.sender {
+        check_name("sender", sender)?;
+    }
+    check_muted(input.muted.as_deref())?;
+    let op = Op::begin(app).await?;
+    let before = store::setting(op.tx(), actor.tenant).await?;
+    let setting = MailSetting {
+        enabled: input.enabled.unwrap_or(before.enabled),
+        sender: input.sender.unwrap_or(before.sender),
+        muted: input.muted.unwrap_or(before.muted),
+    };
+    store::put_setting(&op, actor.tenant, &setting).await?;
+    op.commit().await?;
+    Ok(setting)
+}
+
+/// Where a customer is written to, and about what it is not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CustomerMail {
+    /// Where to; `None`: to the billing address.
+    pub addresses: Option<Vec<String>>,
+    /// Types of events that it is not written about.
+    pub muted: Vec<String>,
+    /// The billing address.
+    pub billing_email: Option<String>,
+}
+
+impl CustomerMail {
+    /// Where letters go.
+    #[must_use]
+    pub fn receivers(&self) -> Vec<String> {
+        match &self.addresses {
+            Some(addresses) => addresses.clone(),
+            None => self.billing_email.iter().cloned().collect(),
+        }
+    }
+}
+
+/// What to change of it; `None` leaves it.
+#[derive(Debug, Clone, Default)]
+pub struct UpdateCustomerMail {
+    /// Where to: at most five; an empty list: nowhere. `Some(None)`: to the billing address.
+    pub addresses: Option<Option<Vec<String>>>,
+    /// Types of events that it is not written about.
+    pub muted: Option<Vec<String>>,
+}
+
+/// Where a customer is written to.
+///
+/// # Errors
+/// The scope is missing, or no such customer.
+pub async fn customer_mail(app: &App, actor: &Actor, customer: CustomerId) -> Result<CustomerMail> {
+    actor.require(Scope::CustomerRead)?;
+    let db = app.db().reader();
+    let customer = customer::resolve(db, actor.reach(), &CustomerRef::Id(customer)).await?;
+    let mut found = store::of_customers(db, &[customer]).await?;
+    Ok(found.remove(&customer).unwrap_or_default())
+}
+
+/// Changes where a customer is written to. Three statements.
+///
+/// # Errors
+/// No such customer, too many addresses or one that cannot be, or a type of events that nobody is written about anyway.
+pub async fn update_customer_mail(
+    app: &App,
+    actor: &Actor,
+    who: &CustomerRef,
+    input: UpdateCustomerMail,
+) -> Result<CustomerMail> {
+    actor.require(Scope::CustomerWrite)?;
+    check_muted(input.muted.as_deref())?;
+    if let Some(Some(addresses)) = &input.addresses {
+        if addresses.len() > MAX_ADDRESSES {
+            return Err(Rejection::invalid("addresses", format!("at most {MAX_ADDRESSES}")).into());
+        }
+        for address in addresses {
+            check_email("addresses", address)?;
+        }
+    }
+    let op = Op::begin(app).await?;
+    let customer = customer::resolve(op.tx(), actor.reach(), who).await?;
+    let mut found = store::of_customers(op.tx(), &[customer]).await?;
+    let mut mail = found.remove(&customer).unwrap_or_default();
+    mail.addresses = input.addresses.unwrap_or(mail.addresses);
+    mail.muted = input.muted.unwrap_or(mail.muted);
+    put(&op, actor.tenant, customer, &mail).await?;
+    op.commit().await?;
+    Ok(mail)
+}
+
+async fn put(op: &Op, tenant: TenantId, customer: CustomerId, mail: &CustomerMail) -> Result<()> {
+    store::put_customer(op, tenant, customer, mail).await
+}
+
+fn check_muted(muted: Option<&[String]>) -> Result<()> {
+    for name in muted.unwrap_or_default() {
+        if !EventType::named(name).is_some_and(is_written_about) {
+            let message = format!("customers are not written about `{name}`");
+            return Err(Rejection::invalid("muted", message).into());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,268 @@
+//! Letters: whoever is to be written to is, once about each event, and sees who has muted what.
+
+use std::sync::{Arc, Mutex};
+
+use app::{
+    Limits,
+    customer::{CustomerRef, UpdateCustomer},
+    job,
+    notify::{self, Mail, MailState, UpdateCustomerMail, UpdateMailSetting},
+    page::Page,
+    payment::Purchase,
+};
+use domain::{id::CustomerId, rejection::RejectionCode};
+use gateway::{
+    mail::{Letter, NotSent, Post},
+    payment::sandbox::Card,
+};
+use serde_json::json;
+
+use crate::harness::{
+    World,
+    billing::{self, terms},
+    paying::{self, card, sells, wish},
+    refusal,
+};
+
+on_both!(
+    a_receipt_is_written_and_kept_to_be_read,
+    nobody_is_written_to_unasked,
+    many_workers_write_one_letter,
+    a_server_that_is_away_gets_it_later,
+    strangers_read_nothing,
+);
+
+/// A post that keeps letters, and answers as it is told to.
+#[derive(Default)]
+struct Letterbox {
+    taken: Mutex<Vec<Letter>>,
+    next: Mutex<Vec<NotSent>>,
+}
+
+#[async_trait::async_trait]
+impl Post for Letterbox {
+    async fn send(&self, letter: &Letter) -> Result<(), NotSent> {
+        if let Some(no) = self.next.lock().unwrap().pop() {
+            return Err(no);
+        }
+        self.taken.lock().unwrap().push(letter.clone());
+        Ok(())
+    }
+}
+
+async fn posting(world: &World) -> (World, Arc<Letterbox>) {
+    let post = Arc::new(Letterbox::default());
+    let limits = Limits {
+        post: Some(post.clone()),
+        ..Limits::default()
+    };
+    (world.with_limits(limits).await, post)
+}
+
+async fn writes(world: &World) {
+    let input = UpdateMailSetting {
+        enabled: Some(true),
+        sender: Some(Some("Acme Billing".to_owned())),
+        muted: None,
+    };
+    notify::update_mail_setting(&world.app, &world.actor, input)
+        .await
+        .unwrap();
+}
+
+/// Somebody with a card and a billing address, of a vendor that sells and gives receipts.
+async fn buyer(world: &World) -> CustomerId {
+    sells(world).await;
+    billing::bills(world, terms()).await;
+    let customer = world.customer("buyer").await;
+    card(world, customer, Card::Success).await;
+    let input = UpdateCustomer {
+        billing_email: Some(Some("books@example.com".to_owned())),
+        name: Some(Some("Ada & Sons".to_owned())),
+        ..UpdateCustomer::default()
+    };
+    app::customer::update(&world.app, &world.actor, &CustomerRef::Id(customer), input)
+        .await
+        .unwrap();
+    customer
+}
+
+/// A purchase whose receipt is an invoice that was issued and paid.
+async fn buys(world: &World, customer: CustomerId) {
+    let input: Purchase = wish(customer, "10 USD");
+    app::payment::purchase(&world.app, &world.actor, input, &world.key())
+        .await
+        .unwrap();
+    world.catch_up().await;
+}
+
+async fn outbox(world: &World) -> Vec<Mail> {
+    let page = notify::outbox(&world.app, &world.actor, Page::first(100)).await;
+    let mut all = page.unwrap().items;
+    all.reverse();
+    all
+}
+
+async fn a_receipt_is_written_and_kept_to_be_read(world: World) {
+    writes(&world).await;
+    let customer = buyer(&world).await;
+    buys(&world, customer).await;
+    let written: Vec<Mail> = outbox(&world)
+        .await
+        .into_iter()
+        .filter(|it| it.state == MailState::Kept)
+        .collect();
+    let paid = written
+        .iter()
+        .find(|it| it.subject.as_ref().is_some_and(|it| it.contains("paid")))
+        .unwrap();
+    assert_eq!(paid.address, "books@example.com");
+    assert!(paid.text.as_ref().unwrap().contains("Ada & Sons"));
+    let html = paid.html.as_ref().unwrap();
+    assert!(
+        html.contains("Acme Billing") && html.contains("Ada &") && !html.contains("Ada & Sons"),
+        "{html}"
+    );
+    // A purchase that somebody has just made is no news to it.
+    let told = paying::told(&world, customer, "payment.").await;
+    assert_eq!(told, ["payment.succeeded"]);
+    assert!(
+        outbox(&world)
+            .await
+            .iter()
+            .any(|it| it.state == MailState::Skipped)
+    );
+}
+
+async fn nobody_is_written_to_unasked(world: World) {
+    let customer = buyer(&world).await;
+    buys(&world, customer).await;
+    assert_eq!(outbox(&world).await, []);
+    writes(&world).await;
+    let who = CustomerRef::Id(customer);
+    let change = async |addresses, muted: &[&str]| {
+        let input = UpdateCustomerMail {
+            addresses: Some(addresses),
+            muted: Some(muted.iter().map(|&it| it.to_owned()).collect()),
+        };
+        notify::update_customer_mail(&world.app, &world.actor, &who, input).await
+    };
+    change(Some(vec![]), &[]).await.unwrap();
+    buys(&world, customer).await;
+    assert_eq!(outbox(&world).await, []);
+    let two = vec!["a@example.com".to_owned(), "b@example.com".to_owned()];
+    change(Some(two), &["invoice.finalized", "payment.succeeded"])
+        .await
+        .unwrap();
+    buys(&world, customer).await;
+    let all = outbox(&world).await;
+    let to: Vec<_> = all.iter().map(|it| it.address.as_str()).collect();
+    assert_eq!(to, ["a@example.com", "b@example.com"]);
+    assert!(all.iter().all(|it| it.event == all[0].event));
+    for (addresses, muted, field) in [
+        (Some(vec!["nonsense".to_owned()]), &[][..], "addresses"),
+        (Some(vec!["a@example.com".to_owned(); 6]), &[], "addresses"),
+        (None, &["subscription.paused"], "muted"),
+        (None, &["no.such"], "muted"),
+    ] {
+        let refused = change(addresses, muted).await;
+        assert_eq!(refusal(refused), (RejectionCode::InvalidInput, field.to_owned()));
+    }
+}
+
+async fn many_workers_write_one_letter(world: World) {
+    let (world, post) = posting(&world).await;
+    writes(&world).await;
+    let customer = buyer(&world).await;
+    let input: Purchase = wish(customer, "10 USD");
+    app::payment::purchase(&world.app, &world.actor, input, &world.key())
+        .await
+        .unwrap();
+    let other = world.another().await;
+    let ours = |payload: &serde_json::Value| {
+        let kind = payload["kind"].as_str().unwrap_or_default();
+        kind != "event.publish" && kind != "mail.send"
+    };
+    // Everything but publishing and sending, which many then do at once.
+    for _ in 0..50 {
+        world.quiet().await;
+        let Some(payload) = world.post.take() else { break };
+        if ours(&payload) {
+            job::run(&world.app, payload).await;
+        }
+    }
+    let publish = json!({ "kind": "event.publish", "args": world.tenant().to_string() });
+    let send = json!({ "kind": "mail.send", "args": "all" });
+    for payload in [publish, send] {
+        let runs = (0..64).map(|_| job::run(&world.app, payload.clone()));
+        futures::future::join_all(runs).await;
+    }
+    drop(other);
+    world.catch_up().await;
+    let subjects: Vec<String> = post
+        .taken
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|it| it.subject.clone())
+        .collect();
+    let paid = subjects.iter().filter(|it| it.contains("paid")).count();
+    assert_eq!(paid, 1, "{subjects:?}");
+    let sent = outbox(&world)
+        .await
+        .iter()
+        .filter(|it| it.state == MailState::Sent)
+        .count();
+    assert_eq!(sent, subjects.len());
+}
+
+async fn a_server_that_is_away_gets_it_later(world: World) {
+    let (world, post) = posting(&world).await;
+    writes(&world).await;
+    let customer = buyer(&world).await;
+    *post.next.lock().unwrap() = vec![NotSent::Later("450 busy".to_owned()); 2];
+    buys(&world, customer).await;
+    let waiting: Vec<Mail> = outbox(&world)
+        .await
+        .into_iter()
+        .filter(|it| it.state == MailState::Queued)
+        .collect();
+    assert!(!waiting.is_empty());
+    assert_eq!(waiting[0].problem.as_deref(), Some("450 busy"));
+    world.advance(120);
+    world.catch_up().await;
+    assert!(
+        outbox(&world)
+            .await
+            .iter()
+            .all(|it| it.state != MailState::Queued)
+    );
+    let ids: Vec<String> = post
+        .taken
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|it| it.id.clone())
+        .collect();
+    assert_eq!(ids.len(), 2);
+    *post.next.lock().unwrap() = vec![NotSent::Refused("550 no such user".to_owned())];
+    buys(&world, customer).await;
+    let failed = outbox(&world)
+        .await
+        .into_iter()
+        .filter(|it| it.state == MailState::Failed)
+        .count();
+    assert_eq!(failed, 1);
+}
+
+async fn strangers_read_nothing(world: World) {
+    writes(&world).await;
+    let customer = buyer(&world).await;
+    buys(&world, customer).await;
+    let stranger = world.stranger().await;
+    assert_eq!(outbox(&stranger).await, []);
+    let input = UpdateCustomerMail::default();
+    let refused =
+        notify::update_customer_mail(&stranger.app, &stranger.actor, &CustomerRef::Id(customer), input).await;
+    assert_eq!(refusal(refused).0, RejectionCode::NotFound);
+}

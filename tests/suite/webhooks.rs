@@ -1,0 +1,692 @@
+//! Webhooks: whoever wants to hear of something does, signed, at least once, whatever others do.
+
+use std::time::Duration;
+
+use app::{
+    event, job,
+    page::Page,
+    subscription::Wish,
+    webhook::{self, Delivery, DeliveryState, Endpoint, EndpointState, Range, UpdateEndpoint},
+};
+use domain::{
+    id::{CustomerId, SubscriptionId, WebhookEndpointId},
+    plan::variant::Mode,
+    rejection::RejectionCode,
+    webhook::{health::HOPELESS_AFTER_SECONDS, retry::MAX_ATTEMPTS},
+};
+use serde_json::{Value, json};
+
+use crate::harness::{
+    World,
+    plans::{template, variant},
+    receiver::{Hook, Manner, Received, Receiver, limits, sending_to},
+    refusal,
+};
+
+on_both!(
+    whoever_wants_to_hear_hears_once_and_signed,
+    a_receiver_that_fails_is_asked_again_for_a_day,
+    a_receiver_is_left_alone_as_long_as_it_asks,
+    one_that_has_failed_for_days_is_switched_off_with_notice,
+    one_that_is_gone_is_switched_off_at_once,
+    two_secrets_sign_while_one_replaces_the_other,
+    addresses_inside_are_not_called,
+    one_that_hangs_keeps_nobody_waiting,
+    redirects_and_endless_answers_are_contained,
+    what_was_sent_can_be_sent_again,
+    a_test_goes_to_whom_it_tests,
+    endpoints_are_changed_and_taken_away,
+    no_more_than_allowed_are_on_their_way,
+    many_workers_send_each_message_once,
+    lost_doubled_and_reordered_jobs_lose_nothing,
+    strangers_hear_and_see_nothing,
+);
+
+/// A subscription that can be paused and resumed, and what it has told is published.
+async fn subscribed(world: &World, name: &str) -> (CustomerId, SubscriptionId) {
+    let sold = world.sells(variant(Mode::Postpaid), vec![template("10")]).await;
+    let customer = world.customer(name).await;
+    (customer, world.subscribe(customer, sold).await)
+}
+
+/// Two events about a subscription.
+async fn happens(world: &World, id: SubscriptionId) {
+    world.advance(1);
+    world.wish(id, Wish::Pause).await.unwrap();
+    world.wish(id, Wish::Resume).await.unwrap();
+}
+
+async fn read(world: &World, id: WebhookEndpointId) -> Endpoint {
+    let found = webhook::endpoint(&world.app, &world.actor, id).await;
+    found.unwrap().unwrap()
+}
+
+/// What became of messages to an endpoint, oldest first.
+async fn deliveries(world: &World, hook: &Hook) -> Vec<Delivery> {
+    let page = webhook::deliveries(&world.app, &world.actor, hook.endpoint.id, None, Page::first(100)).await;
+    let mut all = page.unwrap().items;
+    all.reverse();
+    all
+}
+
+/// The types of what has come; messages that are on their way together come in any order.
+fn sorted(receiver: &Receiver) -> Vec<String> {
+    let mut kinds = receiver.kinds();
+    kinds.sort();
+    kinds
+}
+
+async fn states(world: &World, hook: &Hook) -> Vec<DeliveryState> {
+    deliveries(world, hook).await.iter().map(|it| it.state).collect()
+}
+
+/// Does what is due, and moves the clock to the next attempt, until nothing is left to try.
+async fn until_given_up(world: &World, hook: &Hook) {
+    for _ in 0..200 {
+        world.catch_up().await;
+        let next = deliveries(world, hook)
+            .await
+            .into_iter()
+            .filter_map(|it| it.next_at)
+            .min();
+        let Some(next) = next else { return };
+        if read(world, hook.endpoint.id).await.state == EndpointState::Disabled {
+            return;
+        }
+        let rests = read(world, hook.endpoint.id).await.resting_until;
+        let at = rests.map_or(next, |rests| rests.max(next));
+        let at = at.max(world.now().plus_seconds(1));
+        world.move_to(at);
+    }
+    panic!("attempts do not come to an end");
+}
+
+async fn whoever_wants_to_hear_hears_once_and_signed(world: World) {
+    let world = world.sends().await;
+    let (all, some, own) = (
+        Receiver::open().await,
+        Receiver::open().await,
+        Receiver::open().await,
+    );
+    let hook = world.hook(&all.url(), &[]).await;
+    world.hook(&some.url(), &["subscription.paused"]).await;
+    let (ada, hers) = subscribed(&world, "ada").await;
+    let (bob, his) = subscribed(&world, "bob").await;
+    let input = webhook::CreateEndpoint {
+        url: own.url(),
+        types: None,
+        description: Some("Bob's own".to_owned()),
+        customer: Some(app::customer::CustomerRef::Id(bob)),
+        at_once: Some(1),
+    };
+    webhook::create(&world.app, &world.actor, input, &world.key())
+        .await
+        .unwrap();
+    world.catch_up().await;
+    all.forget();
+    own.forget();
+    happens(&world, hers).await;
+    happens(&world, his).await;
+    world.catch_up().await;
+    world.catch_up().await;
+
+    let [paused, resumed] = ["subscription.paused", "subscription.resumed"];
+    assert_eq!(sorted(&all), [paused, paused, resumed, resumed]);
+    assert_eq!(some.kinds(), [paused, paused]);
+    // One message at a time, in their order.
+    assert_eq!(own.kinds(), [paused, resumed]);
+    for message in all.received() {
+        assert!(message.is_signed_with(&hook.secret), "{message:?}");
+        assert!(!message.is_signed_with(&some_other_secret()), "{message:?}");
+        assert_eq!(message.timestamp, world.now().micros() / 1_000_000);
+    }
+    // The body is the event, as the feed has it.
+    let about_ada = |it: &Received| it.kind() == paused && it.json()["customer_id"] == ada.to_string();
+    let first = all.received().into_iter().find(about_ada).unwrap();
+    let told = event::feed(&world.app, &world.actor, None, None, 100)
+        .await
+        .unwrap();
+    let event = told
+        .events
+        .iter()
+        .find(|it| it.id.to_string() == first.id)
+        .unwrap();
+    let body = json!({
+        "id": first.id, "type": "subscription.paused", "version": 1, "timestamp": event.occurred_at.to_string(),
+        "customer_id": ada.to_string(), "subscription_id": hers.to_string(), "sequence": 2, "data": Value::Object(event.data.clone()),
+    });
+    assert_eq!(first.json(), body);
+    assert_eq!(states(&world, &hook).await, vec![DeliveryState::Delivered; 6]);
+    let last = deliveries(&world, &hook).await.pop().unwrap();
+    assert_eq!((last.attempts, last.log.len()), (1, 1));
+    assert_eq!(
+        (last.log[0].outcome.as_str(), last.log[0].status),
+        ("DELIVERED", Some(200))
+    );
+    let sent = webhook::request_body(&world.app, &world.actor, last.event)
+        .await
+        .unwrap();
+    let received = all.received().into_iter();
+    let same = received.filter(|it| it.id == last.event.to_string());
+    assert_eq!(sent, same.map(|it| it.body).next());
+}
+
+fn some_other_secret() -> String {
+    gateway::webhook::Secret::from_bytes([7; 32]).reveal()
+}
+
+async fn a_receiver_that_fails_is_asked_again_for_a_day(world: World) {
+    let world = world.sends().await;
+    let (bad, good) = (Receiver::open().await, Receiver::open().await);
+    let (_, id) = subscribed(&world, "ada").await;
+    world.catch_up().await;
+    let hook = world.hook(&bad.url(), &["subscription.paused"]).await;
+    world.hook(&good.url(), &[]).await;
+    bad.answers(Manner::Status(500));
+    let begun = world.now();
+    happens(&world, id).await;
+    until_given_up(&world, &hook).await;
+
+    let delivery = deliveries(&world, &hook).await.pop().unwrap();
+    assert_eq!(
+        (delivery.state, delivery.attempts),
+        (DeliveryState::Failed, MAX_ATTEMPTS)
+    );
+    assert_eq!(bad.received().len(), usize::try_from(MAX_ATTEMPTS).unwrap());
+    // One message, whenever it is tried, and signed for its time.
+    let received = bad.received();
+    assert!(
+        received
+            .iter()
+            .all(|it| it.id == received[0].id && it.body == received[0].body)
+    );
+    assert!(received.iter().all(|it| it.is_signed_with(&hook.secret)));
+    let log = &delivery.log;
+    assert!(
+        log.iter()
+            .all(|it| it.outcome == "REFUSED" && it.status == Some(500))
+    );
+    assert_eq!(log[0].response.as_deref(), Some("I say 500"));
+    let hours = (log.last().unwrap().at.micros() - begun.micros()) / 3_600_000_000;
+    assert!((18..=30).contains(&hours), "{hours} hours");
+    // Nobody else has waited.
+    assert_eq!(good.kinds(), ["subscription.paused", "subscription.resumed"]);
+    let endpoint = read(&world, hook.endpoint.id).await;
+    assert_eq!(endpoint.last_problem.as_deref(), Some("REFUSED with status 500"));
+
+    // It comes back, and everything with it.
+    bad.answers(Manner::Status(204));
+    let again = webhook::resend(&world.app, &world.actor, delivery.id, &world.key())
+        .await
+        .unwrap();
+    assert_eq!(again.value.state, DeliveryState::Pending);
+    world.move_to(world.now().plus_seconds(301));
+    world.catch_up().await;
+    let delivery = deliveries(&world, &hook).await.pop().unwrap();
+    assert_eq!((delivery.state, delivery.attempts), (DeliveryState::Delivered, 1));
+    let endpoint = read(&world, hook.endpoint.id).await;
+    assert_eq!(
+        (endpoint.failures, endpoint.failing_since, endpoint.last_problem),
+        (0, None, None)
+    );
+}
+
+async fn a_receiver_is_left_alone_as_long_as_it_asks(world: World) {
+    let world = world.sends().await;
+    let receiver = Receiver::open().await;
+    let (_, id) = subscribed(&world, "ada").await;
+    world.catch_up().await;
+    let hook = world.hook(&receiver.url(), &["subscription.paused"]).await;
+    receiver.answers_next([Manner::Later(429, 600)]);
+    happens(&world, id).await;
+    world.catch_up().await;
+    world.advance(599);
+    world.catch_up().await;
+    assert_eq!(receiver.received().len(), 1);
+    world.advance(400);
+    world.catch_up().await;
+    assert_eq!(receiver.received().len(), 2);
+    assert_eq!(states(&world, &hook).await, [DeliveryState::Delivered]);
+}
+
+async fn one_that_has_failed_for_days_is_switched_off_with_notice(world: World) {
+    let world = world.sends().await;
+    let (bad, good) = (Receiver::open().await, Receiver::open().await);
+    let (_, id) = subscribed(&world, "ada").await;
+    world.catch_up().await;
+    let hook = world.hook(&bad.url(), &[]).await;
+    world.hook(&good.url(), &["webhook_endpoint.disabled"]).await;
+    bad.answers(Manner::Status(503));
+    let begun = world.now();
+    for _ in 0..7 {
+        happens(&world, id).await;
+        world.catch_up().await;
+        world.advance(86_400);
+        world.catch_up().await;
+    }
+    let endpoint = read(&world, hook.endpoint.id).await;
+    assert_eq!(endpoint.state, EndpointState::Disabled);
+    let told = good.received();
+    assert_eq!(told.len(), 1);
+    let data = told[0].json()["data"].clone();
+    assert_eq!(data["webhook_endpoint_id"], json!(hook.endpoint.id.to_string()));
+    assert_eq!(data["last_problem"], "REFUSED with status 503");
+    assert_eq!(told[0].json()["customer_id"], Value::Null);
+    let since = endpoint.failing_since.unwrap();
+    assert!(since.micros() - begun.micros() < 10_000_000);
+    assert!(world.now().micros() - since.micros() > HOPELESS_AFTER_SECONDS * 1_000_000);
+
+    // Nothing more is sent to it, and nothing more is kept for it.
+    let (tries, kept) = (bad.received().len(), deliveries(&world, &hook).await.len());
+    happens(&world, id).await;
+    world.advance(86_400);
+    world.catch_up().await;
+    assert_eq!(
+        (bad.received().len(), deliveries(&world, &hook).await.len()),
+        (tries, kept)
+    );
+    let refused = webhook::send_test(&world.app, &world.actor, hook.endpoint.id, &world.key()).await;
+    assert_eq!(refusal(refused).0, RejectionCode::WebhookEndpointDisabled);
+
+    // Somebody mends it; what waited is sent, and what was missed can be.
+    bad.answers(Manner::Status(200));
+    bad.forget();
+    let on = UpdateEndpoint {
+        enabled: Some(true),
+        ..UpdateEndpoint::default()
+    };
+    webhook::update(&world.app, &world.actor, hook.endpoint.id, on)
+        .await
+        .unwrap();
+    world.catch_up().await;
+    let range = Range {
+        endpoint: hook.endpoint.id,
+        after: 0,
+        through: None,
+        only_failed: false,
+    };
+    webhook::resend_range(&world.app, &world.actor, range, &world.key())
+        .await
+        .unwrap();
+    world.catch_up().await;
+    let kinds = bad.kinds();
+    for wanted in [
+        "subscription.created",
+        "subscription.paused",
+        "webhook_endpoint.disabled",
+    ] {
+        assert!(kinds.iter().any(|kind| kind == wanted), "{wanted}: {kinds:?}");
+    }
+    assert!(
+        states(&world, &hook)
+            .await
+            .iter()
+            .all(|it| *it == DeliveryState::Delivered)
+    );
+}
+
+async fn one_that_is_gone_is_switched_off_at_once(world: World) {
+    let world = world.sends().await;
+    let receiver = Receiver::open().await;
+    let (_, id) = subscribed(&world, "ada").await;
+    let hook = world.hook(&receiver.url(), &["subscription.paused"]).await;
+    receiver.answers(Manner::Status(410));
+    happens(&world, id).await;
+    world.catch_up().await;
+    assert_eq!(
+        read(&world, hook.endpoint.id).await.state,
+        EndpointState::Disabled
+    );
+    assert_eq!(receiver.received().len(), 1);
+}
+
+async fn two_secrets_sign_while_one_replaces_the_other(world: World) {
+    let world = world.sends().await;
+    let receiver = Receiver::open().await;
+    let (_, id) = subscribed(&world, "ada").await;
+    let hook = world.hook(&receiver.url(), &["subscription.paused"]).await;
+    let key = world.key();
+    let rotated = webhook::rotate(&world.app, &world.actor, hook.endpoint.id, Some(2), &key)
+        .await
+        .unwrap();
+    let again = webhook::rotate(&world.app, &world.actor, hook.endpoint.id, Some(2), &key)
+        .await
+        .unwrap();
+    assert_eq!((rotated.replay, again.replay), (false, true));
+    assert_eq!(rotated.value.secret, again.value.secret);
+    assert_ne!(rotated.value.secret, hook.secret);
+    happens(&world, id).await;
+    world.catch_up().await;
+    world.advance(7_200);
+    happens(&world, id).await;
+    world.catch_up().await;
+
+    let [during, after] = &receiver.received()[..] else {
+        panic!("{:?}", receiver.kinds())
+    };
+    assert_eq!((during.signatures.len(), after.signatures.len()), (2, 1));
+    assert!(during.is_signed_with(&hook.secret) && during.is_signed_with(&rotated.value.secret));
+    assert!(!after.is_signed_with(&hook.secret) && after.is_signed_with(&rotated.value.secret));
+    let refused = webhook::rotate(
+        &world.app,
+        &world.actor,
+        hook.endpoint.id,
+        Some(169),
+        &world.key(),
+    )
+    .await;
+    assert_eq!(
+        refusal(refused),
+        (RejectionCode::InvalidInput, "overlapHours".to_owned())
+    );
+    // Another process derives the same secrets.
+    let other = world.sends().await;
+    happens(&other, id).await;
+    other.catch_up().await;
+    assert!(receiver.received()[2].is_signed_with(&rotated.value.secret));
+}
+
+async fn addresses_inside_are_not_called(world: World) {
+    // This process may call no private network; another one has been told of one before.
+    let open = world.sends().await;
+    let world = world.with_limits(sending_to("", Duration::from_secs(5))).await;
+    for url in [
+        "http://127.0.0.1/",
+        "https://127.0.0.1/",
+        "https://2130706433/",
+        "https://[::1]/",
+        "https://10.1.2.3/x",
+        "https://169.254.169.254/latest/meta-data",
+        "ftp://example.com/",
+        "https://user:word@example.com/",
+        "nonsense",
+        "",
+    ] {
+        let refused = world.try_hook(url, &[]).await;
+        assert_eq!(
+            refusal(refused),
+            (RejectionCode::InvalidInput, "url".to_owned()),
+            "{url}"
+        );
+    }
+    // A name can lead anywhere, and elsewhere tomorrow: it is looked at whenever it is called.
+    let receiver = Receiver::open().await;
+    let (_, id) = subscribed(&world, "ada").await;
+    let hook = open.hook(&receiver.url_by_name(), &["subscription.paused"]).await;
+    happens(&world, id).await;
+    world.catch_up().await;
+    assert_eq!(receiver.received().len(), 0);
+    let delivery = deliveries(&world, &hook).await.pop().unwrap();
+    assert_eq!(delivery.state, DeliveryState::Pending);
+    assert_eq!(
+        (delivery.log[0].outcome.as_str(), delivery.log[0].status),
+        ("FORBIDDEN_ADDRESS", None)
+    );
+}
+
+async fn one_that_hangs_keeps_nobody_waiting(world: World) {
+    let world = world.with_limits(limits(Duration::from_secs(1))).await;
+    let (silent, good) = (Receiver::open().await, Receiver::open().await);
+    silent.answers(Manner::Silent);
+    let (_, id) = subscribed(&world, "ada").await;
+    world.catch_up().await;
+    let hangs = world.hook(&silent.url(), &["subscription.paused"]).await;
+    let well = world.hook(&good.url(), &["subscription.paused"]).await;
+    happens(&world, id).await;
+    world.run_jobs().await;
+    assert_eq!(states(&world, &well).await, [DeliveryState::Delivered]);
+    let delivery = deliveries(&world, &hangs).await.pop().unwrap();
+    assert_eq!(
+        (delivery.state, delivery.log[0].outcome.as_str()),
+        (DeliveryState::Pending, "TIMED_OUT")
+    );
+    // From now on it is served by others than those who serve whoever is well.
+    world.advance(10);
+    job::sweep(&world.app).await.unwrap();
+    let mut kinds = Vec::new();
+    while let Some(payload) = world.post.take() {
+        kinds.push(payload["kind"].as_str().unwrap().to_owned());
+    }
+    assert!(kinds.contains(&"webhook.retry".to_owned()), "{kinds:?}");
+    assert!(!kinds.contains(&"webhook.deliver".to_owned()), "{kinds:?}");
+}
+
+async fn redirects_and_endless_answers_are_contained(world: World) {
+    let world = world.sends().await;
+    let (receiver, inside) = (Receiver::open().await, Receiver::open().await);
+    let (_, id) = subscribed(&world, "ada").await;
+    let hook = world
+        .hook(&receiver.url(), &["subscription.paused", "subscription.resumed"])
+        .await;
+    receiver.answers_next([Manner::Elsewhere(inside.url()), Manner::Endless]);
+    let begun = std::time::Instant::now();
+    happens(&world, id).await;
+    world.catch_up().await;
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    assert_eq!(inside.received().len(), 0);
+    let all = deliveries(&world, &hook).await;
+    let mut came_to: Vec<_> = all
+        .iter()
+        .map(|it| (it.log[0].outcome.clone(), it.log[0].status))
+        .collect();
+    came_to.sort();
+    assert_eq!(
+        came_to,
+        [
+            ("DELIVERED".to_owned(), Some(200)),
+            ("REFUSED".to_owned(), Some(302))
+        ]
+    );
+    assert!(
+        all.iter()
+            .all(|it| it.log[0].response.as_ref().is_none_or(|body| body.len() <= 1_024))
+    );
+}
+
+async fn what_was_sent_can_be_sent_again(world: World) {
+    let world = world.sends().await;
+    let receiver = Receiver::open().await;
+    let (_, id) = subscribed(&world, "ada").await;
+    happens(&world, id).await;
+    world.catch_up().await;
+    let hook = world
+        .hook(&receiver.url(), &["subscription.paused", "subscription.created"])
+        .await;
+    // What was told before it existed is not sent by itself.
+    world.catch_up().await;
+    assert_eq!(receiver.kinds(), [""; 0]);
+    let range = |after, only_failed| Range {
+        endpoint: hook.endpoint.id,
+        after,
+        through: Some(2),
+        only_failed,
+    };
+    let send = async |range| {
+        let done = webhook::resend_range(&world.app, &world.actor, range, &world.key())
+            .await
+            .unwrap();
+        world.catch_up().await;
+        (done.value.count, done.value.position, done.value.has_more)
+    };
+    assert_eq!(send(range(0, true)).await, (2, 2, false));
+    assert_eq!(sorted(&receiver), ["subscription.created", "subscription.paused"]);
+    assert_eq!(send(range(0, true)).await, (0, 2, false), "nothing was given up");
+    assert_eq!(send(range(1, false)).await, (1, 2, false));
+    let received = receiver.received();
+    assert_eq!(received.len(), 3);
+    let first = received
+        .iter()
+        .find(|it| it.kind() == "subscription.paused")
+        .unwrap();
+    assert_eq!((&first.id, &first.body), (&received[2].id, &received[2].body));
+    assert_eq!(states(&world, &hook).await, [DeliveryState::Delivered; 2]);
+}
+
+async fn a_test_goes_to_whom_it_tests(world: World) {
+    let world = world.sends().await;
+    let (receiver, other) = (Receiver::open().await, Receiver::open().await);
+    let hook = world.hook(&receiver.url(), &["invoice.paid"]).await;
+    world.hook(&other.url(), &[]).await;
+    let key = world.key();
+    for replay in [false, true] {
+        let sent = webhook::send_test(&world.app, &world.actor, hook.endpoint.id, &key)
+            .await
+            .unwrap();
+        assert_eq!(sent.replay, replay);
+        world.catch_up().await;
+    }
+    assert_eq!(receiver.kinds(), ["webhook.test"]);
+    assert_eq!(other.kinds(), [""; 0]);
+    assert!(receiver.received()[0].is_signed_with(&hook.secret));
+}
+
+async fn endpoints_are_changed_and_taken_away(world: World) {
+    let world = world.sends().await;
+    let (before, after) = (Receiver::open().await, Receiver::open().await);
+    let (_, id) = subscribed(&world, "ada").await;
+    world.catch_up().await;
+    let hook = world.hook(&before.url(), &["subscription.paused"]).await;
+    let input = UpdateEndpoint {
+        url: Some(after.url()),
+        types: Some(None),
+        description: Some(Some("books".to_owned())),
+        at_once: Some(3),
+        enabled: None,
+    };
+    let changed = webhook::update(&world.app, &world.actor, hook.endpoint.id, input)
+        .await
+        .unwrap();
+    assert_eq!((changed.types.as_ref(), changed.at_once), (None, 3));
+    assert_eq!(read(&world, hook.endpoint.id).await, changed);
+    happens(&world, id).await;
+    world.catch_up().await;
+    assert_eq!((before.kinds().len(), after.kinds().len()), (0, 2));
+    for (input, field) in [
+        (json!({"url": "http://10.0.0.1/"}), "url"),
+        (json!({"types": ["no.such"]}), "types"),
+        (json!({"types": []}), "types"),
+        (json!({"at_once": 65}), "maxConcurrency"),
+        (json!({"at_once": 0}), "maxConcurrency"),
+    ] {
+        let input = UpdateEndpoint {
+            url: input["url"].as_str().map(str::to_owned),
+            types: input
+                .get("types")
+                .map(|it| serde_json::from_value(it.clone()).unwrap()),
+            at_once: input["at_once"].as_i64().map(|it| i32::try_from(it).unwrap()),
+            ..UpdateEndpoint::default()
+        };
+        let refused = webhook::update(&world.app, &world.actor, hook.endpoint.id, input).await;
+        assert_eq!(refusal(refused), (RejectionCode::InvalidInput, field.to_owned()));
+    }
+    webhook::delete(&world.app, &world.actor, hook.endpoint.id)
+        .await
+        .unwrap();
+    happens(&world, id).await;
+    world.catch_up().await;
+    assert_eq!(after.kinds().len(), 2);
+    let gone = webhook::endpoint(&world.app, &world.actor, hook.endpoint.id)
+        .await
+        .unwrap();
+    assert_eq!(gone, None);
+    let all = webhook::endpoints(&world.app, &world.actor, None, Page::first(10))
+        .await
+        .unwrap();
+    assert_eq!(all.items, []);
+}
+
+async fn no_more_than_allowed_are_on_their_way(world: World) {
+    let world = world.sends().await;
+    let receiver = Receiver::open().await;
+    let mut all = Vec::new();
+    for name in ["ada", "bob", "eve", "fay", "gus", "hal", "ian", "joe"] {
+        all.push(subscribed(&world, name).await.1);
+    }
+    world.catch_up().await;
+    let hook = world.hook(&receiver.url(), &[]).await;
+    let two = UpdateEndpoint {
+        at_once: Some(2),
+        ..UpdateEndpoint::default()
+    };
+    webhook::update(&world.app, &world.actor, hook.endpoint.id, two)
+        .await
+        .unwrap();
+    for id in all {
+        happens(&world, id).await;
+    }
+    world.catch_up().await;
+    assert_eq!(receiver.received().len(), 16);
+    assert!(receiver.most_at_once() <= 2, "{}", receiver.most_at_once());
+}
+
+async fn many_workers_send_each_message_once(world: World) {
+    let world = world.sends().await;
+    let receiver = Receiver::open().await;
+    let (_, id) = subscribed(&world, "ada").await;
+    world.catch_up().await;
+    let hook = world.hook(&receiver.url(), &[]).await;
+    for _ in 0..5 {
+        happens(&world, id).await;
+    }
+    let other = world.sends().await;
+    let job = |kind: &str, subject: String| json!({ "kind": kind, "args": subject });
+    let publish = job("event.publish", world.tenant().to_string());
+    let send = job("webhook.deliver", hook.endpoint.id.to_string());
+    for payload in [publish, send] {
+        let runs = (0..64).map(|number| {
+            let worker = if number % 2 == 0 { &world } else { &other };
+            job::run(&worker.app, payload.clone())
+        });
+        futures::future::join_all(runs).await;
+    }
+    world.catch_up().await;
+    let mut ids: Vec<String> = receiver.received().into_iter().map(|it| it.id).collect();
+    let sent = ids.len();
+    ids.sort();
+    ids.dedup();
+    assert_eq!((sent, ids.len()), (10, 10));
+}
+
+async fn lost_doubled_and_reordered_jobs_lose_nothing(world: World) {
+    use std::sync::atomic::Ordering::SeqCst;
+    let world = world.sends().await;
+    let receiver = Receiver::open().await;
+    let (_, id) = subscribed(&world, "ada").await;
+    world.catch_up().await;
+    let hook = world.hook(&receiver.url(), &[]).await;
+    for (loses, doubles, reorders) in [(true, false, false), (false, true, false), (false, true, true)] {
+        world.post.loses.store(loses, SeqCst);
+        world.post.doubles.store(doubles, SeqCst);
+        world.post.reorders.store(reorders, SeqCst);
+        happens(&world, id).await;
+        world.run_jobs().await;
+        world.post.loses.store(false, SeqCst);
+        world.run_to_rest().await;
+    }
+    assert_eq!(states(&world, &hook).await, [DeliveryState::Delivered; 6]);
+    let mut ids: Vec<String> = receiver.received().into_iter().map(|it| it.id).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 6);
+}
+
+async fn strangers_hear_and_see_nothing(world: World) {
+    let world = world.sends().await;
+    let receiver = Receiver::open().await;
+    let stranger = world.stranger().await;
+    let hook = stranger.hook(&receiver.url(), &[]).await;
+    let (_, id) = subscribed(&world, "ada").await;
+    happens(&world, id).await;
+    world.catch_up().await;
+    assert_eq!(receiver.kinds(), [""; 0]);
+    let seen = webhook::endpoint(&world.app, &world.actor, hook.endpoint.id)
+        .await
+        .unwrap();
+    assert_eq!(seen, None);
+    let refused = webhook::delete(&world.app, &world.actor, hook.endpoint.id).await;
+    assert_eq!(refusal(refused).0, RejectionCode::NotFound);
+    let feed = event::feed(&stranger.app, &stranger.actor, None, None, 100)
+        .await
+        .unwrap();
+    assert_eq!((feed.events.len(), feed.position), (0, 0));
+}
