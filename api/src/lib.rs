@@ -18,6 +18,7 @@ mod auth;
 mod cors;
 mod document;
 mod documents;
+mod gate;
 mod graphql;
 mod guard;
 mod http;

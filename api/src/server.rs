@@ -26,6 +26,7 @@ use crate::{
     cors,
     document::Documents,
     documents,
+    gate::{self, GATE},
     graphql::{self, TallygateSchema, invoice::DOCUMENTS},
     http,
     limit::{Failures, Limits, Rates},
@@ -118,6 +119,8 @@ fn routes(service: Arc<Service>) -> Router {
         .route("/graphql/ws", any(websocket::upgrade))
         .route("/documents/{name}", get(documents::serve))
         .route("/notices/{provider}", post(notices::receive))
+        .route(GATE, any(gate::answer))
+        .route("/gate/{*of}", any(gate::answer))
         .route("/healthz", get(|| async { "ok" }));
     if let Some(health) = service.options.health.clone() {
         router = router.route("/readyz", get(|| async move { readyz(&health) }));
@@ -144,7 +147,10 @@ fn route(path: &str) -> &'static str {
         "/graphiql",
         "/",
     ];
-    if let Some(under) = [DOCUMENTS, NOTICES].into_iter().find(|it| path.starts_with(it)) {
+    if let Some(under) = [DOCUMENTS, NOTICES, GATE]
+        .into_iter()
+        .find(|it| path.starts_with(it))
+    {
         return under;
     }
     ROUTES.into_iter().find(|route| *route == path).unwrap_or("-")

@@ -19,7 +19,7 @@ use crate::{
 ///
 /// # Errors
 /// Nobody, or somebody who has failed too often.
-pub(super) async fn enter(service: &Service, parts: &Parts) -> Result<Actor, Refusal> {
+pub(crate) async fn enter(service: &Service, parts: &Parts) -> Result<Actor, Refusal> {
     let credential = credential(&parts.headers).ok_or(auth::Refused::Unknown)?;
     let address = address(service, &parts.headers, &parts.extensions);
     authenticate(service, address, credential).await

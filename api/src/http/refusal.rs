@@ -78,6 +78,29 @@ impl Refusal {
         }
     }
 
+    /// Without blaming whoever asked: it cannot be answered now.
+    pub(crate) fn unavailable(self) -> Self {
+        Self {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            ..self
+        }
+    }
+
+    /// The credential may not do that.
+    pub(crate) fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, error::FORBIDDEN, message)
+    }
+
+    /// The sentence for people.
+    pub(crate) fn sentence(&self) -> &str {
+        &self.message
+    }
+
+    /// Seconds after which to try again.
+    pub(crate) fn wait(&self) -> Option<u64> {
+        self.retry_after
+    }
+
     /// With what was left in the bucket.
     pub(crate) fn with_spent(self, spent: Spent) -> Self {
         Self {

@@ -61,7 +61,7 @@ impl Door {
         Self {
             address,
             key,
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            http: super::http().build().unwrap(),
             stop,
         }
     }
@@ -74,6 +74,18 @@ impl Door {
             http: self.http.clone(),
             stop: CancellationToken::new(),
         }
+    }
+
+    /// Where something is.
+    #[allow(dead_code, reason = "for the suite")]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// The key that it is asked with.
+    #[allow(dead_code, reason = "for the suite")]
+    pub fn key(&self) -> &str {
+        &self.key
     }
 
     /// Sends a request.
