@@ -13,6 +13,7 @@ mod document;
 mod draft;
 mod event;
 mod issue;
+mod kept;
 mod late;
 mod party;
 mod receipt;

@@ -9,7 +9,7 @@ use domain::{
     id::{PaymentId, ReturnId},
     money::Money,
     payment::{
-        Order, Payment, Purpose, State as PaymentState,
+        Order, Payment, State as PaymentState,
         returned::{Back, Kind, Refund, Return, State, credits_due, follow, refundable, unheard},
     },
     rejection::{Rejection, RejectionCode},
@@ -230,9 +230,7 @@ impl<'a> Book<'a> {
         let left = refundable(&self.payment, &self.returns);
         let amount = input.amount.unwrap_or(left);
         check_amount(amount, left)?;
-        if self.payment.purpose == Purpose::Invoice {
-            invoice::check_refund_in(self.op, &self.payment, amount).await?;
-        }
+        invoice::check_refund_in(self.op, &self.payment, amount).await?;
         let now = self.op.now();
         self.returns.push(Return {
             id: ReturnId(self.op.new_id()),

@@ -19,6 +19,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+pub(crate) use self::returned::returns_of;
 pub(super) use self::{notice::*, returned::*, trust::*};
 use super::{method::MethodSetup, setting::Setting};
 use crate::{
@@ -435,8 +436,8 @@ pub(super) async fn payments(
     Ok(rows.try_map(Payment::try_from)?)
 }
 
-/// One by its id, whoever owns it: for whoever collects it.
-pub(super) async fn any_payment(db: &impl ConnectionTrait, id: PaymentId) -> Result<Option<Payment>> {
+/// One by its id, whoever owns it: for whoever collects it. One statement.
+pub(crate) async fn any_payment(db: &impl ConnectionTrait, id: PaymentId) -> Result<Option<Payment>> {
     let row = payment::Entity::find_by_id(id.0).one(db).await?;
     Ok(row.map(Payment::try_from).transpose()?)
 }

@@ -1,0 +1,267 @@
+//! Money goes back once, whichever way: to the card, or to the customer's credit balance. And what a provider knows is found, whatever was
+//! heard of it.
+
+use app::{
+    invoice::{self, CreateCreditNote, PayInvoice, PayWith},
+    job,
+    payment::{self, RefundPayment},
+    subscription::Wish,
+};
+use domain::{
+    id::{CustomerId, InvoiceId, PaymentId},
+    invoice::{credit_note::Reason, terms::BillingTerms},
+    payment::{Checkout, State, Way, method::Kind, returned::Return},
+    plan::variant::Mode,
+    rejection::RejectionCode,
+};
+use gateway::payment::sandbox::Card;
+use sea_orm::ConnectionTrait;
+
+use crate::harness::{
+    World,
+    billing::{self, all, bills, terms},
+    paying::{card, money, read, sells, wish},
+    plans::variant,
+    refusal,
+};
+
+on_both!(
+    what_is_on_its_way_to_the_card_does_not_go_to_the_balance,
+    refunds_leave_what_credit_notes_have_given,
+    what_was_paid_for_nothing_is_in_the_balance_only,
+    a_renewal_that_renewed_nothing_goes_back_once,
+    what_goes_back_of_a_renewal_is_not_left_to_the_balance,
+    what_a_receipt_has_left_does_not_go_to_the_card,
+);
+
+async fn bought(world: &World, customer: CustomerId, amount: &str) -> PaymentId {
+    let done = payment::purchase(&world.app, &world.actor, wish(customer, amount), &world.key()).await;
+    let id = done.unwrap().value.id;
+    world.run_to_rest().await;
+    assert_eq!(read(world, id).await.progress.state, State::Succeeded);
+    id
+}
+
+async fn try_refund(world: &World, id: PaymentId, amount: &str) -> app::Result<Return> {
+    let input = RefundPayment {
+        payment: id,
+        amount: Some(money(amount)),
+        reason: None,
+    };
+    let done = payment::refund(&world.app, &world.actor, input, &world.key()).await;
+    done.map(|done| done.value)
+}
+
+/// The refusal of a refund.
+async fn no_refund(world: &World, id: PaymentId, amount: &str) {
+    let (code, field) = refusal(try_refund(world, id, amount).await);
+    // What is not left of the payment, or of its invoice.
+    let codes = [RejectionCode::InvalidInput, RejectionCode::InvoiceState];
+    assert!(codes.contains(&code) && field == "amount", "{code:?} {field}");
+}
+
+async fn try_note(world: &World, invoice: InvoiceId, total: Option<&str>) -> app::Result<String> {
+    let input = CreateCreditNote {
+        invoice,
+        total: total.map(money),
+        reason: Reason::Goodwill,
+    };
+    let done = invoice::credit_note(&world.app, &world.actor, input, &world.key()).await;
+    done.map(|done| done.value.note.total.to_string())
+}
+
+/// The refusal of a credit note.
+async fn no_note(world: &World, invoice: InvoiceId, total: Option<&str>) {
+    let no = refusal(try_note(world, invoice, total).await);
+    assert_eq!(no, (RejectionCode::InvalidInput, "amount".to_owned()));
+}
+
+async fn balance(world: &World, customer: CustomerId) -> Vec<String> {
+    let found = invoice::money_balances(&world.app, &world.actor, customer).await;
+    found.unwrap().iter().map(ToString::to_string).collect()
+}
+
+async fn sweep(world: &World) {
+    job::sweep(&world.app).await.unwrap();
+    world.run_to_rest().await;
+}
+
+async fn sql(world: &World, text: &str) {
+    world.app.db().writer().execute_unprepared(text).await.unwrap();
+}
+
+/// Has a payment looked at, as a notice would.
+async fn hasten(world: &World, id: PaymentId) {
+    let id = world.literal(id.0);
+    sql(world, &format!("UPDATE payment SET due_at = 0 WHERE id = {id}")).await;
+    sweep(world).await;
+}
+
+async fn try_pay(world: &World, invoice: InvoiceId, way: Way<Option<domain::id::PaymentMethodId>>) {
+    let input = PayInvoice {
+        invoice,
+        with: PayWith::Way(way),
+    };
+    let done = invoice::pay(&world.app, &world.actor, input, &world.key()).await;
+    done.unwrap();
+}
+
+/// An open invoice over ten dollars of somebody with a card.
+async fn open_invoice(world: &World, kind: Card) -> (CustomerId, InvoiceId) {
+    sells(world).await;
+    let by_hand = BillingTerms {
+        collects: false,
+        ..terms()
+    };
+    bills(world, by_hand).await;
+    let customer = world.customer("owner").await;
+    card(world, customer, Card::Success).await;
+    bought(world, customer, "10 USD").await;
+    let receipt = all(world, customer).await.remove(0);
+    card(world, customer, kind).await;
+    (customer, billing::like(world, &receipt, true).await)
+}
+
+async fn paid_with(world: &World, invoice: InvoiceId) -> PaymentId {
+    let found = payment::of_invoice(&world.app, &world.actor, invoice).await;
+    found.unwrap().last().unwrap().id
+}
+
+/// The same, paid.
+async fn paid_invoice(world: &World) -> (CustomerId, InvoiceId, PaymentId) {
+    let (customer, invoice) = open_invoice(world, Card::Success).await;
+    use_latest_card(world, customer).await;
+    try_pay(world, invoice, Way::Saved(None)).await;
+    world.run_to_rest().await;
+    let payment = paid_with(world, invoice).await;
+    assert_eq!(read(world, payment).await.progress.state, State::Succeeded);
+    (customer, invoice, payment)
+}
+
+/// Pays with the card that was left last from now on.
+async fn use_latest_card(world: &World, customer: CustomerId) {
+    let mut methods = payment::methods(&world.app, &world.actor, customer)
+        .await
+        .unwrap();
+    methods.sort_by_key(|it| it.id);
+    let latest = methods.last().unwrap().id;
+    payment::set_default_method(&world.app, &world.actor, latest)
+        .await
+        .unwrap();
+}
+
+async fn what_is_on_its_way_to_the_card_does_not_go_to_the_balance(world: World) {
+    let (customer, invoice, paid) = paid_invoice(&world).await;
+    try_refund(&world, paid, "6 USD").await.unwrap();
+    // Decided, and not made yet.
+    no_note(&world, invoice, Some("10 USD")).await;
+    no_note(&world, invoice, Some("4.01 USD")).await;
+    assert_eq!(try_note(&world, invoice, None).await.unwrap(), "4.00 USD");
+    no_note(&world, invoice, None).await;
+    world.run_to_rest().await;
+    assert_eq!(balance(&world, customer).await, ["4.00 USD"]);
+    let notes = invoice::credit_notes(&world.app, &world.actor, invoice).await;
+    assert_eq!(notes.unwrap().len(), 2, "the refund has its own");
+    no_note(&world, invoice, None).await;
+    no_refund(&world, paid, "0.01 USD").await;
+}
+
+async fn refunds_leave_what_credit_notes_have_given(world: World) {
+    let (customer, invoice, paid) = paid_invoice(&world).await;
+    try_note(&world, invoice, Some("6 USD")).await.unwrap();
+    try_refund(&world, paid, "4 USD").await.unwrap();
+    no_refund(&world, paid, "4 USD").await;
+    world.run_to_rest().await;
+    no_refund(&world, paid, "0.01 USD").await;
+    assert_eq!(balance(&world, customer).await, ["6.00 USD"]);
+}
+
+/// A charge that counted as failed took the money after all, when the invoice was void already.
+async fn what_was_paid_for_nothing_is_in_the_balance_only(world: World) {
+    let (customer, invoice) = open_invoice(&world, Card::InsufficientFunds).await;
+    use_latest_card(&world, customer).await;
+    try_pay(&world, invoice, Way::Saved(None)).await;
+    world.run_to_rest().await;
+    let paid = paid_with(&world, invoice).await;
+    assert_eq!(read(&world, paid).await.progress.state, State::Failed);
+    invoice::void(&world.app, &world.actor, invoice).await.unwrap();
+    let id = world.literal(paid.0);
+    sql(
+        &world,
+        &format!("UPDATE sandbox_charge SET card = 'SUCCESS' WHERE payment_id = {id}"),
+    )
+    .await;
+    hasten(&world, paid).await;
+    assert_eq!(read(&world, paid).await.progress.state, State::Succeeded);
+    assert_eq!(balance(&world, customer).await, ["10.00 USD"]);
+    no_refund(&world, paid, "10 USD").await;
+}
+
+/// The invoice of a renewal for twenty dollars, which is paid on a page; before it has renewed anything, the subscription is cancelled.
+async fn paid_in_vain(world: &World) -> (CustomerId, InvoiceId, PaymentId) {
+    sells(world).await;
+    let by_hand = BillingTerms {
+        collects: false,
+        ..terms()
+    };
+    bills(world, by_hand).await;
+    let mut plan = variant(Mode::Prepaid);
+    plan.fee = Some(money("20 USD"));
+    plan.renewal_due_days = 5;
+    let plan = world.sells(plan, Vec::new()).await;
+    let customer = world.customer("acme").await;
+    let id = world.subscribe_paid(customer, plan).await;
+    world.until("2026-04-06").await;
+    let invoice = all(world, customer).await[0].invoice.id;
+    let page = Checkout {
+        kinds: vec![Kind::Card],
+        return_url: None,
+    };
+    try_pay(world, invoice, Way::Page(page)).await;
+    let paid = paid_with(world, invoice).await;
+    let done = payment::complete_checkout(&world.app, &world.actor, paid, Card::Success).await;
+    assert_eq!(done.unwrap().progress.state, State::Succeeded);
+    world.wish(id, Wish::Cancel { at_end: false }).await.unwrap();
+    (customer, invoice, paid)
+}
+
+async fn a_renewal_that_renewed_nothing_goes_back_once(world: World) {
+    let (customer, invoice, paid) = paid_in_vain(&world).await;
+    sweep(&world).await;
+    assert_eq!(balance(&world, customer).await, ["20.00 USD"]);
+    no_refund(&world, paid, "1 USD").await;
+    // A credit note puts the taxes right, and gives nothing that was given already.
+    assert_eq!(
+        try_note(&world, invoice, Some("5 USD")).await.unwrap(),
+        "5.00 USD"
+    );
+    assert_eq!(try_note(&world, invoice, None).await.unwrap(), "15.00 USD");
+    assert_eq!(balance(&world, customer).await, ["20.00 USD"]);
+    no_refund(&world, paid, "1 USD").await;
+}
+
+async fn what_goes_back_of_a_renewal_is_not_left_to_the_balance(world: World) {
+    let (customer, _, paid) = paid_in_vain(&world).await;
+    try_refund(&world, paid, "12 USD").await.unwrap();
+    // The invoice before the provider.
+    job::run(&world.app, World::invoice_job(customer)).await;
+    assert_eq!(balance(&world, customer).await, ["8.00 USD"]);
+    sweep(&world).await;
+    assert_eq!(balance(&world, customer).await, ["8.00 USD"]);
+    no_refund(&world, paid, "0.01 USD").await;
+}
+
+async fn what_a_receipt_has_left_does_not_go_to_the_card(world: World) {
+    sells(&world).await;
+    bills(&world, terms()).await;
+    let customer = world.customer("owner").await;
+    card(&world, customer, Card::Success).await;
+    let paid = bought(&world, customer, "10 USD").await;
+    let receipt = all(&world, customer).await[0].invoice.id;
+    try_note(&world, receipt, Some("3 USD")).await.unwrap();
+    no_refund(&world, paid, "7.01 USD").await;
+    try_refund(&world, paid, "7 USD").await.unwrap();
+    no_note(&world, receipt, None).await;
+    world.run_to_rest().await;
+    assert_eq!(balance(&world, customer).await, ["3.00 USD"]);
+}
