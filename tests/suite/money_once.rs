@@ -4,7 +4,7 @@
 use app::{
     invoice::{self, CreateCreditNote, PayInvoice, PayWith},
     job,
-    payment::{self, RefundPayment},
+    payment::{self, Bank, RefundPayment},
     subscription::Wish,
 };
 use domain::{
@@ -13,9 +13,10 @@ use domain::{
     payment::{Checkout, State, Way, method::Kind, returned::Return},
     plan::variant::Mode,
     rejection::RejectionCode,
+    time::Timestamp,
 };
 use gateway::payment::sandbox::Card;
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 
 use crate::harness::{
     World,
@@ -32,6 +33,7 @@ on_both!(
     a_renewal_that_renewed_nothing_goes_back_once,
     what_goes_back_of_a_renewal_is_not_left_to_the_balance,
     what_a_receipt_has_left_does_not_go_to_the_card,
+    a_notice_that_comes_meanwhile_is_not_lost,
 );
 
 async fn bought(world: &World, customer: CustomerId, amount: &str) -> PaymentId {
@@ -264,4 +266,53 @@ async fn what_a_receipt_has_left_does_not_go_to_the_card(world: World) {
     no_note(&world, receipt, None).await;
     world.run_to_rest().await;
     assert_eq!(balance(&world, customer).await, ["3.00 USD"]);
+}
+
+async fn bank(world: &World, id: PaymentId, does: Bank) {
+    let done = payment::dispute_payment(&world.app, &world.actor, id, does).await;
+    done.unwrap();
+    world.run_to_rest().await;
+}
+
+/// Looks at a payment while a notice about it is being followed up. Answers when it is due then, and when the notice wants it to be.
+async fn told_meanwhile(world: &World, id: PaymentId, bank: Option<Bank>) -> [Option<i64>; 2] {
+    let due = world.now().plus_seconds(7).micros();
+    let name = world.literal(id.0);
+    let options = TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
+    };
+    let notice = world.app.db().writer().begin_with_options(options);
+    let notice = notice.await.unwrap();
+    let told = format!("UPDATE payment SET due_at = {due} WHERE id = {name}");
+    notice.execute_unprepared(&told).await.unwrap();
+    let there = world.clone();
+    let looking = tokio::spawn(async move {
+        let (app, actor) = (&there.app, &there.actor);
+        match bank {
+            None => payment::confirm_payment(app, actor, id).await,
+            Some(bank) => payment::dispute_payment(app, actor, id, bank).await,
+        }
+    });
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    notice.commit().await.unwrap();
+    assert_eq!(looking.await.unwrap().unwrap().progress.state, State::Succeeded);
+    let found = read(world, id).await.progress.due_at;
+    [found.map(Timestamp::micros), Some(due)]
+}
+
+async fn a_notice_that_comes_meanwhile_is_not_lost(world: World) {
+    sells(&world).await;
+    let customer = world.customer("owner").await;
+    card(&world, customer, Card::AuthenticationRequired).await;
+    let done = payment::purchase(&world.app, &world.actor, wish(customer, "10 USD"), &world.key()).await;
+    let id = done.unwrap().value.id;
+    world.run_to_rest().await;
+    for bank in [None, Some(Bank::Decides)] {
+        let [found, wanted] = told_meanwhile(&world, id, bank).await;
+        assert_eq!(found, wanted, "{bank:?}");
+        world.advance(10);
+        sweep(&world).await;
+        assert_eq!(read(&world, id).await.progress.due_at, None);
+    }
 }

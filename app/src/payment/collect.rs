@@ -186,7 +186,7 @@ async fn conclude(app: &App, taken: &Payment, known: Known) -> Result<()> {
         let mut op = Op::begin(app).await?;
         // Under the lock on the account nobody else concludes anything of this customer.
         let account = op.lock_account(tenant, customer).await?;
-        let (Some(account), Some(mut payment)) = (account, store::any_payment(op.tx(), id).await?) else {
+        let (Some(account), Some(mut payment)) = (account, store::payment_to_write(&op, id).await?) else {
             return Err(Error::Internal(format!("{id} of {customer} is gone")));
         };
         let before = payment.progress.state;

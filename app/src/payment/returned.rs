@@ -161,7 +161,7 @@ async fn conclude(app: &App, taken: &Payment, heard: Heard) -> Result<()> {
     for _ in 0..ROUNDS {
         let mut op = Op::begin(app).await?;
         let account = op.lock_account(taken.tenant, taken.customer).await?;
-        let payment = store::any_payment(op.tx(), taken.id).await?;
+        let payment = store::payment_to_write(&op, taken.id).await?;
         let (Some(account), Some(mut payment)) = (account, payment) else {
             return Err(Error::Internal(format!("{} is gone", taken.id)));
         };

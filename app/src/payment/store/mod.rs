@@ -442,6 +442,16 @@ pub(crate) async fn any_payment(db: &impl ConnectionTrait, id: PaymentId) -> Res
     Ok(row.map(Payment::try_from).transpose()?)
 }
 
+/// The same for whoever writes what has become of it: notices are followed up without the lock on the account, and what they have made due
+/// must not be overwritten by what was read before. One statement.
+pub(super) async fn payment_to_write(op: &Op, id: PaymentId) -> Result<Option<Payment>> {
+    let row = payment::Entity::find_by_id(id.0)
+        .lock_exclusive()
+        .one(op.tx())
+        .await?;
+    Ok(row.map(Payment::try_from).transpose()?)
+}
+
 /// The payments of an invoice, oldest first. One statement.
 pub(crate) async fn of_invoice_in(db: &impl ConnectionTrait, id: InvoiceId) -> Result<Vec<Payment>> {
     let rows = payment::Entity::find()
