@@ -10,13 +10,20 @@ use app::{
 use domain::{
     id::{CustomerId, InvoiceId, PaymentId},
     invoice::{credit_note::Reason, terms::BillingTerms},
-    payment::{Checkout, State, Way, method::Kind, returned::Return},
+    payment::{
+        Checkout, State, Way,
+        method::Kind,
+        returned::{Return, State as ReturnState},
+    },
     plan::variant::Mode,
     rejection::RejectionCode,
     time::Timestamp,
 };
 use gateway::payment::sandbox::Card;
-use sea_orm::{ConnectionTrait, SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use sea_orm::{
+    ActiveValue::Set, ConnectionTrait, EntityTrait, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
+};
 
 use crate::harness::{
     World,
@@ -33,6 +40,7 @@ on_both!(
     a_renewal_that_renewed_nothing_goes_back_once,
     what_goes_back_of_a_renewal_is_not_left_to_the_balance,
     what_a_receipt_has_left_does_not_go_to_the_card,
+    what_went_back_before_the_payment_was_known_of_is_seen,
     a_notice_that_comes_meanwhile_is_not_lost,
 );
 
@@ -266,6 +274,37 @@ async fn what_a_receipt_has_left_does_not_go_to_the_card(world: World) {
     no_note(&world, receipt, None).await;
     world.run_to_rest().await;
     assert_eq!(balance(&world, customer).await, ["3.00 USD"]);
+}
+
+/// Nobody answered the charge, and the bank was quicker than we.
+async fn what_went_back_before_the_payment_was_known_of_is_seen(world: World) {
+    sells(&world).await;
+    let customer = world.customer("owner").await;
+    card(&world, customer, Card::TimeoutCharged).await;
+    let done = payment::purchase(&world.app, &world.actor, wish(customer, "10 USD"), &world.key()).await;
+    let id = done.unwrap().value.id;
+    world.run_jobs().await;
+    assert_eq!(read(&world, id).await.progress.state, State::Unknown);
+    let disputed = entity::sandbox_return::ActiveModel {
+        reference: Set("sbx_early".to_owned()),
+        payment_id: Set(id.0),
+        return_id: Set(None),
+        kind: Set("DISPUTE".to_owned()),
+        amount: Set(1_000),
+        currency: Set("USD".to_owned()),
+        state: Set("CONTESTED".to_owned()),
+    };
+    entity::sandbox_return::Entity::insert(disputed)
+        .exec_without_returning(world.app.db().writer())
+        .await
+        .unwrap();
+    // The only notice comes while nobody knows that the money was taken.
+    hasten(&world, id).await;
+    assert_eq!(read(&world, id).await.progress.state, State::Succeeded);
+    let returns = payment::returns(&world.app, &world.actor, &[id]).await.unwrap();
+    let states: Vec<ReturnState> = returns.iter().map(|it| it.state).collect();
+    assert_eq!(states, [ReturnState::Contested]);
+    assert_eq!(world.stands(customer).await.0, "0");
 }
 
 async fn bank(world: &World, id: PaymentId, does: Bank) {

@@ -22,7 +22,7 @@ use crate::{
     credit,
     error::{Error, Result},
     failpoint::reach,
-    invoice,
+    invoice, job,
     op::Op,
     recharge, subscription,
 };
@@ -96,9 +96,9 @@ async fn pursue(app: &App, payment: &Payment, duty: Duty) -> Result<()> {
     if duty == Duty::LookBack {
         return returned::follow_up(app, provider, &order, payment).await;
     }
-    let known = ask(app, provider, payment, &order, duty).await;
+    let heard = ask(app, provider, payment, &order, duty).await;
     reach("payment.answered")?;
-    conclude(app, payment, known).await
+    conclude(app, payment, heard).await
 }
 
 /// A payment, in the provider's own names. Two statements.
@@ -124,21 +124,43 @@ async fn order(app: &App, payment: &Payment) -> Result<Order> {
     })
 }
 
-async fn ask(app: &App, provider: &dyn Provider, payment: &Payment, order: &Order, duty: Duty) -> Known {
-    if duty != Duty::Send {
-        match provider.look(order).await {
-            Ok(Some(seen)) if is_to_be_cancelled(payment, &seen, app.now()) => {
-                return match provider.cancel(order, &seen.reference).await {
-                    Ok(seen) => Known::Seen(seen),
-                    Err(trouble) => known(payment, trouble),
-                };
-            }
-            Ok(Some(seen)) => return Known::Seen(seen),
-            Ok(None) if !may_be_sent(&payment.progress, app.now()) => return Known::Nothing,
-            Ok(None) => {}
-            Err(trouble) => return known(payment, trouble),
-        }
+/// What was heard of a payment.
+struct Heard {
+    known: Known,
+    /// Whether it was asked how it stands: it may have stood so for long.
+    by_looking: bool,
+}
+
+async fn ask(app: &App, provider: &dyn Provider, payment: &Payment, order: &Order, duty: Duty) -> Heard {
+    if duty != Duty::Send
+        && let Some(known) = look(app, provider, payment, order).await
+    {
+        return Heard {
+            known,
+            by_looking: true,
+        };
     }
+    Heard {
+        known: send(app, provider, payment, order).await,
+        by_looking: false,
+    }
+}
+
+/// Asks how a payment stands; `None`: the provider does not know of it, and it may be sent.
+async fn look(app: &App, provider: &dyn Provider, payment: &Payment, order: &Order) -> Option<Known> {
+    let looked = match provider.look(order).await {
+        Ok(Some(seen)) if is_to_be_cancelled(payment, &seen, app.now()) => {
+            provider.cancel(order, &seen.reference).await
+        }
+        Ok(Some(seen)) => Ok(seen),
+        Ok(None) if may_be_sent(&payment.progress, app.now()) => return None,
+        Ok(None) => return Some(Known::Nothing),
+        Err(trouble) => Err(trouble),
+    };
+    Some(looked.map_or_else(|trouble| known(payment, trouble), Known::Seen))
+}
+
+async fn send(app: &App, provider: &dyn Provider, payment: &Payment, order: &Order) -> Known {
     match is_held_back(app, payment).await {
         Ok(None) => {}
         Ok(Some(known)) => return known,
@@ -147,10 +169,8 @@ async fn ask(app: &App, provider: &dyn Provider, payment: &Payment, order: &Orde
             return Known::NoAnswer;
         }
     }
-    match provider.charge(order).await {
-        Ok(seen) => Known::Seen(seen),
-        Err(trouble) => known(payment, trouble),
-    }
+    let charged = provider.charge(order).await;
+    charged.map_or_else(|trouble| known(payment, trouble), Known::Seen)
 }
 
 /// What keeps a payment from being sent of which the provider does not know: nothing is charged after a restore, or the vendor has stopped
@@ -178,7 +198,7 @@ fn known(payment: &Payment, trouble: Trouble) -> Known {
 }
 
 /// Takes over what is known of a payment. Everything that is heard of one ends here.
-async fn conclude(app: &App, taken: &Payment, known: Known) -> Result<()> {
+async fn conclude(app: &App, taken: &Payment, heard: Heard) -> Result<()> {
     let &Payment {
         id, tenant, customer, ..
     } = taken;
@@ -190,7 +210,11 @@ async fn conclude(app: &App, taken: &Payment, known: Known) -> Result<()> {
             return Err(Error::Internal(format!("{id} of {customer} is gone")));
         };
         let before = payment.progress.state;
-        let Settled { progress, grants } = settle(&payment, known.clone(), op.now());
+        let Settled { mut progress, grants } = settle(&payment, heard.known.clone(), op.now());
+        if grants && heard.by_looking {
+            progress = progress.found_out(op.now());
+            op.wake(job::payments::wakeup(customer));
+        }
         let grants = grants && payment.purpose != Purpose::Invoice;
         if grants && account.frozen_at.is_some() {
             // The money is there and is not forgotten: the credits follow when somebody has looked at the books.

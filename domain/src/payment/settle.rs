@@ -197,6 +197,17 @@ impl Progress {
         }
     }
 
+    /// One of which it was found out by asking that it has succeeded. That may be long ago, and money may have gone back of it before it was
+    /// known of: who told of that told it to nobody, and tells it once. So it is looked back at, at once.
+    #[must_use]
+    pub fn found_out(&self, now: Timestamp) -> Self {
+        Self {
+            due_at: Some(now),
+            looks: 0,
+            ..self.clone()
+        }
+    }
+
     /// What is to be written after a look at a payment. If somebody has had it looked at once more since it was taken in hand (`taken`; as it
     /// stands in its row: `present`), what is known may be older than that, and it stays due when they said.
     #[must_use]
