@@ -2,9 +2,11 @@
 //! heard of it.
 
 use app::{
+    Limits,
+    customer::CustomerRef,
     invoice::{self, CreateCreditNote, PayInvoice, PayWith},
     job,
-    payment::{self, Bank, RefundPayment},
+    payment::{self, Bank, RefundPayment, StartSetup, UpdateSetting},
     subscription::Wish,
 };
 use domain::{
@@ -19,18 +21,22 @@ use domain::{
     rejection::RejectionCode,
     time::Timestamp,
 };
-use gateway::payment::sandbox::Card;
+use entity::sandbox_charge;
+use gateway::payment::{Providers, sandbox::Card};
 use sea_orm::{
     ActiveValue::Set, ConnectionTrait, EntityTrait, SqliteTransactionMode, TransactionOptions,
     TransactionTrait,
 };
 
-use crate::harness::{
-    World,
-    billing::{self, all, bills, terms},
-    paying::{card, money, read, sells, wish},
-    plans::variant,
-    refusal,
+use crate::{
+    harness::{
+        World,
+        billing::{self, all, bills, terms},
+        paying::{card, charges, money, read, sale, sells, wish},
+        plans::variant,
+        refusal,
+    },
+    provider::scripted::{Fate, KEY, Script, Scripted},
 };
 
 on_both!(
@@ -41,6 +47,8 @@ on_both!(
     what_goes_back_of_a_renewal_is_not_left_to_the_balance,
     what_a_receipt_has_left_does_not_go_to_the_card,
     what_went_back_before_the_payment_was_known_of_is_seen,
+    what_has_waited_is_looked_for_before_it_is_sent,
+    nothing_that_has_waited_is_sent_without_an_answer,
     a_notice_that_comes_meanwhile_is_not_lost,
 );
 
@@ -305,6 +313,98 @@ async fn what_went_back_before_the_payment_was_known_of_is_seen(world: World) {
     let states: Vec<ReturnState> = returns.iter().map(|it| it.state).collect();
     assert_eq!(states, [ReturnState::Contested]);
     assert_eq!(world.stands(customer).await.0, "0");
+}
+
+/// The backup was made before a payment was sent, and the provider has forgotten the key since.
+async fn what_has_waited_is_looked_for_before_it_is_sent(world: World) {
+    use std::sync::atomic::Ordering::SeqCst;
+    sells(&world).await;
+    let customer = world.customer("owner").await;
+    card(&world, customer, Card::Success).await;
+    world.post.loses.store(true, SeqCst);
+    let decided = payment::purchase(&world.app, &world.actor, wish(customer, "5 USD"), &world.key()).await;
+    let id = decided.unwrap().value.id;
+    world.post.loses.store(false, SeqCst);
+    let charged = sandbox_charge::ActiveModel {
+        key: Set("a key that was forgotten".to_owned()),
+        reference: Set("sbx_charged".to_owned()),
+        payment_id: Set(id.0),
+        card: Set(Some("SUCCESS".to_owned())),
+        on_page: Set(0),
+        amount: Set(500),
+        currency: Set("USD".to_owned()),
+        asked_at: Set(world.now().micros()),
+        asked: Set(1),
+        confirmed: Set(0),
+    };
+    sandbox_charge::Entity::insert(charged)
+        .exec_without_returning(world.app.db().writer())
+        .await
+        .unwrap();
+    world.advance(46);
+    sweep(&world).await;
+    assert_eq!(read(&world, id).await.progress.state, State::Succeeded);
+    assert_eq!(charges(&world).await, 1, "nothing was charged again");
+    assert_eq!(world.stands(customer).await.0, "5");
+}
+
+/// A vendor with a provider that behaves as a script says, and somebody with a card there.
+async fn scripted(world: &World) -> (World, Scripted, CustomerId) {
+    let provider = Scripted::new(world.clock.clone());
+    let limits = Limits {
+        providers: Providers::default().with(KEY, provider.clone()),
+        ..Limits::default()
+    };
+    let there = world.with_limits(limits).await;
+    let input = UpdateSetting {
+        provider: KEY.to_owned(),
+        sale: sale("1 USD", "1 USD", "5000 USD"),
+    };
+    payment::update_setting(&there.app, &there.actor, input)
+        .await
+        .unwrap();
+    let customer = there.customer("owner").await;
+    let who = StartSetup {
+        customer: CustomerRef::Id(customer),
+        return_url: None,
+    };
+    let page = payment::start_setup(&there.app, &there.actor, who, &there.key()).await;
+    let setup = payment::setup(&there.app, &there.actor, page.unwrap().value.id).await;
+    assert!(setup.unwrap().unwrap().method.is_some());
+    (there, provider, customer)
+}
+
+async fn nothing_that_has_waited_is_sent_without_an_answer(world: World) {
+    use std::sync::atomic::Ordering::SeqCst;
+    let (there, provider, customer) = scripted(&world).await;
+    let script = Script {
+        fate: Fate::Succeeds,
+        lost_requests: 0,
+        lost_replies: 0,
+        silences: 2,
+    };
+    provider.plan(700, script);
+    world.post.loses.store(true, SeqCst);
+    let decided = payment::purchase(&there.app, &there.actor, wish(customer, "7 USD"), &there.key()).await;
+    let id = decided.unwrap().value.id;
+    world.post.loses.store(false, SeqCst);
+    for seconds in [3_600, 60] {
+        world.advance(seconds);
+        job::sweep(&there.app).await.unwrap();
+        there.run_jobs().await;
+        assert_eq!(
+            provider.keys(),
+            Vec::<String>::new(),
+            "nobody has said that it is not there"
+        );
+        assert_eq!(read(&there, id).await.progress.state, State::Created);
+    }
+    world.advance(120);
+    job::sweep(&there.app).await.unwrap();
+    there.run_jobs().await;
+    let it = read(&there, id).await.progress;
+    assert_eq!((it.state, provider.keys().len()), (State::Succeeded, 1));
+    assert_eq!(it.submitted_at, Some(world.now()));
 }
 
 async fn bank(world: &World, id: PaymentId, does: Bank) {

@@ -65,10 +65,13 @@ async fn take_due(app: &App, customer: CustomerId) -> Result<Vec<(Payment, Duty)
     op.lock_accounts(&[customer]).await?;
     let mut taken = Vec::new();
     for mut payment in store::due_of(op.tx(), customer, op.now(), BATCH).await? {
-        let mut duty = duty(&payment.progress);
+        let mut duty = duty(&payment, op.now());
         if duty == Duty::Send && watch::is_safe(app, &payment.provider).await? {
-            // It may have been sent after the backup was made. Nothing is noted of it: it is looked for from the beginning each time.
             duty = Duty::Look;
+        }
+        if duty == Duty::Look && payment.progress.state == State::Created {
+            // It may have been sent after the backup was made. Nothing is noted of it until the provider has said that it was not: it is
+            // looked for from the beginning each time.
             payment.progress.due_at = Some(op.now().plus_seconds(LEASE_SECONDS));
         } else {
             payment.progress = take(&payment.progress, op.now());
@@ -82,7 +85,7 @@ async fn take_due(app: &App, customer: CustomerId) -> Result<Vec<(Payment, Duty)
 
 /// Asks about a payment whatever is due of it: something is known to have happened at the provider.
 pub(super) async fn look_now(app: &App, payment: &Payment) -> Result<()> {
-    let duty = match duty(&payment.progress) {
+    let duty = match duty(payment, app.now()) {
         Duty::Send => Duty::Look,
         other => other,
     };
@@ -96,9 +99,10 @@ async fn pursue(app: &App, payment: &Payment, duty: Duty) -> Result<()> {
     if duty == Duty::LookBack {
         return returned::follow_up(app, provider, &order, payment).await;
     }
-    let heard = ask(app, provider, payment, &order, duty).await;
+    let mut payment = payment.clone();
+    let heard = ask(app, provider, &mut payment, &order, duty).await;
     reach("payment.answered")?;
-    conclude(app, payment, heard).await
+    conclude(app, &payment, heard).await
 }
 
 /// A payment, in the provider's own names. Two statements.
@@ -131,7 +135,7 @@ struct Heard {
     by_looking: bool,
 }
 
-async fn ask(app: &App, provider: &dyn Provider, payment: &Payment, order: &Order, duty: Duty) -> Heard {
+async fn ask(app: &App, provider: &dyn Provider, payment: &mut Payment, order: &Order, duty: Duty) -> Heard {
     if duty != Duty::Send
         && let Some(known) = look(app, provider, payment, order).await
     {
@@ -160,8 +164,9 @@ async fn look(app: &App, provider: &dyn Provider, payment: &Payment, order: &Ord
     Some(looked.map_or_else(|trouble| known(payment, trouble), Known::Seen))
 }
 
-async fn send(app: &App, provider: &dyn Provider, payment: &Payment, order: &Order) -> Known {
-    match is_held_back(app, payment).await {
+/// Sends a payment, unless something keeps it back.
+async fn send(app: &App, provider: &dyn Provider, payment: &mut Payment, order: &Order) -> Known {
+    match is_kept_back(app, payment).await {
         Ok(None) => {}
         Ok(Some(known)) => return known,
         Err(error) => {
@@ -171,6 +176,30 @@ async fn send(app: &App, provider: &dyn Provider, payment: &Payment, order: &Ord
     }
     let charged = provider.charge(order).await;
     charged.map_or_else(|trouble| known(payment, trouble), Known::Seen)
+}
+
+/// What keeps a payment from being sent; `None`: nothing, and its row says that the provider may have it from now on.
+async fn is_kept_back(app: &App, payment: &mut Payment) -> Result<Option<Known>> {
+    let kept_back = is_held_back(app, payment).await?;
+    if kept_back.is_some() || payment.progress.state != State::Created {
+        return Ok(kept_back);
+    }
+    Ok((!submit(app, payment).await?).then_some(Known::NoAnswer))
+}
+
+/// Takes a payment in hand that was looked for in vain. Answers whether it did: not if somebody has touched it meanwhile. Three statements.
+async fn submit(app: &App, payment: &mut Payment) -> Result<bool> {
+    let mut op = Op::begin(app).await?;
+    op.lock_account(payment.tenant, payment.customer).await?;
+    let present = store::payment_to_write(&op, payment.id).await?;
+    if present.is_none_or(|present| present.progress != payment.progress) {
+        return Ok(false);
+    }
+    payment.progress = take(&payment.progress, op.now());
+    store::write_progress(&op, payment).await?;
+    op.commit().await?;
+    reach("payment.taken")?;
+    Ok(true)
 }
 
 /// What keeps a payment from being sent of which the provider does not know: nothing is charged after a restore, or the vendor has stopped
