@@ -49,6 +49,7 @@ on_both!(
     what_went_back_before_the_payment_was_known_of_is_seen,
     what_has_waited_is_looked_for_before_it_is_sent,
     nothing_that_has_waited_is_sent_without_an_answer,
+    safe_mode_holds_what_this_process_does_not_know,
     a_notice_that_comes_meanwhile_is_not_lost,
 );
 
@@ -405,6 +406,28 @@ async fn nothing_that_has_waited_is_sent_without_an_answer(world: World) {
     let it = read(&there, id).await.progress;
     assert_eq!((it.state, provider.keys().len()), (State::Succeeded, 1));
     assert_eq!(it.submitted_at, Some(world.now()));
+}
+
+/// `tallygate safe-mode begin` is typed where the keys of providers are not set up.
+async fn safe_mode_holds_what_this_process_does_not_know(world: World) {
+    let (there, provider, customer) = scripted(&world).await;
+    let script = Script {
+        fate: Fate::Succeeds,
+        lost_requests: 0,
+        lost_replies: 0,
+        silences: 0,
+    };
+    provider.plan(700, script);
+    payment::begin_safe_mode(&world.app, world.now()).await.unwrap();
+    let modes = payment::safe_mode(&world.app).await.unwrap();
+    let mut keys: Vec<String> = modes.into_iter().map(|mode| mode.provider).collect();
+    keys.sort();
+    assert_eq!(keys, ["sandbox", KEY]);
+    let decided = payment::purchase(&there.app, &there.actor, wish(customer, "7 USD"), &there.key()).await;
+    let id = decided.unwrap().value.id;
+    there.run_to_rest().await;
+    assert_eq!(read(&there, id).await.progress.state, State::Created);
+    assert_eq!(provider.keys(), Vec::<String>::new());
 }
 
 async fn bank(world: &World, id: PaymentId, does: Bank) {

@@ -90,18 +90,22 @@ pub struct SafeMode {
 }
 
 /// Charges nothing more, because what happened since an instant may be missing here, as after a restore. Everything is asked about all
-/// the same. Two statements per provider; every payment that has not ended is asked about,
-/// also one that was not sent as far as is known here.
+/// the same. Three statements, and two per provider; every payment that has not ended is asked about,
+/// also one that was not sent as far as is known here. Answers with the keys of the providers: those that this process knows, and those that
+/// are in the rows, since others may know them.
 ///
 /// # Errors
 /// The database is out of reach.
-pub async fn begin_safe_mode(app: &App, since: Timestamp) -> Result<()> {
+pub async fn begin_safe_mode(app: &App, since: Timestamp) -> Result<Vec<String>> {
     let op = Op::begin(app).await?;
-    for key in app.providers().keys() {
+    let mut keys = store::providers(op.tx()).await?;
+    keys.extend(app.providers().keys().map(str::to_owned));
+    for key in &keys {
         store::write_safe(&op, key, Some(since)).await?;
         store::hasten_all(&op, key).await?;
     }
-    op.commit().await
+    op.commit().await?;
+    Ok(keys.into_iter().collect())
 }
 
 /// How it stands with each provider that charges nothing.

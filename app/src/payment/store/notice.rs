@@ -1,5 +1,7 @@
 //! What providers tell, and what was asked of them.
 
+use std::collections::BTreeSet;
+
 use domain::{
     id::{CustomerId, NoticeId, PaymentId},
     payment::notice::Notice,
@@ -198,6 +200,18 @@ fn watch(row: payment_watch::Model) -> Watch {
 pub(in crate::payment) async fn watches(db: &impl ConnectionTrait) -> Result<Vec<Watch>> {
     let rows = payment_watch::Entity::find().all(db).await?;
     Ok(rows.into_iter().map(watch).collect())
+}
+
+/// The keys of all providers that rows speak of. Three statements, one of them over all payments.
+pub(in crate::payment) async fn providers(db: &impl ConnectionTrait) -> Result<BTreeSet<String>> {
+    let mut keys = BTreeSet::new();
+    for table in ["payment", "payment_setting", "payment_watch"] {
+        let sql = format!("SELECT DISTINCT provider FROM {table}");
+        for row in db.query_all_raw(statement(db, &sql, Vec::new())).await? {
+            keys.insert(row.try_get("", "provider")?);
+        }
+    }
+    Ok(keys)
 }
 
 pub(in crate::payment) async fn watch_of(db: &impl ConnectionTrait, provider: &str) -> Result<Option<Watch>> {
