@@ -7,6 +7,7 @@ use app::{
     invoice::{self, CreateCreditNote, PayInvoice, PayWith},
     job,
     payment::{self, Bank, RefundPayment, StartSetup, UpdateSetting},
+    recharge::{self, UpdateRecharge},
     subscription::Wish,
 };
 use domain::{
@@ -18,6 +19,10 @@ use domain::{
         returned::{Return, State as ReturnState},
     },
     plan::variant::Mode,
+    recharge::{
+        Reason as RechargeReason, State as RechargeState,
+        rule::{Rule, Size},
+    },
     rejection::RejectionCode,
     time::Timestamp,
 };
@@ -32,7 +37,9 @@ use crate::{
     harness::{
         World,
         billing::{self, all, bills, terms},
-        paying::{card, charges, money, read, sale, sells, wish},
+        credits,
+        paying::{self, card, charges, money, read, sale, sells, wish},
+        per_unit,
         plans::variant,
         refusal,
     },
@@ -50,6 +57,7 @@ on_both!(
     what_has_waited_is_looked_for_before_it_is_sent,
     nothing_that_has_waited_is_sent_without_an_answer,
     safe_mode_holds_what_this_process_does_not_know,
+    a_charge_under_way_does_not_keep_an_auto_recharge_on,
     a_notice_that_comes_meanwhile_is_not_lost,
 );
 
@@ -434,6 +442,51 @@ async fn bank(world: &World, id: PaymentId, does: Bank) {
     let done = payment::dispute_payment(&world.app, &world.actor, id, does).await;
     done.unwrap();
     world.run_to_rest().await;
+}
+
+async fn a_charge_under_way_does_not_keep_an_auto_recharge_on(world: World) {
+    sells(&world).await;
+    world.priced("call", per_unit("1")).await;
+    let customer = world.customer("owner").await;
+    card(&world, customer, Card::Success).await;
+    let paid = bought(&world, customer, "20 USD").await;
+    card(&world, customer, Card::AuthenticationRequired).await;
+    use_latest_card(&world, customer).await;
+    let rule = Rule {
+        threshold: credits("10"),
+        size: Size::Fixed(money("20 USD")),
+        monthly_cap: money("100 USD"),
+    };
+    let agreed = UpdateRecharge {
+        customer: CustomerRef::Id(customer),
+        rule: Some(rule),
+    };
+    recharge::update(&world.app, &world.actor, agreed).await.unwrap();
+    world.consume(customer, "call", "15").await;
+    world.run_to_rest().await;
+    let stands = async || {
+        let it = recharge::recharge(&world.app, &world.actor, customer).await;
+        let it = it.unwrap().unwrap();
+        (it.state, it.reason, it.payment)
+    };
+    let (state, _, under_way) = stands().await;
+    assert_eq!(state, RechargeState::Paused);
+    let under_way = under_way.unwrap();
+    try_refund(&world, paid, "5 USD").await.unwrap();
+    let off = (RechargeState::Disabled, Some(RechargeReason::MoneyWentBack));
+    assert_eq!(stands().await, (off.0, off.1, Some(under_way)));
+    world.run_to_rest().await;
+    // The charge goes on, and its credits are granted; nothing is charged after it.
+    payment::confirm_payment(&world.app, &world.actor, under_way)
+        .await
+        .unwrap();
+    assert_eq!(stands().await, (off.0, off.1, None));
+    world.consume(customer, "call", "20").await;
+    world.advance(61);
+    sweep(&world).await;
+    assert_eq!(charges(&world).await, 2);
+    let told = paying::told(&world, customer, "auto_recharge.").await;
+    assert_eq!(told, ["auto_recharge.paused", "auto_recharge.disabled"]);
 }
 
 /// Looks at a payment while a notice about it is being followed up. Answers when it is due then, and when the notice wants it to be.
