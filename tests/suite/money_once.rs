@@ -58,6 +58,7 @@ on_both!(
     nothing_that_has_waited_is_sent_without_an_answer,
     safe_mode_holds_what_this_process_does_not_know,
     a_charge_under_way_does_not_keep_an_auto_recharge_on,
+    a_refund_that_fails_after_all_can_be_made_again,
     a_notice_that_comes_meanwhile_is_not_lost,
 );
 
@@ -487,6 +488,38 @@ async fn a_charge_under_way_does_not_keep_an_auto_recharge_on(world: World) {
     assert_eq!(charges(&world).await, 2);
     let told = paying::told(&world, customer, "auto_recharge.").await;
     assert_eq!(told, ["auto_recharge.paused", "auto_recharge.disabled"]);
+}
+
+/// The money has come back to the vendor: its credit note stands, and covers the next refund.
+async fn a_refund_that_fails_after_all_can_be_made_again(world: World) {
+    let (customer, invoice, paid) = paid_invoice(&world).await;
+    let first = try_refund(&world, paid, "10 USD").await.unwrap();
+    world.run_to_rest().await;
+    let states = async || -> Vec<ReturnState> {
+        let all = payment::returns(&world.app, &world.actor, &[paid]).await.unwrap();
+        all.iter().map(|it| it.state).collect()
+    };
+    assert_eq!(states().await, [ReturnState::Returned]);
+    let id = world.literal(first.id.0);
+    sql(
+        &world,
+        &format!("UPDATE sandbox_return SET state = 'UNDONE' WHERE return_id = {id}"),
+    )
+    .await;
+    hasten(&world, paid).await;
+    assert_eq!(states().await, [ReturnState::Undone]);
+    let told = paying::told(&world, customer, "payment.refund").await;
+    assert_eq!(told, ["payment.refunded", "payment.refund_failed"]);
+    // The note that stands says already what another would.
+    no_note(&world, invoice, None).await;
+    try_refund(&world, paid, "10 USD").await.unwrap();
+    no_refund(&world, paid, "0.01 USD").await;
+    world.run_to_rest().await;
+    assert_eq!(states().await, [ReturnState::Undone, ReturnState::Returned]);
+    let notes = invoice::credit_notes(&world.app, &world.actor, invoice).await;
+    assert_eq!(notes.unwrap().len(), 1);
+    assert_eq!(balance(&world, customer).await, Vec::<String>::new());
+    no_note(&world, invoice, None).await;
 }
 
 /// Looks at a payment while a notice about it is being followed up. Answers when it is due then, and when the notice wants it to be.

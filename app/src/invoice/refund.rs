@@ -2,6 +2,7 @@
 //! came from, and not to the customer's credit balance.
 
 use domain::{
+    id::ReturnId,
     invoice::credit_note::Reason,
     money::Money,
     payment::{
@@ -42,6 +43,12 @@ pub(crate) async fn check_refund_in(op: &Op, payment: &Payment, amount: Money) -
         return Err(Rejection::new(RejectionCode::InvoiceState, "amount", message).into());
     }
     Ok(())
+}
+
+/// The number of the credit note that was written for money which went back. It stands when that has come again, and covers what goes back of
+/// the invoice next. One statement.
+pub(crate) async fn note_of_return_in(op: &Op, id: ReturnId) -> Result<Option<String>> {
+    store::note_of_return(op.tx(), id).await
 }
 
 /// Writes the credit note for money that went back, if there is an invoice or a receipt. Seven statements.

@@ -329,10 +329,15 @@ impl<'a> Book<'a> {
         it.ended_at = state.has_ended().then_some(now);
         self.changed(place).await?;
         reach("return.booked")?;
+        let it = &self.returns[place];
+        let mut note = None;
         if state == State::Returned {
-            invoice::returned_in(self.op, &self.payment, &self.returns[place]).await?;
+            invoice::returned_in(self.op, &self.payment, it).await?;
+        } else if before == State::Returned {
+            note = invoice::note_of_return_in(self.op, it.id).await?;
+            tracing::error!(refund = %it.id, note, "money that had gone back has come again; its credit note stands");
         }
-        event::tell_return(self.op, &self.payment, &self.returns[place], before).await
+        event::tell_return(self.op, &self.payment, it, (before, note)).await
     }
 
     /// Books the credits that follow from where one stands now, and writes it.

@@ -440,6 +440,15 @@ pub(super) async fn noted(db: &impl ConnectionTrait, invoice: InvoiceId) -> Resu
     Ok(totals.into_iter().fold(0, i64::saturating_add))
 }
 
+/// The number of the credit note that was written for money which went back.
+pub(super) async fn note_of_return(db: &impl ConnectionTrait, id: ReturnId) -> Result<Option<String>> {
+    let row = credit_note::Entity::find()
+        .filter(credit_note::Column::ReturnId.eq(id.0))
+        .one(db)
+        .await?;
+    Ok(row.map(|row| row.number))
+}
+
 fn note(row: &credit_note::Model) -> Result<CreditNoteView> {
     Ok(CreditNoteView {
         note: from_json("credit_note", &row.content)?,
