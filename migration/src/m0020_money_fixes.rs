@@ -1,5 +1,5 @@
-//! What of an invoice's money has gone to the credit balance otherwise than by a credit note, and auto-recharges that are switched off while a
-//! charge is under way.
+//! What of an invoice's money has gone to the credit balance otherwise than by a credit note, how long credits would have lasted that were
+//! taken back, and auto-recharges that are switched off while a charge is under way.
 
 crate::dialect::step!("m0020_money_fixes");
 
@@ -14,6 +14,8 @@ const UP: &[&str] = &[
             - CASE WHEN state = 'VOID' THEN 0 ELSE due END
         WHERE (SELECT SUM(p.amount) FROM payment p WHERE p.invoice_id = invoice.id AND p.state = 'SUCCEEDED')
             > CASE WHEN state = 'VOID' THEN 0 ELSE due END",
+    // For how long the credits would have lasted that were taken for it, in seconds; 0: for ever. Without it none were there to be taken.
+    "ALTER TABLE payment_return ADD COLUMN life_seconds {big} CHECK (life_seconds >= 0)",
     // One that is switched off because money went back may have a charge under way, which goes on. SQLite changes a condition of a table by
     // making the table anew.
     "CREATE TABLE auto_recharge_new (
@@ -77,6 +79,7 @@ const DOWN: &[&str] = &[
     "ALTER TABLE auto_recharge_new RENAME TO auto_recharge",
     DUE,
     WAITING,
+    "ALTER TABLE payment_return DROP COLUMN life_seconds",
     "ALTER TABLE invoice DROP COLUMN unused",
     "ALTER TABLE invoice DROP COLUMN overpaid",
 ];

@@ -17,6 +17,7 @@ use domain::{
         Checkout, State, Way,
         method::Kind,
         returned::{Return, State as ReturnState},
+        sale::Sale,
     },
     plan::variant::Mode,
     recharge::{
@@ -38,7 +39,7 @@ use crate::{
         World,
         billing::{self, all, bills, terms},
         credits,
-        paying::{self, card, charges, money, read, sale, sells, wish},
+        paying::{self, card, charges, money, read, sale, sells, sells_as, wish},
         per_unit,
         plans::variant,
         refusal,
@@ -57,10 +58,13 @@ on_both!(
     what_has_waited_is_looked_for_before_it_is_sent,
     nothing_that_has_waited_is_sent_without_an_answer,
     safe_mode_holds_what_this_process_does_not_know,
+    credits_given_again_last_as_long_as_those_that_were_taken,
     a_charge_under_way_does_not_keep_an_auto_recharge_on,
     a_refund_that_fails_after_all_can_be_made_again,
     a_notice_that_comes_meanwhile_is_not_lost,
 );
+
+const DAY: i64 = 86_400;
 
 async fn bought(world: &World, customer: CustomerId, amount: &str) -> PaymentId {
     let done = payment::purchase(&world.app, &world.actor, wish(customer, amount), &world.key()).await;
@@ -443,6 +447,61 @@ async fn bank(world: &World, id: PaymentId, does: Bank) {
     let done = payment::dispute_payment(&world.app, &world.actor, id, does).await;
     done.unwrap();
     world.run_to_rest().await;
+}
+
+/// After how many days since the beginning the credits expire that a customer has.
+async fn lasts(world: &World, customer: CustomerId, beginning: Timestamp) -> Vec<i64> {
+    let page = app::page::Page::first(100);
+    let found = app::credit::blocks(&world.app, &world.actor, customer, page).await;
+    let blocks = found.unwrap().items.into_iter().map(|it| it.block);
+    let open = blocks.filter(|it| it.is_open_at(world.now()) && it.remaining.is_positive());
+    // Jobs take minutes to come to rest.
+    open.map(|it| it.expires_at.unwrap().seconds_since(beginning) / DAY)
+        .collect()
+}
+
+async fn credits_given_again_last_as_long_as_those_that_were_taken(world: World) {
+    let brief = Sale {
+        lasts_seconds: Some(10 * DAY),
+        ..sale("1 USD", "5 USD", "5000 USD")
+    };
+    sells_as(&world, brief).await;
+    world.priced("call", per_unit("1")).await;
+    let beginning = world.now();
+    let made = async |name: &str| {
+        let customer = world.customer(name).await;
+        card(&world, customer, Card::Success).await;
+        (customer, bought(&world, customer, "10 USD").await)
+    };
+    let (alone, alone_paid) = made("alone").await;
+    let (other, other_paid) = made("other").await;
+    let (owing, owing_paid) = made("owing").await;
+    for customer in [other, owing] {
+        world.consume(customer, "call", "10").await;
+    }
+    world.run_to_rest().await;
+    // Of the block that was bought, of which seven days were left.
+    world.advance(3 * DAY);
+    bank(&world, alone_paid, Bank::Disputes).await;
+    world.advance(2 * DAY);
+    bank(&world, alone_paid, Bank::Dismisses).await;
+    assert_eq!(lasts(&world, alone, beginning).await, [12]);
+    // Of a later block, of which six days were left: what was bought with the money had been used, and its life is over.
+    world.advance(3 * DAY);
+    bought(&world, other, "10 USD").await;
+    world.advance(4 * DAY);
+    bank(&world, other_paid, Bank::Disputes).await;
+    assert_eq!(lasts(&world, other, beginning).await, Vec::<i64>::new());
+    world.advance(8 * DAY);
+    bank(&world, other_paid, Bank::Dismisses).await;
+    assert_eq!(lasts(&world, other, beginning).await, [26]);
+    // Of nothing: it was owed, and has been paid for since. It lasts as what is bought now.
+    bank(&world, owing_paid, Bank::Disputes).await;
+    assert_eq!(world.stands(owing).await.1, "10");
+    bought(&world, owing, "10 USD").await;
+    assert_eq!(world.stands(owing).await, ("0".to_owned(), "0".to_owned()));
+    bank(&world, owing_paid, Bank::Dismisses).await;
+    assert_eq!(lasts(&world, owing, beginning).await, [30]);
 }
 
 async fn a_charge_under_way_does_not_keep_an_auto_recharge_on(world: World) {

@@ -10,7 +10,7 @@ use domain::{
     money::Money,
     payment::{
         Order, Payment, State as PaymentState,
-        returned::{Back, Kind, Refund, Return, State, credits_due, follow, refundable, unheard},
+        returned::{Back, Kind, Refund, Return, State, credits_due, follow, lasts, refundable, unheard},
     },
     rejection::{Rejection, RejectionCode},
 };
@@ -260,6 +260,7 @@ impl<'a> Book<'a> {
             amount: self.payment.amount,
             reason: None,
             credits: Credits::ZERO,
+            life: None,
             state: State::Created,
             reference: None,
             created_at: self.op.now(),
@@ -362,18 +363,17 @@ impl<'a> Book<'a> {
         };
         let it = &self.returns[place];
         let text = text(&self.payment, it, credits);
-        // Credits that come again last as long as they would have when they were taken.
-        let lived = it
-            .created_at
-            .seconds_since(self.payment.progress.ended_at.unwrap_or(it.created_at));
         let reversal = Reversal {
             bought: self.payment.progress.block,
             credits,
-            lasts_seconds: self.payment.lasts_seconds.map(|seconds| (seconds - lived).max(1)),
+            lasts_seconds: lasts(&self.payment, &self.returns),
             key: &format!("return:{}:{}", it.id, entity::to_text(it.state)),
             text: &text,
         };
-        credit::reverse_in(self.op, (tenant, customer), locked, reversal).await
+        let life = credit::reverse_in(self.op, (tenant, customer), locked, reversal).await?;
+        let it = &mut self.returns[place];
+        it.life = it.life.max(life);
+        Ok(())
     }
 }
 
