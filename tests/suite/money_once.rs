@@ -58,6 +58,7 @@ on_both!(
     what_has_waited_is_looked_for_before_it_is_sent,
     nothing_that_has_waited_is_sent_without_an_answer,
     safe_mode_holds_what_this_process_does_not_know,
+    what_cannot_be_told_at_once_is_told_in_parts,
     credits_given_again_last_as_long_as_those_that_were_taken,
     a_charge_under_way_does_not_keep_an_auto_recharge_on,
     a_refund_that_fails_after_all_can_be_made_again,
@@ -441,6 +442,28 @@ async fn safe_mode_holds_what_this_process_does_not_know(world: World) {
     there.run_to_rest().await;
     assert_eq!(read(&there, id).await.progress.state, State::Created);
     assert_eq!(provider.keys(), Vec::<String>::new());
+}
+
+/// Less is told at once than is asked for a second time where two questions meet.
+async fn what_cannot_be_told_at_once_is_told_in_parts(world: World) {
+    let (there, provider, _) = scripted(&world).await;
+    provider.tell_at_once(1_200);
+    let since = there.now().plus_seconds(-7_200);
+    payment::begin_safe_mode(&there.app, since).await.unwrap();
+    let mut asked = 0;
+    loop {
+        job::sweep(&there.app).await.unwrap();
+        there.run_jobs().await;
+        asked += 1;
+        let modes = payment::safe_mode(&there.app).await.unwrap();
+        let mode = modes.iter().find(|mode| mode.provider == KEY).unwrap();
+        if mode.is_compared {
+            break;
+        }
+        assert!(asked < 20, "it does not come to an end");
+        world.advance(61);
+    }
+    assert_eq!(asked, 8, "two hours and a half, in parts of twenty minutes");
 }
 
 async fn bank(world: &World, id: PaymentId, does: Bank) {
