@@ -14,6 +14,8 @@ const UP: &[&str] = &[
             - CASE WHEN state = 'VOID' THEN 0 ELSE due END
         WHERE (SELECT SUM(p.amount) FROM payment p WHERE p.invoice_id = invoice.id AND p.state = 'SUCCEEDED')
             > CASE WHEN state = 'VOID' THEN 0 ELSE due END",
+    // 1: safe mode has begun, and its provider has not said since how it stands.
+    "ALTER TABLE payment ADD COLUMN unasked {int} NOT NULL DEFAULT 0",
     // For how long the credits would have lasted that were taken for it, in seconds; 0: for ever. Without it none were there to be taken.
     "ALTER TABLE payment_return ADD COLUMN life_seconds {big} CHECK (life_seconds >= 0)",
     // One that is switched off because money went back may have a charge under way, which goes on. SQLite changes a condition of a table by
@@ -80,6 +82,7 @@ const DOWN: &[&str] = &[
     DUE,
     WAITING,
     "ALTER TABLE payment_return DROP COLUMN life_seconds",
+    "ALTER TABLE payment DROP COLUMN unasked",
     "ALTER TABLE invoice DROP COLUMN unused",
     "ALTER TABLE invoice DROP COLUMN overpaid",
 ];

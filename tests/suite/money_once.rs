@@ -57,6 +57,7 @@ on_both!(
     what_went_back_before_the_payment_was_known_of_is_seen,
     what_has_waited_is_looked_for_before_it_is_sent,
     nothing_that_has_waited_is_sent_without_an_answer,
+    silence_compares_nothing,
     safe_mode_holds_what_this_process_does_not_know,
     what_cannot_be_told_at_once_is_told_in_parts,
     credits_given_again_last_as_long_as_those_that_were_taken,
@@ -420,6 +421,33 @@ async fn nothing_that_has_waited_is_sent_without_an_answer(world: World) {
     let it = read(&there, id).await.progress;
     assert_eq!((it.state, provider.keys().len()), (State::Succeeded, 1));
     assert_eq!(it.submitted_at, Some(world.now()));
+}
+
+async fn silence_compares_nothing(world: World) {
+    use std::sync::atomic::Ordering::SeqCst;
+    let (there, provider, customer) = scripted(&world).await;
+    let script = Script {
+        fate: Fate::Succeeds,
+        lost_requests: 0,
+        lost_replies: 0,
+        silences: 1,
+    };
+    provider.plan(700, script);
+    world.post.loses.store(true, SeqCst);
+    let decided = payment::purchase(&there.app, &there.actor, wish(customer, "7 USD"), &there.key()).await;
+    let id = decided.unwrap().value.id;
+    world.post.loses.store(false, SeqCst);
+    payment::begin_safe_mode(&there.app, there.now()).await.unwrap();
+    for is_compared in [false, true] {
+        job::sweep(&there.app).await.unwrap();
+        there.run_jobs().await;
+        let modes = payment::safe_mode(&there.app).await.unwrap();
+        let mode = modes.iter().find(|mode| mode.provider == KEY).unwrap();
+        assert_eq!(mode.is_compared, is_compared);
+        world.advance(61);
+    }
+    assert_eq!(read(&there, id).await.progress.state, State::Created);
+    assert_eq!(provider.keys(), Vec::<String>::new());
 }
 
 /// `tallygate safe-mode begin` is typed where the keys of providers are not set up.

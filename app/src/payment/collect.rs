@@ -131,22 +131,25 @@ async fn order(app: &App, payment: &Payment) -> Result<Order> {
 /// What was heard of a payment.
 struct Heard {
     known: Known,
-    /// Whether it was asked how it stands: it may have stood so for long.
+    /// Whether it is known by asking how it stands: it may have stood so for long.
     by_looking: bool,
+    /// Whether the provider has said how it stands, or that it is not there.
+    is_answered: bool,
 }
 
 async fn ask(app: &App, provider: &dyn Provider, payment: &mut Payment, order: &Order, duty: Duty) -> Heard {
-    if duty != Duty::Send
-        && let Some(known) = look(app, provider, payment, order).await
-    {
+    let looks = duty != Duty::Send;
+    if looks && let Some(known) = look(app, provider, payment, order).await {
         return Heard {
-            known,
+            is_answered: known != Known::NoAnswer,
             by_looking: true,
+            known,
         };
     }
     Heard {
         known: send(app, provider, payment, order).await,
         by_looking: false,
+        is_answered: looks,
     }
 }
 
@@ -257,6 +260,9 @@ async fn conclude(app: &App, taken: &Payment, heard: Heard) -> Result<()> {
         }
         payment.progress = progress.unless_hastened(&taken.progress, &payment.progress);
         if !grants || grant(&mut op, &mut payment).await? {
+            if heard.is_answered {
+                store::mark_asked(&op, id).await?;
+            }
             return write(op, &payment, before).await;
         }
         // A turn that is due comes first: it finds the books without these credits.

@@ -126,7 +126,7 @@ pub async fn safe_mode(app: &App) -> Result<Vec<SafeMode>> {
     for watch in store::watches(db).await? {
         let Some(since) = watch.safe_since else { continue };
         let new = store::count_new(db, &watch.provider).await?;
-        let unasked = store::count_unasked(db, &watch.provider, app.now()).await?;
+        let unasked = store::count_unasked(db, &watch.provider).await?;
         all.push(SafeMode {
             since,
             // It was asked since safe mode began, has answered, and everything was followed up.

@@ -403,6 +403,7 @@ fn progress(op: &Op, payment: &Payment) -> payment::ActiveModel {
         credits: NotSet,
         lasts_seconds: NotSet,
         invoice_id: NotSet,
+        unasked: NotSet,
         created_at: NotSet,
     }
 }
