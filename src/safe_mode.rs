@@ -13,9 +13,10 @@ use crate::{config::Config, database::Node, failure::Outcome, print, shutdown};
 /// The database does not fit or is out of reach.
 pub(crate) async fn begin(config: &Config, since: Timestamp) -> Outcome<ExitCode> {
     let node = Node::ready(config).await?;
-    payment::begin_safe_mode(&node.app, since).await?;
+    let providers = payment::begin_safe_mode(&node.app, since).await?;
     print::note(format_args!(
-        "nothing is charged; workers of the lane payments ask the providers what has happened since {since}"
+        "nothing is charged with {}; workers of the lane payments ask them what has happened since {since}",
+        providers.join(", ")
     ));
     shutdown::close(node.app.db()).await;
     Ok(ExitCode::SUCCESS)

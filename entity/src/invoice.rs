@@ -33,6 +33,10 @@ pub struct Model {
     pub due: i64,
     /// What credit notes have taken back, in minor units.
     pub credited: i64,
+    /// What its payments took beyond what was left to pay, in minor units.
+    pub overpaid: i64,
+    /// What was paid for a renewal that renewed nothing, and is on no credit note, in minor units.
+    pub unused: i64,
     /// All that it says, as JSON.
     pub content: String,
     /// What its address ends with, which nobody can guess.

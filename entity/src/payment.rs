@@ -47,6 +47,8 @@ pub struct Model {
     pub action_url: Option<String>,
     /// The credits that it became.
     pub block_id: Option<Uuid>,
+    /// 1: safe mode has begun, and the provider has not said since how it stands.
+    pub unasked: i32,
     /// When it was made, in microseconds since 1970.
     pub created_at: i64,
     /// When it came to an end, in microseconds.

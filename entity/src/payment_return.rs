@@ -27,6 +27,8 @@ pub struct Model {
     pub reason: Option<String>,
     /// Micro-credits that were taken for it, and not given again.
     pub credits: i64,
+    /// For how long they would have lasted, in seconds; 0: for ever.
+    pub life_seconds: Option<i64>,
     /// How far it has come.
     pub state: String,
     /// The provider's own name for it.

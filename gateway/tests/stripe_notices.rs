@@ -25,6 +25,13 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_micros(second * 1_000_000)
 }
 
+/// All that is told between two seconds.
+async fn told(fake: &Fake, since: i64, now: i64) -> Vec<Notice> {
+    let told = fake.stripe().notices_since(at(since), at(now)).await.unwrap();
+    assert_eq!(told.until, at(now));
+    told.notices
+}
+
 fn taking(fake: &Fake, secrets: &[&str]) -> Stripe {
     let secrets = secrets.iter().map(|secret| (*secret).to_owned());
     fake.stripe().with_notices(secrets.collect())
@@ -100,7 +107,7 @@ async fn each_notice_says_what_it_is_about() {
         assert_eq!(notice.occurred_at, at(NOW));
     }
     assert_eq!(read.len(), 6);
-    assert_eq!(fake.stripe().notices_since(at(NOW)).await, Ok(read));
+    assert_eq!(told(&fake, NOW, NOW + 1).await, read);
 }
 
 #[tokio::test]
@@ -193,38 +200,80 @@ async fn notices_that_may_be_lost_are_listed_oldest_first() {
     note("refund.failed", 130, 0);
     note("customer.created", 5, 0);
     note("checkout.session.expired", 120, 7);
-    let notices = fake.stripe().notices_since(at(NOW)).await.unwrap();
-    assert_eq!(notices.len(), 250);
+    let notices = told(&fake, NOW, NOW + 1).await;
+    assert_eq!(
+        notices.len(),
+        250,
+        "those too that happen later by the clock of Stripe"
+    );
     assert!(notices.is_sorted_by_key(|notice| notice.occurred_at));
     assert_eq!(notices[0].reference, "evt_2");
     assert_eq!(notices[249].reference, "evt_256");
     let later = Timestamp::from_micros((NOW + 7) * 1_000_000 + 999_999);
-    let later = fake.stripe().notices_since(later).await.unwrap();
-    assert_eq!(later.len(), 120, "those of the second itself too");
-    let none = fake.stripe().notices_since(at(NOW + 8)).await;
-    assert_eq!(none, Ok(vec![]));
+    let later = fake.stripe().notices_since(later, at(NOW + 9)).await.unwrap();
+    assert_eq!(later.notices.len(), 120, "those of the second itself too");
+    assert_eq!(told(&fake, NOW + 8, NOW + 9).await, []);
+}
+
+/// Writes a number of notices of some seconds after the beginning.
+fn fill(fake: &Fake, later: i64, count: usize) {
+    let mut books = fake.books();
+    books.later = later;
+    for _ in 0..count {
+        books.note("charge.refunded", &json!({}));
+    }
+}
+
+#[tokio::test]
+async fn a_list_without_its_end_is_read_in_slices() {
+    let fake = Fake::start().await;
+    let day = 86_400;
+    fill(&fake, 0, 4_000);
+    fill(&fake, 400, 1_500);
+    fill(&fake, day, 10);
+    // More than are gone through in a quarter of an hour: as many as are in the half of it, and the rest the next time.
+    let first = fake
+        .stripe()
+        .notices_since(at(NOW), at(NOW + 2 * day))
+        .await
+        .unwrap();
+    assert!(first.notices.len() >= 5_000, "{}", first.notices.len());
+    assert!(first.until < at(NOW + day), "{}", first.until);
+    let rest = fake.stripe().notices_since(first.until, at(NOW + 2 * day)).await;
+    let rest = rest.unwrap();
+    assert_eq!(rest.until, at(NOW + 2 * day));
+    let mut all = first.notices;
+    all.extend(rest.notices);
+    assert_eq!(all.len(), 5_510, "each once");
+    assert!(all.is_sorted_by_key(|notice| notice.occurred_at));
+}
+
+#[tokio::test]
+async fn a_quiet_month_costs_few_requests() {
+    let fake = Fake::start().await;
+    let month = 30 * 86_400;
+    fill(&fake, 0, 1);
+    fill(&fake, month - 1, 1);
+    assert_eq!(told(&fake, NOW, NOW + month).await.len(), 2);
+    let looked = fake.books().looked;
+    assert!(looked <= 12, "{looked}");
 }
 
 #[tokio::test]
 async fn of_a_list_without_its_end_nothing_is_told() {
     let fake = Fake::start().await;
-    let fill = |count: usize| {
-        for _ in 0..count {
-            fake.books().note("charge.refunded", &json!({}));
-        }
-    };
-    fill(5_000);
-    assert_eq!(fake.stripe().notices_since(at(NOW)).await.unwrap().len(), 5_000);
-    fill(1);
-    let answer = fake.stripe().notices_since(at(NOW)).await;
+    fill(&fake, 0, 5_000);
+    assert_eq!(told(&fake, NOW, NOW + 60).await.len(), 5_000);
+    fill(&fake, 0, 1);
+    let answer = fake.stripe().notices_since(at(NOW), at(NOW + 60)).await;
     assert!(matches!(answer, Err(Trouble::NoAnswer(_))), "{answer:?}");
 }
 
 #[tokio::test]
 async fn a_list_of_the_other_world_tells_nothing() {
     let fake = Fake::start().await;
-    fake.books().note("charge.refunded", &json!({}));
+    fill(&fake, 0, 1);
     fake.books().events[0]["livemode"] = json!(true);
-    let answer = fake.stripe().notices_since(at(NOW)).await;
+    let answer = fake.stripe().notices_since(at(NOW), at(NOW + 60)).await;
     assert!(matches!(answer, Err(Trouble::NoAnswer(_))), "{answer:?}");
 }

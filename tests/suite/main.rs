@@ -14,6 +14,7 @@
 //! | [`catalog`] | metrics, versions of prices, previews |
 //! | [`payment`] | how credits are sold, ways to pay, purchases whatever a provider does |
 //! | [`invoice`] | what cycles cost, asked for once, collected once, put right by hand; taxes |
+//! | [`money_once`] | money goes back once, to the card or to the credit balance, and what providers know is found |
 //! | [`recharge`] | credits bought when the balance is low: once, within the cap, and why not |
 //! | [`plan`] | plans, variants, grant templates, previews in money |
 //! | [`customer`] | customers and their terms |
@@ -91,6 +92,7 @@ mod lane;
 mod late_billing;
 mod letters;
 mod live;
+mod money_once;
 mod paid_ahead;
 mod payment;
 mod plan;

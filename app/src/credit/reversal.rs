@@ -4,7 +4,7 @@ use domain::{
     amount::Credits,
     credit::{
         block::{Billing, Block},
-        grant,
+        grant::{self, Life},
     },
     customer::Settlement,
     id::{BlockId, CustomerId, TenantId},
@@ -29,27 +29,32 @@ pub(crate) struct Reversal<'a> {
 }
 
 /// Takes or gives credits of an account that is locked. Credits to take that were used already become overdraft; credits given again repay
-/// overdraft first, since it may be what the taking left. Five statements.
+/// overdraft first, since it may be what the taking left. Answers for how long what was taken would have lasted; `None`: nothing was there to be
+/// taken. Five statements.
 pub(crate) async fn reverse_in(
     op: &mut Op,
     whose: (TenantId, CustomerId),
     locked: Locked,
     reversal: Reversal<'_>,
-) -> Result<()> {
+) -> Result<Option<Life>> {
     let mut posting = Posting::of(whose, locked.account);
-    if reversal.credits.is_positive() {
-        take(op, &mut posting, &reversal).await?;
+    let life = if reversal.credits.is_positive() {
+        take(op, &mut posting, &reversal).await?
     } else {
         give(op, &mut posting, &reversal).await?;
-    }
-    post_in(op, &[&posting]).await
+        None
+    };
+    post_in(op, &[&posting]).await?;
+    Ok(life)
 }
 
-async fn take(op: &Op, posting: &mut Posting, reversal: &Reversal<'_>) -> Result<()> {
+async fn take(op: &Op, posting: &mut Posting, reversal: &Reversal<'_>) -> Result<Option<Life>> {
     let mut blocks = store::open_blocks(op.tx(), posting.customer).await?;
     let draws = grant::take_back(&blocks, reversal.bought, reversal.credits, op.present());
+    let life = grant::life(&blocks, &draws, op.present());
     let cause = |from| cause(format!("{}:{from}", reversal.key));
-    Ok(posting.take_out(&mut blocks, draws, cause, reversal.text)?)
+    posting.take_out(&mut blocks, draws, cause, reversal.text)?;
+    Ok(life)
 }
 
 async fn give(op: &Op, posting: &mut Posting, reversal: &Reversal<'_>) -> Result<()> {

@@ -222,15 +222,21 @@ pub(super) async fn paid_in(op: &mut Op, filed: &mut Filed, amount: Money) -> Re
     let more = amount.minor.saturating_sub(left.minor);
     if more > 0 {
         store::move_money(op, filed, more).await?;
+        filed.overpaid = filed.overpaid.saturating_add(more);
         event::tell(op, EventType::InvoiceOverpaid, filed).await?;
     }
-    if filed.invoice.state.is_payable() {
+    let pays = filed.invoice.state.is_payable();
+    if pays {
         filed.invoice = filed.invoice.pay(op.present()).map_err(refused)?;
         filed.next_at = renewal::renews(&filed.invoice).map(|_| op.present());
         if filed.next_at.is_some() {
             op.wake(job::invoices::wakeup(filed.invoice.customer));
         }
+    }
+    if pays || more > 0 {
         store::write(op, filed).await?;
+    }
+    if pays {
         event::tell(op, EventType::InvoicePaid, filed).await?;
     }
     Ok(())

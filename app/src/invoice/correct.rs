@@ -20,6 +20,7 @@ use super::{
     collect::{charge, paid_in},
     event,
     issue::{self, numbered, refused},
+    kept::kept_in,
     renewal,
     setting::needed,
     store,
@@ -230,7 +231,7 @@ pub struct CreateCreditNote {
 }
 
 /// Takes back an invoice that was issued, or a part of it. What is still to be paid of it shrinks; the rest goes to the customer's credit
-/// balance, which pays for the next invoices.
+/// balance, which pays for the next invoices. What goes back of its payments is not left of it.
 ///
 /// # Errors
 /// No such invoice, a draft or void one, an amount that is not more than zero or more than is left, or a charge that is under way.
@@ -248,9 +249,11 @@ pub async fn credit_note(
     };
     let (_, mut filed) = locked(&mut op, actor, input.invoice).await?;
     check_nothing_under_way(&op, input.invoice).await?;
-    let whole = filed.invoice.totals.total;
-    let rest = whole.minor.saturating_sub(filed.credited.minor);
-    let total = input.total.unwrap_or(Money { minor: rest, ..whole });
+    let rest = Money::of(kept_in(&op, &filed).await?.creditable(), filed.invoice.currency);
+    let total = input.total.unwrap_or(rest);
+    if total.currency == rest.currency && total.minor > rest.minor {
+        return Err(no_note(&Refused::TooMuch(rest)).into());
+    }
     let view = note_in(&op, &filed, total, input.reason, None).await?;
     reach("invoice.credited")?;
     book(&mut op, &mut filed, total).await?;
@@ -290,7 +293,10 @@ pub(super) async fn note_in(
 async fn book(op: &mut Op, filed: &mut Filed, total: Money) -> Result<()> {
     let before = filed.outstanding()?;
     filed.credited.minor = filed.credited.minor.saturating_add(total.minor);
-    let more = total.minor.saturating_sub(before.minor);
+    // What a renewal has left unused is there already.
+    let there = filed.unused.min(total.minor);
+    filed.unused = filed.unused.saturating_sub(there);
+    let more = total.minor.saturating_sub(before.minor).saturating_sub(there);
     if more > 0 {
         store::move_money(op, filed, more).await?;
     }

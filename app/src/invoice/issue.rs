@@ -34,6 +34,8 @@ pub(super) async fn file_in(op: &mut Op, terms: &BillingTerms, made: Made) -> Re
     let mut filed = Filed {
         next_at: Some(made.invoice.created_at.plus_seconds(terms.draft_seconds)),
         credited: Money::of(0, currency),
+        overpaid: 0,
+        unused: 0,
         link: access::secret(""),
         ordinal: None,
         invoice: made.invoice,

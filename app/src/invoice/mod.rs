@@ -13,6 +13,7 @@ mod document;
 mod draft;
 mod event;
 mod issue;
+mod kept;
 mod late;
 mod party;
 mod receipt;
@@ -27,7 +28,7 @@ pub(crate) use self::{
     bill::{bill, to_bill},
     collect::{advance_of, collect, due, hasten_in, heard_in, next_due},
     receipt::receipt_in,
-    refund::{check_refund_in, returned_in},
+    refund::{check_refund_in, note_of_return_in, returned_in},
     store::{look_again_in, mark_late_in},
 };
 pub use self::{

@@ -3,6 +3,7 @@
 
 use domain::{
     event::EventType,
+    id::ReturnId,
     invoice::credit_note::Reason,
     money::Money,
     payment::{
@@ -12,7 +13,7 @@ use domain::{
     rejection::{Rejection, RejectionCode},
 };
 
-use super::{correct::note_in, event, store, view::Filed};
+use super::{correct::note_in, event, kept::kept_in, store, view::Filed};
 use crate::{error::Result, failpoint::reach, op::Op};
 
 /// The invoice that a payment paid, or its receipt. One statement.
@@ -23,24 +24,32 @@ async fn of_payment(op: &Op, payment: &Payment) -> Result<Option<Filed>> {
     }
 }
 
-/// What credit notes have left of an invoice, in minor units.
+/// What credit notes have left of an invoice on paper, in minor units.
 fn left(filed: &Filed) -> i64 {
     let whole = filed.invoice.totals.total.minor;
     whole.saturating_sub(filed.credited.minor).max(0)
 }
 
-/// Checks that money of a payment can go back as far as its invoice is concerned: what a credit note has left to the customer already does
-/// not go back to the card as well.
+/// Checks that money of a payment can go back as far as its invoice or receipt is concerned: what has gone to the customer's credit balance
+/// does not go back to the card as well, and no more is on its way back than was kept. One statement, four more where there is one.
 pub(crate) async fn check_refund_in(op: &Op, payment: &Payment, amount: Money) -> Result<()> {
     let Some(filed) = of_payment(op, payment).await? else {
         return Ok(());
     };
-    if amount.minor > left(&filed) {
-        let rest = Money::of(left(&filed), filed.invoice.currency);
-        let message = format!("credit notes have left {rest} of the invoice that could go back");
+    let rest = kept_in(op, &filed).await?.refundable();
+    if amount.minor > rest {
+        let rest = Money::of(rest, filed.invoice.currency);
+        let message =
+            format!("credit notes, the credit balance and other refunds have left {rest} that could go back");
         return Err(Rejection::new(RejectionCode::InvoiceState, "amount", message).into());
     }
     Ok(())
+}
+
+/// The number of the credit note that was written for money which went back. It stands when that has come again, and covers what goes back of
+/// the invoice next. One statement.
+pub(crate) async fn note_of_return_in(op: &Op, id: ReturnId) -> Result<Option<String>> {
+    store::note_of_return(op.tx(), id).await
 }
 
 /// Writes the credit note for money that went back, if there is an invoice or a receipt. Seven statements.

@@ -17,6 +17,7 @@ use super::{
     draft::{Wanted, make},
     event,
     issue::{self, refused},
+    kept::kept_in,
     setting::needed,
     store,
     view::Filed,
@@ -140,15 +141,22 @@ pub(super) async fn note(op: &mut Op, filed: &mut Filed, renewed: &[(InvoiceId, 
         filed.next_at = Some(op.present().plus_seconds(AGAIN_SECONDS));
         return store::write(op, filed).await;
     };
-    // What credit notes have taken back was given back then.
-    let total = filed.invoice.totals.total;
-    let paid = total.minor.saturating_sub(filed.credited.minor);
-    if !used && paid > 0 {
-        store::move_money(op, filed, paid).await?;
-        event::tell(op, EventType::InvoiceOverpaid, filed).await?;
+    if !used {
+        leave(op, filed).await?;
     }
     filed.next_at = None;
     store::write(op, filed).await
+}
+
+/// Leaves to the credit balance what was paid for nothing, but for what credit notes have given back and what goes back to where it came from.
+async fn leave(op: &Op, filed: &mut Filed) -> Result<()> {
+    let held = kept_in(op, filed).await?.held();
+    if held > 0 {
+        store::move_money(op, filed, held).await?;
+        filed.unused = filed.unused.saturating_add(held);
+        event::tell(op, EventType::InvoiceOverpaid, filed).await?;
+    }
+    Ok(())
 }
 
 /// Takes back the invoice of a renewal that nobody needs any more: it was renewed by hand, the subscription does not go on, or it is to have

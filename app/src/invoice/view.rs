@@ -23,6 +23,12 @@ pub struct Filed {
     pub invoice: Invoice,
     /// What credit notes have taken back of it, zero or more.
     pub credited: Money,
+    /// What its payments took beyond what was left to pay, and the credit balance has, in minor units; zero or more.
+    #[serde(default)]
+    pub overpaid: i64,
+    /// What was paid for a renewal that renewed nothing, and the credit balance has without a credit note, in minor units; zero or more.
+    #[serde(default)]
+    pub unused: i64,
     /// What the address of its document ends with. Whoever knows it may read the document.
     pub link: String,
     /// When something has to be done about it.

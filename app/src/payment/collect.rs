@@ -22,7 +22,7 @@ use crate::{
     credit,
     error::{Error, Result},
     failpoint::reach,
-    invoice,
+    invoice, job,
     op::Op,
     recharge, subscription,
 };
@@ -65,10 +65,13 @@ async fn take_due(app: &App, customer: CustomerId) -> Result<Vec<(Payment, Duty)
     op.lock_accounts(&[customer]).await?;
     let mut taken = Vec::new();
     for mut payment in store::due_of(op.tx(), customer, op.now(), BATCH).await? {
-        let mut duty = duty(&payment.progress);
+        let mut duty = duty(&payment, op.now());
         if duty == Duty::Send && watch::is_safe(app, &payment.provider).await? {
-            // It may have been sent after the backup was made. Nothing is noted of it: it is looked for from the beginning each time.
             duty = Duty::Look;
+        }
+        if duty == Duty::Look && payment.progress.state == State::Created {
+            // It may have been sent after the backup was made. Nothing is noted of it until the provider has said that it was not: it is
+            // looked for from the beginning each time.
             payment.progress.due_at = Some(op.now().plus_seconds(LEASE_SECONDS));
         } else {
             payment.progress = take(&payment.progress, op.now());
@@ -82,7 +85,7 @@ async fn take_due(app: &App, customer: CustomerId) -> Result<Vec<(Payment, Duty)
 
 /// Asks about a payment whatever is due of it: something is known to have happened at the provider.
 pub(super) async fn look_now(app: &App, payment: &Payment) -> Result<()> {
-    let duty = match duty(&payment.progress) {
+    let duty = match duty(payment, app.now()) {
         Duty::Send => Duty::Look,
         other => other,
     };
@@ -96,9 +99,10 @@ async fn pursue(app: &App, payment: &Payment, duty: Duty) -> Result<()> {
     if duty == Duty::LookBack {
         return returned::follow_up(app, provider, &order, payment).await;
     }
-    let known = ask(app, provider, payment, &order, duty).await;
+    let mut payment = payment.clone();
+    let heard = ask(app, provider, &mut payment, &order, duty).await;
     reach("payment.answered")?;
-    conclude(app, payment, known).await
+    conclude(app, &payment, heard).await
 }
 
 /// A payment, in the provider's own names. Two statements.
@@ -124,22 +128,48 @@ async fn order(app: &App, payment: &Payment) -> Result<Order> {
     })
 }
 
-async fn ask(app: &App, provider: &dyn Provider, payment: &Payment, order: &Order, duty: Duty) -> Known {
-    if duty != Duty::Send {
-        match provider.look(order).await {
-            Ok(Some(seen)) if is_to_be_cancelled(payment, &seen, app.now()) => {
-                return match provider.cancel(order, &seen.reference).await {
-                    Ok(seen) => Known::Seen(seen),
-                    Err(trouble) => known(payment, trouble),
-                };
-            }
-            Ok(Some(seen)) => return Known::Seen(seen),
-            Ok(None) if !may_be_sent(&payment.progress, app.now()) => return Known::Nothing,
-            Ok(None) => {}
-            Err(trouble) => return known(payment, trouble),
-        }
+/// What was heard of a payment.
+struct Heard {
+    known: Known,
+    /// Whether it is known by asking how it stands: it may have stood so for long.
+    by_looking: bool,
+    /// Whether the provider has said how it stands, or that it is not there.
+    is_answered: bool,
+}
+
+async fn ask(app: &App, provider: &dyn Provider, payment: &mut Payment, order: &Order, duty: Duty) -> Heard {
+    let looks = duty != Duty::Send;
+    if looks && let Some(known) = look(app, provider, payment, order).await {
+        return Heard {
+            is_answered: known != Known::NoAnswer,
+            by_looking: true,
+            known,
+        };
     }
-    match is_held_back(app, payment).await {
+    Heard {
+        known: send(app, provider, payment, order).await,
+        by_looking: false,
+        is_answered: looks,
+    }
+}
+
+/// Asks how a payment stands; `None`: the provider does not know of it, and it may be sent.
+async fn look(app: &App, provider: &dyn Provider, payment: &Payment, order: &Order) -> Option<Known> {
+    let looked = match provider.look(order).await {
+        Ok(Some(seen)) if is_to_be_cancelled(payment, &seen, app.now()) => {
+            provider.cancel(order, &seen.reference).await
+        }
+        Ok(Some(seen)) => Ok(seen),
+        Ok(None) if may_be_sent(&payment.progress, app.now()) => return None,
+        Ok(None) => return Some(Known::Nothing),
+        Err(trouble) => Err(trouble),
+    };
+    Some(looked.map_or_else(|trouble| known(payment, trouble), Known::Seen))
+}
+
+/// Sends a payment, unless something keeps it back.
+async fn send(app: &App, provider: &dyn Provider, payment: &mut Payment, order: &Order) -> Known {
+    match is_kept_back(app, payment).await {
         Ok(None) => {}
         Ok(Some(known)) => return known,
         Err(error) => {
@@ -147,10 +177,32 @@ async fn ask(app: &App, provider: &dyn Provider, payment: &Payment, order: &Orde
             return Known::NoAnswer;
         }
     }
-    match provider.charge(order).await {
-        Ok(seen) => Known::Seen(seen),
-        Err(trouble) => known(payment, trouble),
+    let charged = provider.charge(order).await;
+    charged.map_or_else(|trouble| known(payment, trouble), Known::Seen)
+}
+
+/// What keeps a payment from being sent; `None`: nothing, and its row says that the provider may have it from now on.
+async fn is_kept_back(app: &App, payment: &mut Payment) -> Result<Option<Known>> {
+    let kept_back = is_held_back(app, payment).await?;
+    if kept_back.is_some() || payment.progress.state != State::Created {
+        return Ok(kept_back);
     }
+    Ok((!submit(app, payment).await?).then_some(Known::NoAnswer))
+}
+
+/// Takes a payment in hand that was looked for in vain. Answers whether it did: not if somebody has touched it meanwhile. Three statements.
+async fn submit(app: &App, payment: &mut Payment) -> Result<bool> {
+    let mut op = Op::begin(app).await?;
+    op.lock_account(payment.tenant, payment.customer).await?;
+    let present = store::payment_to_write(&op, payment.id).await?;
+    if present.is_none_or(|present| present.progress != payment.progress) {
+        return Ok(false);
+    }
+    payment.progress = take(&payment.progress, op.now());
+    store::write_progress(&op, payment).await?;
+    op.commit().await?;
+    reach("payment.taken")?;
+    Ok(true)
 }
 
 /// What keeps a payment from being sent of which the provider does not know: nothing is charged after a restore, or the vendor has stopped
@@ -178,7 +230,7 @@ fn known(payment: &Payment, trouble: Trouble) -> Known {
 }
 
 /// Takes over what is known of a payment. Everything that is heard of one ends here.
-async fn conclude(app: &App, taken: &Payment, known: Known) -> Result<()> {
+async fn conclude(app: &App, taken: &Payment, heard: Heard) -> Result<()> {
     let &Payment {
         id, tenant, customer, ..
     } = taken;
@@ -186,11 +238,15 @@ async fn conclude(app: &App, taken: &Payment, known: Known) -> Result<()> {
         let mut op = Op::begin(app).await?;
         // Under the lock on the account nobody else concludes anything of this customer.
         let account = op.lock_account(tenant, customer).await?;
-        let (Some(account), Some(mut payment)) = (account, store::any_payment(op.tx(), id).await?) else {
+        let (Some(account), Some(mut payment)) = (account, store::payment_to_write(&op, id).await?) else {
             return Err(Error::Internal(format!("{id} of {customer} is gone")));
         };
         let before = payment.progress.state;
-        let Settled { progress, grants } = settle(&payment, known.clone(), op.now());
+        let Settled { mut progress, grants } = settle(&payment, heard.known.clone(), op.now());
+        if grants && heard.by_looking {
+            progress = progress.found_out(op.now());
+            op.wake(job::payments::wakeup(customer));
+        }
         let grants = grants && payment.purpose != Purpose::Invoice;
         if grants && account.frozen_at.is_some() {
             // The money is there and is not forgotten: the credits follow when somebody has looked at the books.
@@ -204,6 +260,9 @@ async fn conclude(app: &App, taken: &Payment, known: Known) -> Result<()> {
         }
         payment.progress = progress.unless_hastened(&taken.progress, &payment.progress);
         if !grants || grant(&mut op, &mut payment).await? {
+            if heard.is_answered {
+                store::mark_asked(&op, id).await?;
+            }
             return write(op, &payment, before).await;
         }
         // A turn that is due comes first: it finds the books without these credits.

@@ -74,7 +74,7 @@ pub(super) async fn tell_return(
     op: &Op,
     payment: &Payment,
     it: &Return,
-    before: returned::State,
+    (before, note): (returned::State, Option<String>),
 ) -> Result<()> {
     use returned::{Kind, State};
     let was_told = before >= State::Pending;
@@ -96,6 +96,8 @@ pub(super) async fn tell_return(
         ("currency", json!(it.amount.currency)),
         ("credits", json!(it.credits)),
         ("reason", json!(it.reason)),
+        // That stands although the money has come again.
+        ("credit_note_number", json!(note)),
     ]);
     event::write_in(op, &[new(op, (it.tenant, it.customer), kind, it.id, data)]).await
 }

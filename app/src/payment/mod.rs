@@ -30,7 +30,7 @@ pub(crate) use self::{
     purchase::{decide_in, open_page, payable_in, prepare_page},
     sandbox::Rows as SandboxRows,
     setting::{needed, set_stopped_in},
-    store::{defaults_in, of_invoice_in},
+    store::{any_payment as any_in, defaults_in, of_invoice_in, returns_of as returns_of_in},
     trust::{needed_by, terms_in},
     watch::{due as unheard, listen},
 };

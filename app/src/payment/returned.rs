@@ -9,8 +9,8 @@ use domain::{
     id::{PaymentId, ReturnId},
     money::Money,
     payment::{
-        Order, Payment, Purpose, State as PaymentState,
-        returned::{Back, Kind, Refund, Return, State, credits_due, follow, refundable, unheard},
+        Order, Payment, State as PaymentState,
+        returned::{Back, Kind, Refund, Return, State, credits_due, follow, lasts, refundable, unheard},
     },
     rejection::{Rejection, RejectionCode},
 };
@@ -161,7 +161,7 @@ async fn conclude(app: &App, taken: &Payment, heard: Heard) -> Result<()> {
     for _ in 0..ROUNDS {
         let mut op = Op::begin(app).await?;
         let account = op.lock_account(taken.tenant, taken.customer).await?;
-        let payment = store::any_payment(op.tx(), taken.id).await?;
+        let payment = store::payment_to_write(&op, taken.id).await?;
         let (Some(account), Some(mut payment)) = (account, payment) else {
             return Err(Error::Internal(format!("{} is gone", taken.id)));
         };
@@ -230,9 +230,7 @@ impl<'a> Book<'a> {
         let left = refundable(&self.payment, &self.returns);
         let amount = input.amount.unwrap_or(left);
         check_amount(amount, left)?;
-        if self.payment.purpose == Purpose::Invoice {
-            invoice::check_refund_in(self.op, &self.payment, amount).await?;
-        }
+        invoice::check_refund_in(self.op, &self.payment, amount).await?;
         let now = self.op.now();
         self.returns.push(Return {
             id: ReturnId(self.op.new_id()),
@@ -262,6 +260,7 @@ impl<'a> Book<'a> {
             amount: self.payment.amount,
             reason: None,
             credits: Credits::ZERO,
+            life: None,
             state: State::Created,
             reference: None,
             created_at: self.op.now(),
@@ -331,10 +330,15 @@ impl<'a> Book<'a> {
         it.ended_at = state.has_ended().then_some(now);
         self.changed(place).await?;
         reach("return.booked")?;
+        let it = &self.returns[place];
+        let mut note = None;
         if state == State::Returned {
-            invoice::returned_in(self.op, &self.payment, &self.returns[place]).await?;
+            invoice::returned_in(self.op, &self.payment, it).await?;
+        } else if before == State::Returned {
+            note = invoice::note_of_return_in(self.op, it.id).await?;
+            tracing::error!(refund = %it.id, note, "money that had gone back has come again; its credit note stands");
         }
-        event::tell_return(self.op, &self.payment, &self.returns[place], before).await
+        event::tell_return(self.op, &self.payment, it, (before, note)).await
     }
 
     /// Books the credits that follow from where one stands now, and writes it.
@@ -359,18 +363,17 @@ impl<'a> Book<'a> {
         };
         let it = &self.returns[place];
         let text = text(&self.payment, it, credits);
-        // Credits that come again last as long as they would have when they were taken.
-        let lived = it
-            .created_at
-            .seconds_since(self.payment.progress.ended_at.unwrap_or(it.created_at));
         let reversal = Reversal {
             bought: self.payment.progress.block,
             credits,
-            lasts_seconds: self.payment.lasts_seconds.map(|seconds| (seconds - lived).max(1)),
+            lasts_seconds: lasts(&self.payment, &self.returns),
             key: &format!("return:{}:{}", it.id, entity::to_text(it.state)),
             text: &text,
         };
-        credit::reverse_in(self.op, (tenant, customer), locked, reversal).await
+        let life = credit::reverse_in(self.op, (tenant, customer), locked, reversal).await?;
+        let it = &mut self.returns[place];
+        it.life = it.life.max(life);
+        Ok(())
     }
 }
 

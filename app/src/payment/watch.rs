@@ -16,17 +16,22 @@ use crate::{
 
 /// How often a provider is asked what was missed, in seconds.
 const PAUSE_SECONDS: i64 = 3_600;
-/// The same while nothing is charged.
-const SAFE_PAUSE_SECONDS: i64 = 60;
+/// The same while nothing is charged, and while something is missing up to the last time.
+const SOON_SECONDS: i64 = 60;
 /// How far before the last time is asked, in seconds: clocks differ, and lists lag behind.
 const OVERLAP_SECONDS: i64 = 1_800;
 
 fn is_due(watch: &Watch, now: Timestamp) -> bool {
     let pause = match watch.safe_since {
-        Some(_) => SAFE_PAUSE_SECONDS,
-        None => PAUSE_SECONDS,
+        None if was_all(watch) => PAUSE_SECONDS,
+        _ => SOON_SECONDS,
     };
     now.seconds_since(watch.asked_at) >= pause
+}
+
+/// Whether nothing is missing up to when a provider was last asked.
+fn was_all(watch: &Watch) -> bool {
+    watch.heard_until >= watch.asked_at
 }
 
 /// Providers that are to be asked what was missed.
@@ -41,18 +46,21 @@ pub(crate) async fn due(app: &App) -> Result<Vec<String>> {
     Ok(due.map(str::to_owned).collect())
 }
 
-/// Asks a provider what has happened since it was last asked, and keeps what was missed. A provider that does not answer is asked later.
+/// Asks a provider what has happened since it was last asked, and keeps what was missed. A provider that does not answer, or could not tell all
+/// of it, is asked later for the rest.
 pub(crate) async fn listen(app: &App, key: &str) -> Result<()> {
     let known = store::watch_of(app.db().reader(), key).await?;
     let now = app.now();
-    let since = known.as_ref().map_or(now, |watch| watch.heard_until);
-    let heard = provider(app, key)?
-        .notices_since(since.plus_seconds(-OVERLAP_SECONDS))
-        .await;
-    let heard_until = match heard {
-        Ok(notices) => {
-            notice::keep(app, key, &notices).await?;
-            now
+    let since = match &known {
+        // Not once more for each part: a list that is long would never come to its end.
+        Some(watch) if !was_all(watch) => watch.heard_until,
+        Some(watch) => watch.heard_until.plus_seconds(-OVERLAP_SECONDS),
+        None => now.plus_seconds(-OVERLAP_SECONDS),
+    };
+    let heard_until = match provider(app, key)?.notices_since(since, now).await {
+        Ok(told) => {
+            notice::keep(app, key, &told.notices).await?;
+            told.until
         }
         Err(trouble) => {
             tracing::warn!(provider = key, %trouble, "what a payment provider has told is not known");
@@ -90,18 +98,22 @@ pub struct SafeMode {
 }
 
 /// Charges nothing more, because what happened since an instant may be missing here, as after a restore. Everything is asked about all
-/// the same. Two statements per provider; every payment that has not ended is asked about,
-/// also one that was not sent as far as is known here.
+/// the same. Three statements, and two per provider; every payment that has not ended is asked about,
+/// also one that was not sent as far as is known here. Answers with the keys of the providers: those that this process knows, and those that
+/// are in the rows, since others may know them.
 ///
 /// # Errors
 /// The database is out of reach.
-pub async fn begin_safe_mode(app: &App, since: Timestamp) -> Result<()> {
+pub async fn begin_safe_mode(app: &App, since: Timestamp) -> Result<Vec<String>> {
     let op = Op::begin(app).await?;
-    for key in app.providers().keys() {
+    let mut keys = store::providers(op.tx()).await?;
+    keys.extend(app.providers().keys().map(str::to_owned));
+    for key in &keys {
         store::write_safe(&op, key, Some(since)).await?;
         store::hasten_all(&op, key).await?;
     }
-    op.commit().await
+    op.commit().await?;
+    Ok(keys.into_iter().collect())
 }
 
 /// How it stands with each provider that charges nothing.
@@ -114,7 +126,7 @@ pub async fn safe_mode(app: &App) -> Result<Vec<SafeMode>> {
     for watch in store::watches(db).await? {
         let Some(since) = watch.safe_since else { continue };
         let new = store::count_new(db, &watch.provider).await?;
-        let unasked = store::count_unasked(db, &watch.provider, app.now()).await?;
+        let unasked = store::count_unasked(db, &watch.provider).await?;
         all.push(SafeMode {
             since,
             // It was asked since safe mode began, has answered, and everything was followed up.
@@ -128,7 +140,7 @@ pub async fn safe_mode(app: &App) -> Result<Vec<SafeMode>> {
 
 /// Whether the provider has told everything when it was last asked. Safe mode begins with a provider that was never asked.
 fn was_answered(watch: &Watch) -> bool {
-    watch.asked_at > Timestamp::from_micros(0) && watch.heard_until >= watch.asked_at
+    watch.asked_at > Timestamp::from_micros(0) && was_all(watch)
 }
 
 /// Charges again. Payments that were held back go on.

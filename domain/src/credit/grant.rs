@@ -1,5 +1,7 @@
 //! Putting credits in and taking them out by hand: grants, adjustments, revocation and expiry.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     block::{Billing, Block, BlockState},
     burn::Funds,
@@ -99,6 +101,26 @@ pub fn take_back(blocks: &[Block], bought: Option<BlockId>, amount: Credits, at:
         });
     }
     draws
+}
+
+/// For how long credits last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Life {
+    /// For so many seconds; one or more.
+    Seconds(i64),
+    /// For ever.
+    Endless,
+}
+
+/// For how long credits that are taken at an instant would have lasted: those of them that last longest. `None`: none are taken from a block.
+#[must_use]
+pub fn life(blocks: &[Block], draws: &[Draw], at: Timestamp) -> Option<Life> {
+    let drawn = |block: &&Block| draws.iter().any(|draw| draw.from == Purse::Block(block.id));
+    let life = |block: &Block| match block.expires_at {
+        Some(end) => Life::Seconds(end.seconds_since(at).max(1)),
+        None => Life::Endless,
+    };
+    blocks.iter().filter(drawn).map(life).max()
 }
 
 /// Ends a block: what remains is gone.

@@ -59,7 +59,7 @@ const PAYMENT: &[Field] = fields![
 ];
 const RETURN: &[Field] = fields![
     payment_id: Id, return_id: Id, customer_id: Id, purpose: Word, amount: Amount, currency: Currency, credits: Credits,
-    reason: Text or null,
+    reason: Text or null, credit_note_number: Text or null,
 ];
 const RECHARGE: &[Field] = fields![
     customer_id: Id, state: Word, reason: Word or null, next_attempt_at: Instant or null, payment_id: Id or null,

@@ -17,6 +17,7 @@ pub mod credit_note;
 pub mod cycle;
 pub mod draft;
 pub mod fee;
+pub mod kept;
 pub mod line;
 pub mod number;
 pub mod party;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Payment, settle};
 use crate::{
     amount::{Credits, Overflow},
+    credit::grant::Life,
     id::{CustomerId, PaymentId, ReturnId, TenantId},
     money::Money,
     time::Timestamp,
@@ -64,6 +65,9 @@ pub struct Return {
     pub reason: Option<String>,
     /// The credits that were taken for it, and were not given again.
     pub credits: Credits,
+    /// For how long the credits that were taken for it would have lasted; `None`: none were there to be taken, or that was not noted.
+    #[serde(default)]
+    pub life: Option<Life>,
     /// How far it has come.
     pub state: State,
     /// The provider's own name for it; `None`: not known yet.
@@ -174,6 +178,17 @@ pub fn credits_due(payment: &Payment, returns: &[Return]) -> Result<Credits, Ove
     credits_gone(payment, returns)?.minus(taken)
 }
 
+/// For how long credits last that are given again, in seconds; `None`: for ever. As long as they would have when they were taken, from
+/// whatever blocks that was. What was used up already, and is owed no longer, was paid for anew: it lasts as what is sold.
+#[must_use]
+pub fn lasts(payment: &Payment, returns: &[Return]) -> Option<i64> {
+    match returns.iter().filter_map(|it| it.life).max() {
+        Some(Life::Seconds(seconds)) => Some(seconds),
+        Some(Life::Endless) => None,
+        None => payment.lasts_seconds,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::{prelude::*, sample::select};
@@ -195,6 +210,7 @@ mod tests {
             amount: Money::of(cents, Currency::USD),
             reason: None,
             credits: Credits::ZERO,
+            life: None,
             state,
             reference: None,
             created_at: at(0),
@@ -251,6 +267,30 @@ mod tests {
                 gone,
                 "{returns:?}"
             );
+        }
+    }
+
+    #[test]
+    fn credits_given_again_last_as_long_as_those_that_were_taken() {
+        let mut payment = purchase(1_000, 1);
+        let of = |life| Return {
+            life,
+            ..going(Kind::Dispute, 1_000, State::Undone)
+        };
+        for (sold, lives, seconds) in [
+            (Some(50), vec![None], Some(50)),
+            (None, vec![None], None),
+            (Some(50), vec![Some(Life::Seconds(7)), None], Some(7)),
+            (
+                None,
+                vec![Some(Life::Seconds(7)), Some(Life::Seconds(9))],
+                Some(9),
+            ),
+            (Some(50), vec![Some(Life::Seconds(7)), Some(Life::Endless)], None),
+        ] {
+            payment.lasts_seconds = sold;
+            let returns: Vec<Return> = lives.into_iter().map(of).collect();
+            assert_eq!(lasts(&payment, &returns), seconds, "{returns:?}");
         }
     }
 

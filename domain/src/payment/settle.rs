@@ -46,11 +46,12 @@ pub enum Duty {
     LookBack,
 }
 
-/// What is due of a payment. One that has been sent is asked about before it is sent again.
+/// What is due of a payment. One that has been sent is asked about before it is sent again, and so is one that has waited although it was not
+/// sent as far as is known here: where the books were restored, it was sent after the backup, and its key may be forgotten meanwhile.
 #[must_use]
-pub fn duty(progress: &Progress) -> Duty {
-    match progress.state {
-        State::Created => Duty::Send,
+pub fn duty(payment: &Payment, now: Timestamp) -> Duty {
+    match payment.progress.state {
+        State::Created if now.seconds_since(payment.created_at) < LEASE_SECONDS => Duty::Send,
         State::Succeeded => Duty::LookBack,
         _ => Duty::Look,
     }
@@ -193,6 +194,17 @@ impl Progress {
         Self {
             due_at: Some(now.plus_seconds(pause(self.looks))),
             looks: self.looks.saturating_add(1),
+            ..self.clone()
+        }
+    }
+
+    /// One of which it was found out by asking that it has succeeded. That may be long ago, and money may have gone back of it before it was
+    /// known of: who told of that told it to nobody, and tells it once. So it is looked back at, at once.
+    #[must_use]
+    pub fn found_out(&self, now: Timestamp) -> Self {
+        Self {
+            due_at: Some(now),
+            looks: 0,
             ..self.clone()
         }
     }
@@ -394,13 +406,15 @@ mod tests {
 
     #[test]
     fn what_was_sent_is_asked_about_first() {
-        let progress = Progress::begin(at(0));
-        assert_eq!(duty(&progress), Duty::Send);
-        let sent = take(&progress, at(0));
+        let mut payment = payment();
+        assert_eq!(duty(&payment, at(LEASE_SECONDS - 1)), Duty::Send);
+        assert_eq!(duty(&payment, at(LEASE_SECONDS)), Duty::Look, "it has waited");
+        let sent = take(&payment.progress, at(0));
         assert_eq!((sent.state, sent.submitted_at), (State::Submitted, Some(at(0))));
-        assert_eq!(duty(&sent), Duty::Look);
+        payment.progress = sent.clone();
+        assert_eq!(duty(&payment, at(1)), Duty::Look);
         let (paid, _) = after(vec![(1, seen(Outcome::Succeeded))]);
-        assert_eq!(duty(&paid.progress), Duty::LookBack);
+        assert_eq!(duty(&paid, at(1)), Duty::LookBack);
         assert!(may_be_sent(&sent, at(RESEND_SECONDS - 1)));
         assert!(!may_be_sent(&sent, at(RESEND_SECONDS)));
     }

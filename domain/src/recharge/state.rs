@@ -105,9 +105,10 @@ impl Recharge {
         }
     }
 
-    /// Money of the customer's goes back. Nobody wants it to be charged again because the balance has become low by that.
+    /// Money of the customer's goes back. Nobody wants it to be charged again because the balance has become low by that. A charge under way
+    /// goes on, and its credits are granted: it is the last.
     pub fn money_went_back(&mut self) {
-        if matches!(self.state, State::Watching | State::Waiting) {
+        if !matches!(self.state, State::Off | State::Disabled) {
             self.disable(Reason::MoneyWentBack);
         }
     }

@@ -2,6 +2,7 @@
 
 use domain::{
     amount::Credits,
+    credit::grant::Life,
     id::{BlockId, CustomerId, InvoiceId, NoticeId, PaymentId, PaymentMethodId, ReturnId, TenantId},
     payment::{Payment, Progress, Way, method::Method, notice::Notice, returned::Return, sale::Sale},
     time::Timestamp,
@@ -93,6 +94,10 @@ impl TryFrom<payment_return::Model> for Return {
             amount: money("payment_return", row.amount, &row.currency)?,
             reason: row.reason,
             credits: Credits::from_raw(row.credits),
+            life: row.life_seconds.map(|seconds| match seconds {
+                0 => Life::Endless,
+                seconds => Life::Seconds(seconds),
+            }),
             state: from_text("payment_return", &row.state)?,
             reference: row.reference,
             created_at: Timestamp::from_micros(row.created_at),

@@ -30,7 +30,7 @@ use governor::{
 use hyper::HeaderMap;
 use tokio::time::Instant;
 
-use super::{Payer, Provider, Setup, SetupWish, Trouble, Unbelieved};
+use super::{Payer, Provider, Setup, SetupWish, Told, Trouble, Unbelieved};
 
 /// Longest wait for a turn. Longer than a burst needs to pass, and much shorter than an answer is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(3);
@@ -120,8 +120,8 @@ impl<P: Provider> Provider for Guarded<P> {
         self.provider.read_notice(headers, body, now)
     }
 
-    async fn notices_since(&self, since: Timestamp) -> Result<Vec<Notice>, Trouble> {
-        self.guard.pass(self.provider.notices_since(since)).await
+    async fn notices_since(&self, since: Timestamp, now: Timestamp) -> Result<Told, Trouble> {
+        self.guard.pass(self.provider.notices_since(since, now)).await
     }
 }
 

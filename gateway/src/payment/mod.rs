@@ -61,8 +61,17 @@ pub trait Provider: Send + Sync + 'static {
     /// byte for byte.
     fn read_notice(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<Notice, Unbelieved>;
 
-    /// The notices of what has happened since, oldest first, of which any may have been lost.
-    async fn notices_since(&self, since: Timestamp) -> Result<Vec<Notice>, Trouble>;
+    /// The notices of what has happened since, oldest first, of which any may have been lost; as many as can be told at once.
+    async fn notices_since(&self, since: Timestamp, now: Timestamp) -> Result<Told, Trouble>;
+}
+
+/// What a provider has told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// The notices, oldest first.
+    pub notices: Vec<Notice>,
+    /// These are all until then.
+    pub until: Timestamp,
 }
 
 /// Why nothing follows from a notice.

@@ -19,7 +19,7 @@ use domain::{
 use hyper::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-use super::{Payer, Provider, Setup, SetupWish, Trouble, Unbelieved};
+use super::{Payer, Provider, Setup, SetupWish, Told, Trouble, Unbelieved};
 
 /// Its key.
 pub const KEY: &str = "sandbox";
@@ -292,7 +292,10 @@ impl<B: Book> Provider for Sandbox<B> {
         Err(Unbelieved::NotTaken)
     }
 
-    async fn notices_since(&self, _: Timestamp) -> Result<Vec<Notice>, Trouble> {
-        Ok(Vec::new())
+    async fn notices_since(&self, _: Timestamp, now: Timestamp) -> Result<Told, Trouble> {
+        Ok(Told {
+            notices: Vec::new(),
+            until: now,
+        })
     }
 }

@@ -67,6 +67,8 @@ pub struct Books {
     pub disputes: Vec<Value>,
     /// What has happened, newest last.
     pub events: Vec<Value>,
+    /// How often it was asked for what there is.
+    pub looked: usize,
     /// How many seconds after [`NOW`] everything happens.
     pub later: i64,
     /// Whether the connection is closed instead of the next answer to something that was done.
@@ -211,7 +213,7 @@ impl Books {
             }
             "/v1/refunds" => list(&self.refunds, query, &["payment_intent"]),
             "/v1/disputes" => list(&self.disputes, query, &["payment_intent"]),
-            "/v1/events" => list(&self.events, query, &["created[gte]", "types[]"]),
+            "/v1/events" => list(&self.events, query, &["created[gte]", "created[lte]", "types[]"]),
             _ => self.one(path, query),
         }
     }
@@ -420,6 +422,7 @@ fn list(all: &[Value], query: &Fields, known: &[&str]) -> Reply {
     }
     let number = |name: &str| field(query, name).and_then(|text| text.parse().ok());
     let since: i64 = number("created[gte]").unwrap_or_default();
+    let until: i64 = number("created[lte]").unwrap_or(i64::MAX);
     let limit = number("limit").unwrap_or(10);
     if !(1..=100).contains(&limit) {
         return Reply::invalid("parameter_invalid_integer", Some("limit"));
@@ -435,7 +438,7 @@ fn list(all: &[Value], query: &Fields, known: &[&str]) -> Reply {
     let is_same = |it: &Value, name: &str| field(query, name).is_none_or(|wanted| it[name] == wanted);
     let mut newest_first: Vec<&Value> = all.iter().rev().collect();
     newest_first.retain(|it| {
-        it["created"].as_i64().unwrap() >= since
+        (since..=until).contains(&it["created"].as_i64().unwrap())
             && is_same(it, "customer")
             && is_same(it, "payment_intent")
             && (types.is_empty() || types.iter().any(|kind| it["type"] == *kind))

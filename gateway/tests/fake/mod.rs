@@ -117,7 +117,10 @@ async fn serve(books: Arc<Mutex<Books>>, request: Request<Incoming>) -> Result<R
     }
     match (head.method, key) {
         (Method::GET, None) => {
-            let reply = books.lock().unwrap().get(&path, &query);
+            let mut books = books.lock().unwrap();
+            books.looked += 1;
+            let reply = books.get(&path, &query);
+            drop(books);
             Ok(reply.into_response())
         }
         (Method::POST, Some(key)) if form && query.is_empty() => post(books, path, key, parse(&body)).await,

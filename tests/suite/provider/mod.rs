@@ -1,7 +1,7 @@
 //! Whatever a provider does, whatever of it is heard, and when: nobody is charged twice, nothing that was paid for is lost, and each payment
 //! ends with a reason.
 
-mod scripted;
+pub mod scripted;
 
 use app::{
     Limits,

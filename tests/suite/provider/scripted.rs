@@ -17,7 +17,7 @@ use domain::{
     },
     time::Timestamp,
 };
-use gateway::payment::{HeaderMap, Payer, Provider, Setup, SetupWish, Trouble, Unbelieved};
+use gateway::payment::{HeaderMap, Payer, Provider, Setup, SetupWish, Told, Trouble, Unbelieved};
 use serde_json::Value;
 
 pub const KEY: &str = "scripted";
@@ -58,6 +58,8 @@ struct Books {
     /// By the minor units of the order, which are different for each.
     scripts: HashMap<i64, Script>,
     charges: HashMap<String, Charge>,
+    /// How many seconds it can tell of at once; `None`: any number.
+    tells: Option<i64>,
 }
 
 /// The provider, and whoever looks into its books.
@@ -77,6 +79,11 @@ impl Scripted {
 
     pub fn plan(&self, minor: i64, script: Script) {
         self.books.lock().unwrap().scripts.insert(minor, script);
+    }
+
+    /// From now on it tells of so many seconds at once.
+    pub fn tell_at_once(&self, seconds: i64) {
+        self.books.lock().unwrap().tells = Some(seconds);
     }
 
     /// Whether money was taken for a payment, by the key of its order.
@@ -217,7 +224,11 @@ impl Provider for Scripted {
         })
     }
 
-    async fn notices_since(&self, _: Timestamp) -> Result<Vec<Notice>, Trouble> {
-        Ok(Vec::new())
+    async fn notices_since(&self, since: Timestamp, now: Timestamp) -> Result<Told, Trouble> {
+        let tells = self.books.lock().unwrap().tells;
+        Ok(Told {
+            notices: Vec::new(),
+            until: tells.map_or(now, |seconds| since.plus_seconds(seconds).min(now)),
+        })
     }
 }

@@ -118,6 +118,8 @@ fn columns(op: &Op, filed: &Filed) -> Result<invoice::ActiveModel> {
         ordinal: Set(filed.ordinal),
         number: Set(it.number.clone()),
         credited: Set(filed.credited.minor),
+        overpaid: Set(filed.overpaid),
+        unused: Set(filed.unused),
         content: Set(serde_json::to_string(it)?),
         issued_at: Set(micros(it.issued_at)),
         due_at: Set(micros(it.due_at)),
@@ -155,6 +157,8 @@ fn noun(row: invoice::Model) -> Result<Filed> {
     let invoice: Invoice = from_json("invoice", &row.content)?;
     Ok(Filed {
         credited: Money::of(row.credited, invoice.currency),
+        overpaid: row.overpaid,
+        unused: row.unused,
         invoice,
         link: row.link,
         next_at: row.next_at.map(Timestamp::from_micros),
@@ -421,6 +425,28 @@ pub(super) async fn insert_credit_note(
         .exec_without_returning(op.tx())
         .await?;
     Ok(())
+}
+
+/// What of an invoice is on credit notes that were written because money went back, in minor units. One statement.
+pub(super) async fn noted(db: &impl ConnectionTrait, invoice: InvoiceId) -> Result<i64> {
+    let totals: Vec<i64> = credit_note::Entity::find()
+        .select_only()
+        .column(credit_note::Column::Total)
+        .filter(credit_note::Column::InvoiceId.eq(invoice.0))
+        .filter(credit_note::Column::ReturnId.is_not_null())
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(totals.into_iter().fold(0, i64::saturating_add))
+}
+
+/// The number of the credit note that was written for money which went back.
+pub(super) async fn note_of_return(db: &impl ConnectionTrait, id: ReturnId) -> Result<Option<String>> {
+    let row = credit_note::Entity::find()
+        .filter(credit_note::Column::ReturnId.eq(id.0))
+        .one(db)
+        .await?;
+    Ok(row.map(|row| row.number))
 }
 
 fn note(row: &credit_note::Model) -> Result<CreditNoteView> {

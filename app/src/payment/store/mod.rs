@@ -19,6 +19,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+pub(crate) use self::returned::returns_of;
 pub(super) use self::{notice::*, returned::*, trust::*};
 use super::{method::MethodSetup, setting::Setting};
 use crate::{
@@ -402,6 +403,7 @@ fn progress(op: &Op, payment: &Payment) -> payment::ActiveModel {
         credits: NotSet,
         lasts_seconds: NotSet,
         invoice_id: NotSet,
+        unasked: NotSet,
         created_at: NotSet,
     }
 }
@@ -435,9 +437,19 @@ pub(super) async fn payments(
     Ok(rows.try_map(Payment::try_from)?)
 }
 
-/// One by its id, whoever owns it: for whoever collects it.
-pub(super) async fn any_payment(db: &impl ConnectionTrait, id: PaymentId) -> Result<Option<Payment>> {
+/// One by its id, whoever owns it: for whoever collects it. One statement.
+pub(crate) async fn any_payment(db: &impl ConnectionTrait, id: PaymentId) -> Result<Option<Payment>> {
     let row = payment::Entity::find_by_id(id.0).one(db).await?;
+    Ok(row.map(Payment::try_from).transpose()?)
+}
+
+/// The same for whoever writes what has become of it: notices are followed up without the lock on the account, and what they have made due
+/// must not be overwritten by what was read before. One statement.
+pub(super) async fn payment_to_write(op: &Op, id: PaymentId) -> Result<Option<Payment>> {
+    let row = payment::Entity::find_by_id(id.0)
+        .lock_exclusive()
+        .one(op.tx())
+        .await?;
     Ok(row.map(Payment::try_from).transpose()?)
 }
 

@@ -1,5 +1,7 @@
 //! What providers tell, and what was asked of them.
 
+use std::collections::BTreeSet;
+
 use domain::{
     id::{CustomerId, NoticeId, PaymentId},
     payment::notice::Notice,
@@ -200,6 +202,18 @@ pub(in crate::payment) async fn watches(db: &impl ConnectionTrait) -> Result<Vec
     Ok(rows.into_iter().map(watch).collect())
 }
 
+/// The keys of all providers that rows speak of. Three statements, one of them over all payments.
+pub(in crate::payment) async fn providers(db: &impl ConnectionTrait) -> Result<BTreeSet<String>> {
+    let mut keys = BTreeSet::new();
+    for table in ["payment", "payment_setting", "payment_watch"] {
+        let sql = format!("SELECT DISTINCT provider FROM {table}");
+        for row in db.query_all_raw(statement(db, &sql, Vec::new())).await? {
+            keys.insert(row.try_get("", "provider")?);
+        }
+    }
+    Ok(keys)
+}
+
 pub(in crate::payment) async fn watch_of(db: &impl ConnectionTrait, provider: &str) -> Result<Option<Watch>> {
     let row = payment_watch::Entity::find_by_id(provider.to_owned())
         .one(db)
@@ -224,26 +238,34 @@ pub(in crate::payment) async fn write_watch(op: &Op, it: &Watch, before: Option<
     Ok(())
 }
 
-/// Has all payments of a provider asked about that have not ended. One statement.
+/// Has all payments of a provider asked about that have not ended, and notes that they were not yet. One statement.
 pub(in crate::payment) async fn hasten_all(op: &Op, provider: &str) -> Result<()> {
     payment::Entity::update_many()
         .col_expr(payment::Column::DueAt, Expr::value(op.now().micros()))
+        .col_expr(payment::Column::Unasked, Expr::value(1))
         .filter(open_of(provider))
         .exec(op.tx())
         .await?;
     Ok(())
 }
 
-/// How many payments of a provider that have not ended are still to be asked about.
-pub(in crate::payment) async fn count_unasked(
-    db: &impl ConnectionTrait,
-    provider: &str,
-    now: Timestamp,
-) -> Result<u64> {
-    let due = payment::Entity::find()
+/// Notes that a provider has said how a payment stands. One statement.
+pub(in crate::payment) async fn mark_asked(op: &Op, id: PaymentId) -> Result<()> {
+    payment::Entity::update_many()
+        .col_expr(payment::Column::Unasked, Expr::value(0))
+        .filter(payment::Column::Id.eq(id.0))
+        .filter(payment::Column::Unasked.eq(1))
+        .exec(op.tx())
+        .await?;
+    Ok(())
+}
+
+/// How many payments of a provider that have not ended are still to be asked about: silence is no answer.
+pub(in crate::payment) async fn count_unasked(db: &impl ConnectionTrait, provider: &str) -> Result<u64> {
+    let unasked = payment::Entity::find()
         .filter(open_of(provider))
-        .filter(payment::Column::DueAt.lte(now.micros()));
-    Ok(due.count(db).await?)
+        .filter(payment::Column::Unasked.eq(1));
+    Ok(unasked.count(db).await?)
 }
 
 fn open_of(provider: &str) -> sea_orm::Condition {

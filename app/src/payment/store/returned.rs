@@ -1,6 +1,7 @@
 //! Money that goes back.
 
 use domain::{
+    credit::grant::Life,
     id::PaymentId,
     payment::{Payment, returned::Return},
 };
@@ -67,6 +68,10 @@ fn progress(op: &Op, it: &Return) -> payment_return::ActiveModel {
     payment_return::ActiveModel {
         id: Set(it.id.0),
         credits: Set(it.credits.raw()),
+        life_seconds: Set(it.life.map(|life| match life {
+            Life::Endless => 0,
+            Life::Seconds(seconds) => seconds,
+        })),
         state: Set(to_text(it.state)),
         reference: Set(it.reference.clone()),
         ended_at: Set(it.ended_at.map(domain::time::Timestamp::micros)),

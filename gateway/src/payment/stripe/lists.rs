@@ -73,6 +73,18 @@ impl<'a, T: Listed> List<'a, T> {
         Ok(Some(part.data))
     }
 
+    /// All of it; `None`: it is longer than the bound.
+    pub(super) async fn whole(mut self) -> Result<Option<Vec<T>>, Trouble> {
+        let mut all = Vec::new();
+        while self.has_more {
+            if self.parts_left == 0 {
+                return Ok(None);
+            }
+            all.extend(self.next().await?.unwrap_or_default());
+        }
+        Ok(Some(all))
+    }
+
     /// All of it.
     pub(super) async fn all(mut self) -> Result<Vec<T>, Trouble> {
         let mut all = Vec::new();

@@ -42,7 +42,7 @@ use self::{
     lists::List,
     words::{Intent, Named, no_answer},
 };
-use super::{Payer, Provider, Setup, SetupWish, Trouble, Unbelieved};
+use super::{Payer, Provider, Setup, SetupWish, Told, Trouble, Unbelieved};
 
 pub use self::key::{BadKey, return_url};
 
@@ -282,7 +282,7 @@ impl Provider for Stripe {
         self.believe(headers, body, now)
     }
 
-    async fn notices_since(&self, since: Timestamp) -> Result<Vec<Notice>, Trouble> {
-        self.events(since).await
+    async fn notices_since(&self, since: Timestamp, now: Timestamp) -> Result<Told, Trouble> {
+        self.events(since, now).await
     }
 }
