@@ -20,7 +20,7 @@ pub(crate) fn reach(_: &'static str) -> Result<()> {
 #[cfg(feature = "failpoints")]
 pub(crate) use armed::reach;
 #[cfg(feature = "failpoints")]
-pub use armed::{ALL, CYCLES, INVOICES, PAYMENTS, RECHARGES, RETURNS, reached};
+pub use armed::{ALL, CYCLES, HOLDS, INVOICES, PAYMENTS, RECHARGES, RETURNS, reached};
 
 #[cfg(feature = "failpoints")]
 mod armed {
@@ -98,6 +98,18 @@ mod armed {
         "invoice.credited",
     ];
 
+    /// Every place of a hold, in the order in which they are reached. Those of `op` are parts of every commit, and a capture comes by those of
+    /// the drain.
+    pub const HOLDS: &[&str] = &[
+        "hold.locked",
+        "hold.read",
+        "hold.decided",
+        "hold.inserted",
+        "hold.recorded",
+        "hold.written",
+        "hold.debited",
+    ];
+
     /// Every place of usage, in the order in which an event comes by. Those of `op` are parts of every commit.
     pub const ALL: &[&str] = &[
         "record.asked",
@@ -154,7 +166,7 @@ mod armed {
     pub(crate) fn reach(name: &'static str) -> Result<()> {
         ARMED.call_once(arm);
         debug_assert!(
-            [ALL, CYCLES, INVOICES, PAYMENTS, RECHARGES, RETURNS]
+            [ALL, CYCLES, HOLDS, INVOICES, PAYMENTS, RECHARGES, RETURNS]
                 .iter()
                 .any(|places| places.contains(&name)),
             "{name} is not listed"

@@ -15,6 +15,7 @@
 //! | [`test_clock`] | time that is set by hand, for customers of test tenants |
 //! | [`event`] | what vendors are told |
 //! | [`gate`] | may this customer go on? |
+//! | [`hold`] | credits set aside for work that is running |
 //! | [`job`] | what the workers run, what is overdue, what needs a person |
 //!
 //! Each room has `mod.rs` (what can be done), `store.rs` (its SQL, private) and `view.rs` (what is read). Rooms call each
@@ -34,6 +35,7 @@ pub mod failpoint;
 pub mod feed;
 pub mod gate;
 pub mod health;
+pub mod hold;
 pub mod idempotency;
 pub mod invoice;
 pub mod job;
@@ -120,6 +122,7 @@ struct Inner {
     waker: Waker,
     shelf: Shelf,
     gate: gate::Memory,
+    holds: hold::Holds,
     desk: Desk,
 }
 
@@ -135,6 +138,7 @@ impl App {
     pub fn with_clock(db: Db, queue: Arc<dyn Queue>, limits: Limits, clock: Arc<dyn Clock>) -> Self {
         let (collector, requests) = Collector::new();
         let (gate, wanted) = gate::Memory::new();
+        let (holds, holding) = hold::Holds::new();
         let (desk, questions) = Desk::new();
         let sandbox = Sandbox::new(payment::SandboxRows::new(db.clone(), clock.clone()));
         let inner = Arc::new(Inner {
@@ -152,12 +156,14 @@ impl App {
             waker: Waker::default(),
             shelf: Shelf::default(),
             gate,
+            holds,
             desk,
         });
         tokio::spawn(collector::run(Arc::downgrade(&inner), requests));
         tokio::spawn(desk::run(Arc::downgrade(&inner), questions));
         tokio::spawn(inner.sentry.clone().run(Arc::downgrade(&inner)));
         tokio::spawn(gate::run(Arc::downgrade(&inner), wanted));
+        tokio::spawn(hold::run(Arc::downgrade(&inner), holding));
         Self(inner)
     }
 
@@ -227,6 +233,10 @@ impl App {
 
     pub(crate) fn gate(&self) -> &gate::Memory {
         &self.0.gate
+    }
+
+    pub(crate) fn holds(&self) -> &hold::Holds {
+        &self.0.holds
     }
 
     pub(crate) fn desk(&self) -> &Desk {

@@ -33,6 +33,10 @@ pub struct Model {
     pub clock_id: Option<Uuid>,
     /// The balance at which a change decides an auto-recharge, in micro-credits; none: nobody watches it.
     pub watched_balance: Option<i64>,
+    /// What the open holds have set aside, in micro-credits.
+    pub held: i64,
+    /// How many holds are open.
+    pub holds: i32,
 }
 
 /// None: reads are joined by hand, in batches.

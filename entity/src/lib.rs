@@ -15,6 +15,7 @@ pub mod customer;
 pub mod customer_token;
 pub mod customer_trust;
 pub mod grant_template;
+pub mod hold;
 pub mod idempotency;
 pub mod invoice;
 pub mod invoice_setting;

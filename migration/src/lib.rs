@@ -25,6 +25,7 @@ mod m0014_auto_recharge;
 mod m0015_invoices;
 mod m0016_money_back;
 mod m0017_trust_and_changes;
+mod m0019_holds;
 
 use sea_orm_migration::MigrationTrait;
 pub use sea_orm_migration::{
@@ -56,6 +57,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0015_invoices::Migration),
             Box::new(m0016_money_back::Migration),
             Box::new(m0017_trust_and_changes::Migration),
+            Box::new(m0019_holds::Migration),
         ]
     }
 }

@@ -20,6 +20,7 @@
 //! | [`credit`] | grants, burn order, expiry, revocation, adjustments, the ledger |
 //! | [`cycles`] | billing cycles: what counts together, what comes late, what has to wait |
 //! | [`gate`] | may this customer go on, from memory |
+//! | [`hold`] | credits set aside for work that is running: never more than there is, debited once, free in the end |
 //! | [`usage`] | recording, exact debits, voids, summaries |
 //! | [`subscription`] | subscriptions, moved on by time alone, once and in order |
 //! | [`subscription_changes`] | what is wanted of a subscription, asked for through the listener, and what it leaves behind |
@@ -78,6 +79,7 @@ mod door;
 mod e2e;
 mod gate;
 mod harness;
+mod hold;
 mod invoice;
 mod invoice_pages;
 mod jobs;

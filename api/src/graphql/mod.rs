@@ -8,6 +8,7 @@ pub(crate) mod credit;
 mod customer;
 pub(crate) mod error;
 pub(crate) mod gate;
+mod hold;
 pub(crate) mod invoice;
 mod job;
 mod loader;
@@ -71,6 +72,7 @@ pub struct Mutation(
     customer::CustomerMutation,
     credit::CreditMutation,
     usage::UsageMutation,
+    hold::HoldMutation,
     subscription::SubscriptionMutation,
     payment::PaymentMutation,
     checkout::CheckoutMutation,

@@ -1,8 +1,8 @@
 //! Any object by its global id.
 
 use app::{
-    access, catalog, catalog::PlanRef, credit, customer, customer::CustomerRef, event, invoice, job, payment,
-    subscription, test_clock, usage,
+    access, catalog, catalog::PlanRef, credit, customer, customer::CustomerRef, event, hold, invoice, job,
+    payment, subscription, test_clock, usage,
 };
 use async_graphql::{Context, ID, Interface, Object};
 
@@ -13,6 +13,7 @@ use super::{
     credit::{CreditBlock, LedgerEntry},
     customer::Customer,
     error::top_level,
+    hold::Reservation,
     invoice::Invoice,
     job::ParkedWork,
     payment::Payment,
@@ -40,6 +41,7 @@ pub enum Node {
     ParkedWork(ParkedWork),
     Payment(Payment),
     PlanSubscription(PlanSubscription),
+    Reservation(Reservation),
     TestClock(TestClock),
     Plan(Plan),
     PlanVariant(PlanVariant),
@@ -78,6 +80,7 @@ impl NodeQuery {
             "blk" => find!(credit::block, |it| Node::from(CreditBlock::from(it))),
             "ent" => find!(credit::entry, |it| Node::from(LedgerEntry::from(it))),
             "evt" => find!(usage::event_by_id, |it| Node::from(UsageEvent::from(it))),
+            "hld" => find!(hold::reservation, |it| Node::from(Reservation::from(it))),
             "sub" => find!(subscription::subscription, |it| Node::from(
                 PlanSubscription::from(it)
             )),

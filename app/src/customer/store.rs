@@ -52,6 +52,8 @@ pub(super) async fn insert(op: &Op, tenant: TenantId, customer: &Customer) -> Re
         admission: Set(to_text(Admission::Admitted)),
         clock_id: Set(customer.clock.map(|clock| clock.0)),
         watched_balance: Set(None),
+        held: Set(0),
+        holds: Set(0),
     };
     account::Entity::insert(account)
         .exec_without_returning(op.tx())

@@ -11,6 +11,7 @@ pub(crate) mod clocks;
 pub(crate) mod cycles;
 pub(crate) mod drain;
 mod expire;
+mod holds;
 pub(crate) mod invoices;
 mod listen;
 pub(crate) mod notices;
@@ -51,7 +52,7 @@ pub enum Lane {
     Cycles,
     /// Charging customers, which waits for somebody else's servers.
     Payments,
-    /// Work that time makes due besides: expiry.
+    /// Work that time makes due besides: expiry, deadlines of holds.
     Upkeep,
 }
 
@@ -137,6 +138,7 @@ pub(crate) static KINDS: &[Kind] = &[
     recharges::KIND,
     invoices::KIND,
     expire::KIND,
+    holds::KIND,
     audit::KIND,
 ];
 

@@ -16,6 +16,7 @@ mod store;
 mod view;
 mod void;
 pub(crate) mod waker;
+mod within;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -43,9 +44,10 @@ use uuid::Uuid;
 
 use self::{collector::Prepared, directory::Known};
 pub(crate) use self::{
-    drain::{refundable, settle, settle_up_to_date},
+    drain::{debit_in, refundable, settle, settle_up_to_date},
     rating::{day_of, unpack},
     view::Rating,
+    within::{Accept, accept_in, wake},
 };
 pub use self::{
     view::{GroupBy, Summary, SummaryLine, UsageEvent},
