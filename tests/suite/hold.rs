@@ -653,7 +653,7 @@ async fn each_of_a_batch_is_judged_by_itself(world: World) {
         let payload = till
             .ask(query, json!({ "input": { "reservations": wishes } }))
             .await;
-        let errors = json!([{ "code": "INVALID_INPUT", "path": ["reservations"] }]);
+        let errors = json!([{ "code": "INVALID_INPUT", "path": ["input", "reservations"] }]);
         assert_eq!(payload["reserveUsage"]["userErrors"], errors);
     }
     let wishes: Vec<Value> = (0..100).map(|_| till.wish("a", "0.01")).collect();
@@ -888,7 +888,7 @@ async fn what_belongs_to_others_does_not_exist(world: World) {
     let ends = other.release(&[&hold]).await;
     assert_eq!(told(&ends[0]), "REJECTED UNKNOWN_RESERVATION");
     assert_eq!(other.read(&hold).await, Value::Null);
-    assert_eq!(other.asks("a", "1").await, "REJECTED UNKNOWN_METRIC");
+    assert_eq!(other.asks("a", "1").await, "REJECTED UNKNOWN_CUSTOMER");
     assert_eq!(till.state(&hold).await, "OPEN");
 }
 

@@ -219,7 +219,8 @@ impl Work for Ending {
         self.customer
     }
 
-    /// One transaction: six statements for any number of holds that are given up, some twenty for any number that are captured.
+    /// One transaction, its beginning and end included: seven statements for any number of holds that are given up, some twenty for any
+    /// number that are captured.
     async fn run(app: &App, all: Vec<Self>) -> Result<Vec<Self::Done>> {
         let captures = all.iter().filter(|it| matches!(it.how, How::Capture { .. }));
         let customers: BTreeSet<CustomerId> = captures.map(|it| it.customer).collect();

@@ -9,7 +9,7 @@ use crate::{App, error::Result, op::Op};
 /// Customers whose holds are freed per transaction.
 const BATCH: usize = 200;
 
-/// Frees the holds past their deadline of customers that live by the clock on the wall. Answers how many. One statement to look, and four
+/// Frees the holds past their deadline of customers that live by the clock on the wall. Answers how many. One statement to look, and six
 /// for any number of holds of up to [`BATCH`] customers.
 pub(crate) async fn expire(app: &App) -> Result<u64> {
     let due = store::due(app.db().reader(), app.now(), BATCH).await?;

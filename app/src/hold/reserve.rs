@@ -244,8 +244,9 @@ impl Work for Wanted {
         self.customer
     }
 
-    /// One transaction of thirteen statements for any number of holds and customers, and up to three more where customers have
-    /// subscriptions, test clocks or holds; four where nothing can be held.
+    /// One transaction of eleven statements, its beginning and end included, for any number of holds and customers; one more each where
+    /// customers have subscriptions, test clocks or open holds, and five where a step of a subscription is due. Eight where nothing can
+    /// be held.
     async fn run(app: &App, all: Vec<Self>) -> Result<Vec<Reserved>> {
         // Before the transaction: nobody may hold one connection while waiting for another.
         let mut prices = HashMap::new();
