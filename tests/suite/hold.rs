@@ -209,7 +209,7 @@ async fn till(world: &World, credits: &str) -> (Till, CustomerId) {
     (Till::open(world).await, id)
 }
 
-fn three<'a>(terms: &'a [String; 4]) -> [&'a str; 3] {
+fn three(terms: &[String; 4]) -> [&str; 3] {
     [&terms[0], &terms[2], &terms[3]]
 }
 
