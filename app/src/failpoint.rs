@@ -20,7 +20,7 @@ pub(crate) fn reach(_: &'static str) -> Result<()> {
 #[cfg(feature = "failpoints")]
 pub(crate) use armed::reach;
 #[cfg(feature = "failpoints")]
-pub use armed::{ALL, CYCLES, INVOICES, MESSAGES, PAYMENTS, RECHARGES, RETURNS, reached};
+pub use armed::{ALL, CYCLES, HOLDS, INVOICES, MESSAGES, PAYMENTS, RECHARGES, RETURNS, reached};
 
 #[cfg(feature = "failpoints")]
 mod armed {
@@ -110,6 +110,18 @@ mod armed {
         "mail.sent",
     ];
 
+    /// Every place of a hold, in the order in which they are reached. Those of `op` are parts of every commit, and a capture comes by those of
+    /// the drain.
+    pub const HOLDS: &[&str] = &[
+        "hold.locked",
+        "hold.read",
+        "hold.decided",
+        "hold.inserted",
+        "hold.recorded",
+        "hold.written",
+        "hold.debited",
+    ];
+
     /// Every place of usage, in the order in which an event comes by. Those of `op` are parts of every commit.
     pub const ALL: &[&str] = &[
         "record.asked",
@@ -166,9 +178,11 @@ mod armed {
     pub(crate) fn reach(name: &'static str) -> Result<()> {
         ARMED.call_once(arm);
         debug_assert!(
-            [ALL, CYCLES, INVOICES, MESSAGES, PAYMENTS, RECHARGES, RETURNS]
-                .iter()
-                .any(|places| places.contains(&name)),
+            [
+                ALL, CYCLES, HOLDS, INVOICES, MESSAGES, PAYMENTS, RECHARGES, RETURNS
+            ]
+            .iter()
+            .any(|places| places.contains(&name)),
             "{name} is not listed"
         );
         *lock().entry(name).or_default() += 1;

@@ -17,6 +17,7 @@
 //! | [`notify`] | whom vendors write to, and what has become of each letter |
 //! | [`webhook`] | who is told over HTTP, and what has become of each message |
 //! | [`gate`] | may this customer go on? |
+//! | [`hold`] | credits set aside for work that is running |
 //! | [`job`] | what the workers run, what is overdue, what needs a person |
 //!
 //! Each room has `mod.rs` (what can be done), `store.rs` (its SQL, private) and `view.rs` (what is read). Rooms call each
@@ -36,6 +37,7 @@ pub mod failpoint;
 pub mod feed;
 pub mod gate;
 pub mod health;
+pub mod hold;
 pub mod idempotency;
 pub mod invoice;
 pub mod job;
@@ -145,6 +147,7 @@ struct Inner {
     feeds: Waker<TenantId>,
     shelf: Shelf,
     gate: gate::Memory,
+    holds: hold::Holds,
     desk: Desk,
     webhook_root: OnceCell<webhook::Root>,
 }
@@ -161,6 +164,7 @@ impl App {
     pub fn with_clock(db: Db, queue: Arc<dyn Queue>, limits: Limits, clock: Arc<dyn Clock>) -> Self {
         let (collector, requests) = Collector::new();
         let (gate, wanted) = gate::Memory::new();
+        let (holds, holding) = hold::Holds::new();
         let (desk, questions) = Desk::new();
         let sandbox = Sandbox::new(payment::SandboxRows::new(db.clone(), clock.clone()));
         let inner = Arc::new(Inner {
@@ -179,6 +183,7 @@ impl App {
             feeds: Waker::default(),
             shelf: Shelf::default(),
             gate,
+            holds,
             desk,
             webhook_root: OnceCell::new(),
         });
@@ -186,6 +191,7 @@ impl App {
         tokio::spawn(desk::run(Arc::downgrade(&inner), questions));
         tokio::spawn(inner.sentry.clone().run(Arc::downgrade(&inner)));
         tokio::spawn(gate::run(Arc::downgrade(&inner), wanted));
+        tokio::spawn(hold::run(Arc::downgrade(&inner), holding));
         Self(inner)
     }
 
@@ -263,6 +269,10 @@ impl App {
 
     pub(crate) fn webhook_root(&self) -> &OnceCell<webhook::Root> {
         &self.0.webhook_root
+    }
+
+    pub(crate) fn holds(&self) -> &hold::Holds {
+        &self.0.holds
     }
 
     pub(crate) fn desk(&self) -> &Desk {

@@ -1,7 +1,8 @@
 //! The gate: may this customer go on?
 //!
 //! A [`Standing`] is a customer as the books say, moved on by the usage that was accepted and is not debited yet. It is moved by
-//! the rules of the drain itself, so the gate and the debit can never disagree about a price or about which block pays.
+//! the rules of the drain itself, so the gate and the debit can never disagree about a price or about which block pays. On top of it
+//! come the claims of open holds ([`crate::hold`]), and a further hold is decided by the same functions.
 
 use uuid::Uuid;
 
@@ -9,10 +10,14 @@ use crate::{
     amount::{Credits, Quantity},
     credit::block::Block,
     customer::{AtZero, Terms},
+    hold::{
+        Hold,
+        claims::{Claims, Instant, Priced},
+    },
     id::{BlockId, MetricId},
     metering::{
         Position, Price,
-        rule::{Properties, RuleBook, select},
+        rule::{Properties, RuleBook},
     },
     plan::Offers,
     subscription::{
@@ -20,7 +25,7 @@ use crate::{
         portfolio::{Agreement, Portfolio, Stuck},
     },
     time::Timestamp,
-    usage::{CounterKey, CustomerState, UsageError, drain::drain, event::PendingEvent},
+    usage::{CustomerState, UsageError, drain::drain, event::PendingEvent},
 };
 
 /// Which limit decided a refusal.
@@ -53,7 +58,9 @@ pub struct View<'a> {
     pub overdraft: Credits,
     /// The price in force; `None`: the metric is free of charge.
     pub price: Option<&'a Price>,
-    /// How far the cycle's count has come.
+    /// What open holds set aside of the credits that may pay for the metric, zero or more.
+    pub held: Credits,
+    /// How far the cycle's count has come, with what is held of it.
     pub position: Position,
 }
 
@@ -68,6 +75,8 @@ pub struct Decision {
     pub cost: Option<Credits>,
     /// Credits in the blocks that may pay for the metric, minus the overdraft; may be negative.
     pub remaining: Credits,
+    /// What open holds set aside of that, zero or more.
+    pub held: Credits,
     /// Credits that are missing for the asked units; zero when they suffice, `None` when it cannot be expressed.
     pub missing: Option<Credits>,
     /// Credits left to spend on this metric; `None`: no limit.
@@ -79,15 +88,6 @@ pub struct Decision {
 /// Decides about `units` more of a metric at an instant. The prices are those of the drain.
 #[must_use]
 pub fn decide(view: &View<'_>, metric: MetricId, units: Quantity, now: Timestamp) -> Decision {
-    let usable = view
-        .blocks
-        .iter()
-        .filter(|block| block.is_open_at(now) && block.pays_for(metric));
-    let blocks: i128 = usable.map(|block| i128::from(block.remaining.raw())).sum();
-    let remaining = blocks - i128::from(view.overdraft.raw());
-    let remaining = remaining.clamp(i128::from(i64::MIN), i128::from(i64::MAX));
-    let remaining = Credits::from_raw(i64::try_from(remaining).unwrap_or(i64::MAX));
-    let available = view.terms.available(remaining, Credits::ZERO);
     let cost = match view.price {
         Some(price) => view
             .position
@@ -96,6 +96,24 @@ pub fn decide(view: &View<'_>, metric: MetricId, units: Quantity, now: Timestamp
             .ok(),
         None => Some(Credits::ZERO),
     };
+    judge(view, metric, cost, now)
+}
+
+/// Credits in the blocks that may pay for a metric at an instant, minus the overdraft.
+fn remaining(blocks: &[Block], overdraft: Credits, metric: MetricId, now: Timestamp) -> Credits {
+    let usable = blocks
+        .iter()
+        .filter(|block| block.is_open_at(now) && block.pays_for(metric));
+    let blocks: i128 = usable.map(|block| i128::from(block.remaining.raw())).sum();
+    let remaining = blocks - i128::from(overdraft.raw());
+    let remaining = remaining.clamp(i128::from(i64::MIN), i128::from(i64::MAX));
+    Credits::from_raw(i64::try_from(remaining).unwrap_or(i64::MAX))
+}
+
+/// Decides about something that costs so much; `None`: that cannot be expressed.
+fn judge(view: &View<'_>, metric: MetricId, cost: Option<Credits>, now: Timestamp) -> Decision {
+    let remaining = remaining(view.blocks, view.overdraft, metric, now);
+    let available = view.terms.available(remaining, view.held);
     let affordable_units = match (available, view.price) {
         (Some(budget), Some(price)) => price.affordable(view.position, budget),
         _ => None,
@@ -122,6 +140,7 @@ pub fn decide(view: &View<'_>, metric: MetricId, units: Quantity, now: Timestamp
         reason,
         cost,
         remaining,
+        held: view.held,
         missing,
         available,
         affordable_units,
@@ -135,7 +154,24 @@ pub struct Standing {
     admission: Admission,
     state: CustomerState,
     undebited: Credits,
+    /// Holds that were open when the books were read, in the order in which they were made.
+    holds: Vec<Hold>,
+    claims: Option<Claimed>,
 }
+
+/// What open holds claim, kept for the next questions.
+#[derive(Debug, Clone)]
+struct Claimed {
+    claims: Claims,
+    /// From this instant on,
+    from: Timestamp,
+    /// and before this one.
+    until: Timestamp,
+}
+
+/// How long the claims of holds are believed while no deadline passes and nothing else changes, in seconds: as long as a list of prices
+/// is.
+const CLAIMS_BELIEVED: i64 = 1;
 
 /// Steps that are foreseen for one customer. With more the workers are far behind, and the gate does not know.
 const MAX_FORESEEN: usize = 100;
@@ -180,6 +216,18 @@ impl Standing {
             admission,
             state,
             undebited: Credits::ZERO,
+            holds: Vec::new(),
+            claims: None,
+        }
+    }
+
+    /// The same customer with holds, in the order in which they were made.
+    #[must_use]
+    pub fn with_holds(self, holds: Vec<Hold>) -> Self {
+        Self {
+            holds,
+            claims: None,
+            ..self
         }
     }
 
@@ -188,6 +236,9 @@ impl Standing {
     /// # Errors
     /// It cannot be debited. The standing is then half moved and must be dropped.
     pub fn count(&mut self, rules: &RuleBook, events: &[PendingEvent]) -> Result<(), UsageError> {
+        if !events.is_empty() {
+            self.claims = None;
+        }
         count(&mut self.state, &mut self.undebited, rules, events)
     }
 
@@ -218,6 +269,7 @@ impl Standing {
                 let next = portfolio.barrier()?;
                 self.admission = portfolio.admission()?;
                 self.state = portfolio.state;
+                self.claims = None;
                 return Ok((self, next));
             };
             let before: Vec<PendingEvent> = waiting.extract_if(.., |it| it.received_at < due.at).collect();
@@ -244,31 +296,82 @@ impl Standing {
         &self.terms
     }
 
-    /// Decides a question at an instant. The count is that of the stretch in which usage of this instant counts.
+    /// Decides a question at an instant. The count is that of the stretch in which usage of this instant counts, with what is held
+    /// of it.
     #[must_use]
     pub fn decide(&mut self, question: Question<'_>, rules: &RuleBook, now: Timestamp) -> Decision {
-        let rule = rules.get(&question.metric).and_then(|metric| {
-            select(
-                &metric.rules,
-                question.properties,
-                now,
-                question.known_at.max(now),
-            )
-        });
-        let counter = CounterKey {
-            metric: question.metric,
-            line: rule.map(|rule| rule.line),
-            period_start: self.state.timeline.stretch(now).period.start,
+        let at = Instant {
+            now,
+            known_at: question.known_at,
         };
-        let position = self.state.counters.get(&counter).map(|it| it.position);
-        let view = View {
+        let Question { metric, units, .. } = question;
+        let priced = Priced::of(&mut self.state, rules, metric, question.properties, at);
+        if !self.holds.is_empty() {
+            self.claim(rules, at);
+        }
+        decide(&self.view(priced, metric, now), metric, units, now)
+    }
+
+    /// Sets credits aside for a further hold, if they suffice: answers how many. Whoever is asked next knows of it.
+    ///
+    /// # Errors
+    /// What stands against it; without a reason when what it claims cannot be expressed.
+    pub fn reserve(&mut self, hold: Hold, rules: &RuleBook, at: Instant) -> Result<Credits, Box<Decision>> {
+        let priced = Priced::of(&mut self.state, rules, hold.metric, &hold.properties, at);
+        let asked = self.claim(rules, at).asked(priced, &hold);
+        let view = self.view(priced, hold.metric, at.now);
+        let decision = judge(&view, hold.metric, asked.ok(), at.now);
+        let refused = |decision| Err(Box::new(decision));
+        let Some(credits) = decision.cost.filter(|_| decision.allowed) else {
+            return refused(decision);
+        };
+        if self.claim(rules, at).add(priced, &hold, at.now).is_err() {
+            return refused(decision);
+        }
+        self.holds.push(hold);
+        Ok(credits)
+    }
+
+    /// What the open holds claim as of an instant: as it is kept, or anew.
+    fn claim(&mut self, rules: &RuleBook, at: Instant) -> &mut Claims {
+        let kept = self.claims.take();
+        let kept = kept.filter(|it| it.from <= at.now && at.now < it.until);
+        let claimed = kept.unwrap_or_else(|| {
+            let deadlines = self.holds.iter().map(|hold| hold.expires_at);
+            let first = deadlines.filter(|deadline| *deadline > at.now).min();
+            let stretch = self.state.timeline.stretch(at.now).period.end;
+            let until = at.now.plus_seconds(CLAIMS_BELIEVED).min(stretch);
+            Claimed {
+                claims: Claims::of(&mut self.state, rules, &self.holds, at),
+                from: at.now,
+                until: until.min(first.unwrap_or(Timestamp::MAX)),
+            }
+        });
+        &mut self.claims.insert(claimed).claims
+    }
+
+    /// What is looked at, with the claims that are known.
+    fn view<'a>(&'a self, priced: Priced<'a>, metric: MetricId, now: Timestamp) -> View<'a> {
+        let funds = &self.state.funds;
+        let left = |blocks, overdraft| remaining(blocks, overdraft, metric, now);
+        let (held, position) = match &self.claims {
+            None => (Credits::ZERO, self.state.position(priced.counter)),
+            Some(Claimed { claims, .. }) => {
+                let held = claims.funds().and_then(|claimed| {
+                    let before = left(funds.blocks(), funds.overdraft());
+                    before.minus(left(claimed.blocks(), claimed.overdraft())).ok()
+                });
+                (held.unwrap_or(Credits::MAX), claims.position(priced.counter))
+            }
+        };
+        View {
             terms: &self.terms,
             admission: self.admission,
-            blocks: self.state.funds.blocks(),
-            overdraft: self.state.funds.overdraft(),
-            price: rule.map(|rule| &rule.price),
-            position: position.unwrap_or_default(),
-        };
-        decide(&view, question.metric, question.units, now)
+            blocks: funds.blocks(),
+            overdraft: funds.overdraft(),
+            price: priced.rule.map(|rule| &rule.price),
+            held,
+            position,
+        }
     }
 }

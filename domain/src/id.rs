@@ -64,6 +64,8 @@ ids! {
     BlockId "blk";
     /// One accepted usage event.
     EventId "evt";
+    /// Credits set aside for work that is still running.
+    HoldId "hld";
     /// What a vendor offers, in one or more variants.
     PlanId "pln";
     /// One way to buy a plan.

@@ -37,6 +37,7 @@ impl Case {
             blocks: &self.blocks,
             overdraft: self.overdraft,
             price: self.price.as_ref(),
+            held: Credits::ZERO,
             position: self.position,
         };
         decide(&view, metric(1), Quantity::from_raw(raw), at(self.now))
@@ -209,6 +210,7 @@ fn subscriptions_refuse_whatever_the_credits() {
                 blocks: &[block(1, 5_000_000)],
                 overdraft: micro(0),
                 price: Some(&per_unit("1")),
+                held: Credits::ZERO,
                 position: Position::default(),
             };
             let answer = decide(&view, metric(1), units("5"), at(1));

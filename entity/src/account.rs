@@ -35,6 +35,10 @@ pub struct Model {
     pub watched_balance: Option<i64>,
     /// Number of the customer's last event.
     pub event_sequence: i64,
+    /// What the open holds have set aside, in micro-credits.
+    pub held: i64,
+    /// How many holds are open.
+    pub holds: i32,
 }
 
 /// None: reads are joined by hand, in batches.

@@ -17,6 +17,7 @@ pub mod customer_token;
 pub mod customer_trust;
 pub mod event_feed;
 pub mod grant_template;
+pub mod hold;
 pub mod idempotency;
 pub mod invoice;
 pub mod invoice_setting;

@@ -26,6 +26,7 @@ mod m0015_invoices;
 mod m0016_money_back;
 mod m0017_trust_and_changes;
 mod m0018_events_and_webhooks;
+mod m0019_holds;
 mod m0020_money_fixes;
 mod m0021_mail;
 
@@ -60,6 +61,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0016_money_back::Migration),
             Box::new(m0017_trust_and_changes::Migration),
             Box::new(m0018_events_and_webhooks::Migration),
+            Box::new(m0019_holds::Migration),
             Box::new(m0020_money_fixes::Migration),
             Box::new(m0021_mail::Migration),
         ]

@@ -6,6 +6,7 @@ use app::{
     audit::{self, Mode, Reached, Run, ViolationState},
     customer::CustomerRef,
     db::Backend,
+    hold,
     invoice::{self, CreateCreditNote},
     page::Page,
     recharge::{self, UpdateRecharge},
@@ -547,6 +548,87 @@ const RETURN_FAULTS: &[Fault] = &[
     },
 ];
 
+const HOLDER: &str = "(SELECT id FROM customer WHERE external_id = 'holder')";
+
+const HOLD_FAULTS: &[Fault] = &[
+    Fault {
+        damage: "UPDATE account SET held = held + 1 WHERE customer_id = {holder}",
+        repair: "UPDATE account SET held = held - 1 WHERE customer_id = {holder}",
+        found: &["hold.counts"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE account SET holds = holds - 1 WHERE customer_id = {holder}",
+        repair: "UPDATE account SET holds = holds + 1 WHERE customer_id = {holder}",
+        found: &["hold.counts"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE hold SET state = 'RELEASED', ended_at = 1 WHERE state = 'OPEN'",
+        repair: "UPDATE hold SET state = 'OPEN', ended_at = NULL WHERE state = 'RELEASED'",
+        found: &["hold.counts"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE hold SET captured_units = captured_units + 1 WHERE state = 'CAPTURED'",
+        repair: "UPDATE hold SET captured_units = captured_units - 1 WHERE state = 'CAPTURED'",
+        found: &["hold.captured"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE hold SET event_id = {other} WHERE state = 'CAPTURED'",
+        repair: "UPDATE hold SET event_id = (SELECT id FROM usage_event WHERE key LIKE 'hold:%') WHERE state = 'CAPTURED'",
+        found: &["hold.captured"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE usage_event SET key = 'forged ' || key WHERE key LIKE 'hold:%'",
+        repair: "UPDATE usage_event SET key = SUBSTR(key, 8) WHERE key LIKE 'forged %'",
+        found: &["hold.captured"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE hold SET tenant_id = {stranger} WHERE state = 'CAPTURED'",
+        repair: "UPDATE hold SET tenant_id = {acme} WHERE state = 'CAPTURED'",
+        found: &["hold.captured"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE hold SET made_at = 1, expires_at = 2 WHERE state = 'OPEN'",
+        repair: "UPDATE hold SET expires_at = 9000000000000000 WHERE state = 'OPEN'",
+        found: &["hold.due"],
+        at_once: true,
+    },
+];
+
+/// A customer with a reservation that is open, and one that is captured.
+async fn hold_story(world: &World) {
+    let id = world.customer("holder").await;
+    world.give(id, "50").await;
+    let wish = |units: &str| hold::Reserve {
+        customer: Some(CustomerRef::Id(id)),
+        metric_key: "call".to_owned(),
+        units: units.to_owned(),
+        properties: None,
+        seconds: Some(86_400),
+        key: world.key(),
+    };
+    let made = hold::reserve(&world.app, &world.actor, vec![wish("3"), wish("4")])
+        .await
+        .unwrap();
+    let hold::Reserved::Held(first) = &made[0] else {
+        panic!("{made:?}")
+    };
+    let used = hold::Used {
+        hold: Some(first.id),
+        units: "2".to_owned(),
+        occurred_at: None,
+        allow_more: false,
+    };
+    let ended = hold::capture(&world.app, &world.actor, vec![used]).await.unwrap();
+    assert!(ended[0].is_ok(), "{ended:?}");
+}
+
 /// The customer who has bought credits gets some of the money back.
 async fn return_story(world: &World) {
     let payer = CustomerRef::External("payer".to_owned());
@@ -640,6 +722,7 @@ fn sql(text: &str) -> String {
         .replace("{other}", OTHER)
         .replace("{plan}", PLAN)
         .replace("{payer}", PAYER)
+        .replace("{holder}", HOLDER)
         .replace("{owner}", OWNER)
         .replace("{billed}", BILLED)
         .replace("{stranger}", STRANGER)
@@ -663,6 +746,8 @@ async fn every_fault_is_found_by_its_check(world: World) {
     seen.extend(plant(&world, RECHARGE_FAULTS).await);
     invoice_story(&world).await;
     seen.extend(plant(&world, INVOICE_FAULTS).await);
+    hold_story(&world).await;
+    seen.extend(plant(&world, HOLD_FAULTS).await);
     // Guards have a case of their own.
     let all: BTreeSet<&str> = audit::Check::ALL.iter().map(|check| check.id()).collect();
     let missing: Vec<_> = all.difference(&seen).collect();

@@ -169,18 +169,17 @@ fn said(line: &Line, text: &str) -> Said {
         };
     }
     let refusal = answer["userErrors"].get(0).map(|error| error["code"].clone());
-    // The gate and `recordUsage` judge each question and event by itself.
+    // The gate, `recordUsage` and what is done with reservations judge each question, event and reservation by itself.
     let judged = [
         &answer["results"][0]["reason"],
         &answer["reason"],
         &answer[0]["reason"],
     ];
+    let nobody = |reason: &Value| *reason == "UNKNOWN_CUSTOMER" || *reason == "UNKNOWN_RESERVATION";
     match refusal {
         Some(code) if code == "NOT_FOUND" => Said::Nothing,
         Some(_) => Said::Other(text.to_owned()),
-        None if answer.is_null() || judged.iter().any(|reason| **reason == "UNKNOWN_CUSTOMER") => {
-            Said::Nothing
-        }
+        None if answer.is_null() || judged.iter().any(|reason| nobody(reason)) => Said::Nothing,
         None => Said::Fine,
     }
 }

@@ -23,14 +23,14 @@ on_both!(
     a_crowd_is_told_together,
 );
 
-type Updates = Pin<Box<dyn Stream<Item = app::Result<BalanceUpdate>> + Send>>;
+pub type Updates = Pin<Box<dyn Stream<Item = app::Result<BalanceUpdate>> + Send>>;
 
-async fn watch(world: &World, id: CustomerId, after: Option<i64>) -> Updates {
+pub async fn watch(world: &World, id: CustomerId, after: Option<i64>) -> Updates {
     let stream = live::watch(&world.app, &world.actor, &CustomerRef::Id(id), after).await;
     Box::pin(stream.unwrap())
 }
 
-async fn heard(updates: &mut Updates) -> BalanceUpdate {
+pub async fn heard(updates: &mut Updates) -> BalanceUpdate {
     let update = tokio::time::timeout(Duration::from_secs(10), updates.next()).await;
     update.expect("no update came").unwrap().unwrap()
 }

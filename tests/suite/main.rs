@@ -21,6 +21,7 @@
 //! | [`credit`] | grants, burn order, expiry, revocation, adjustments, the ledger |
 //! | [`cycles`] | billing cycles: what counts together, what comes late, what has to wait |
 //! | [`gate`] | may this customer go on, from memory |
+//! | [`hold`] | credits set aside for work that is running: never more than there is, debited once, free in the end |
 //! | [`usage`] | recording, exact debits, voids, summaries |
 //! | [`subscription`] | subscriptions, moved on by time alone, once and in order |
 //! | [`subscription_changes`] | what is wanted of a subscription, asked for through the listener, and what it leaves behind |
@@ -85,6 +86,7 @@ mod event_feed;
 mod gate;
 mod gate_door;
 mod harness;
+mod hold;
 mod invoice;
 mod invoice_pages;
 mod jobs;

@@ -31,7 +31,8 @@ pub struct Balance {
     pub remaining: Decimal,
     /// Credits used that no block could cover; zero or more.
     pub overdraft: Decimal,
-    /// Credits set aside for work that is still running.
+    /// Credits that open reservations have set aside for work that is still running, as priced when each was made; `entitlement`
+    /// prices them anew.
     pub held: Decimal,
     /// Credits left to spend: remaining plus the overage line minus held, never below zero; null: no limit. Blocks restricted to some
     /// metrics count in full, and expired ones until they are ended, seconds later; `entitlement` knows better.

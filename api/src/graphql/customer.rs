@@ -7,7 +7,7 @@ use app::{
     customer::{self, CustomerRef},
     error::Result,
     event::About,
-    usage,
+    hold, usage,
 };
 use async_graphql::{
     ComplexObject, Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject,
@@ -15,6 +15,7 @@ use async_graphql::{
 };
 use domain::{
     customer::{AtZero, Settlement},
+    hold::HoldState,
     id::{BlockId, CustomerId, EventId},
     rejection::Rejection,
     time::Timestamp,
@@ -25,6 +26,7 @@ use super::{
     credit::{Balance, CreditBlock, LedgerEntry},
     error::top_level,
     event::{BillingEvent, events},
+    hold::{Reservation, ReservationState},
     invoice::{Invoice, TaxRegistration, invoices, money_balances, registrations},
     loader::Balances,
     mail::{CustomerNotifications, customer_notifications},
@@ -238,6 +240,34 @@ impl Customer {
             .map_err(top_level)?;
         let cursor = |event: &usage::UsageEvent| format!("{}:{}", event.occurred_at.micros(), event.id);
         Ok(connection(slice, cursor, UsageEvent::from))
+    }
+
+    /// Reservations, latest first: all of them, or those in a state. Needs `usage:read`.
+    #[graphql(complexity = "cost(first, last, child_complexity)")]
+    async fn reservations(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only those in this state; all of them by default.")] state: Option<
+            ReservationState,
+        >,
+        #[graphql(desc = "Size of the page from the front, 1 to 100; 20 by default.")] first: Option<i32>,
+        #[graphql(desc = "Size of the page from the back, 1 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Only items before this cursor.")] before: Option<String>,
+    ) -> async_graphql::Result<Connection<Reservation>> {
+        let (app, actor) = caller(ctx)?;
+        let page = Args {
+            first,
+            last,
+            after,
+            before,
+        }
+        .page()?;
+        let state = state.map(HoldState::from);
+        let slice = hold::reservations(app, actor, self.customer, state, page)
+            .await
+            .map_err(top_level)?;
+        Ok(connection(slice, |it| it.id.to_string(), Reservation::from))
     }
 
     /// What the customer has agreed to, oldest first, ended ones included. Needs `subscription:read`.

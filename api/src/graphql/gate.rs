@@ -36,7 +36,7 @@ pub enum EntitlementReason {
 
 /// Whether a customer may go on. A refusal is an answer, not an error.
 ///
-/// The terms add up: `available = max(0, remaining + overageLine)`.
+/// The terms add up: `available = max(0, remaining + overageLine - held)`.
 #[derive(SimpleObject)]
 pub struct Entitlement {
     /// Whether the customer may go on.
@@ -50,6 +50,8 @@ pub struct Entitlement {
     pub remaining: Option<Decimal>,
     /// How far below zero the customer's policy allows, in credits. Null when the customer is not known.
     pub overage_line: Option<Decimal>,
+    /// What open reservations claim of the credits that may pay for this metric, at present prices. Null when the customer is not known.
+    pub held: Option<Decimal>,
     /// The cost, in credits, of accepted usage that is counted here and not debited yet. Null when the customer is not known.
     pub undebited: Option<Decimal>,
     /// Credits left to spend on this metric, including the overage line; null: no limit.
@@ -70,6 +72,7 @@ impl From<gate::Entitlement> for Entitlement {
             cost: answer.cost.map(Decimal::from),
             remaining: answer.remaining.map(Decimal::from),
             overage_line: answer.overage_line.map(Decimal::from),
+            held: answer.held.map(Decimal::from),
             undebited: answer.undebited.map(Decimal::from),
             available: answer.available.map(Decimal::from),
             missing: answer.missing.map(Decimal::from),

@@ -9,6 +9,7 @@ mod customer;
 pub(crate) mod error;
 mod event;
 pub(crate) mod gate;
+mod hold;
 pub(crate) mod invoice;
 mod job;
 mod loader;
@@ -78,6 +79,7 @@ pub struct Mutation(
     customer::CustomerMutation,
     credit::CreditMutation,
     usage::UsageMutation,
+    hold::HoldMutation,
     subscription::SubscriptionMutation,
     payment::PaymentMutation,
     checkout::CheckoutMutation,

@@ -1,8 +1,8 @@
 //! Any object by its global id.
 
 use app::{
-    access, catalog, catalog::PlanRef, credit, customer, customer::CustomerRef, event, invoice, job, payment,
-    subscription, test_clock, usage, webhook,
+    access, catalog, catalog::PlanRef, credit, customer, customer::CustomerRef, event, hold, invoice, job,
+    payment, subscription, test_clock, usage, webhook,
 };
 use async_graphql::{Context, ID, Interface, Object};
 
@@ -14,6 +14,7 @@ use super::{
     customer::Customer,
     error::top_level,
     event::BillingEvent,
+    hold::Reservation,
     invoice::Invoice,
     job::ParkedWork,
     payment::Payment,
@@ -42,6 +43,7 @@ pub enum Node {
     ParkedWork(ParkedWork),
     Payment(Payment),
     PlanSubscription(PlanSubscription),
+    Reservation(Reservation),
     TestClock(TestClock),
     Plan(Plan),
     PlanVariant(PlanVariant),
@@ -82,6 +84,7 @@ impl NodeQuery {
             "blk" => find!(credit::block, |it| Node::from(CreditBlock::from(it))),
             "ent" => find!(credit::entry, |it| Node::from(LedgerEntry::from(it))),
             "evt" => find!(usage::event_by_id, |it| Node::from(UsageEvent::from(it))),
+            "hld" => find!(hold::reservation, |it| Node::from(Reservation::from(it))),
             "sub" => find!(subscription::subscription, |it| Node::from(
                 PlanSubscription::from(it)
             )),

@@ -1,6 +1,6 @@
 //! Looking at the books of some customers, all in one snapshot, so that what is compared belongs together.
 //!
-//! About twenty statements for a batch, five more where anybody has ever had a subscription, and one more per [`WINDOW`] entries or [`EVENTS`] events of a customer with many.
+//! Some twenty-two statements for a batch, five more where anybody has ever had a subscription, and one more per [`WINDOW`] entries or [`EVENTS`] events of a customer with many.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -76,6 +76,7 @@ pub(super) async fn look(app: &App, customers: &[Uuid], mode: Mode) -> Result<Lo
     cycles(&tx, &mut subjects).await?;
     agreed(&tx, &mut subjects).await?;
     paid(&tx, &mut subjects).await?;
+    held(&tx, &mut subjects).await?;
     replay(&tx, &mut subjects, &mut looked).await?;
     let blocks = blocks(&tx, &mut subjects, mode).await?;
     let counters = store::counters(&tx, customers).await?;
@@ -226,6 +227,27 @@ async fn paid(tx: &DatabaseTransaction, subjects: &mut [Subject]) -> Result<()> 
             "its account does not watch as its auto-recharge says, or the charge under way is not one";
         let who = CustomerId(customer).to_string();
         found(Check::RechargeWatched, customer, who, message);
+    }
+    Ok(())
+}
+
+/// Checks what is held, and what holds have become since the customers were last found sound. Two statements.
+async fn held(tx: &DatabaseTransaction, subjects: &mut [Subject]) -> Result<()> {
+    let all: Vec<Uuid> = subjects.iter().map(Subject::id).collect();
+    let since: Vec<(Uuid, i64)> = subjects.iter().map(|it| (it.id(), it.since)).collect();
+    let mut found = |check, customer: Uuid, name: String, message: &'static str| {
+        for subject in subjects.iter_mut().filter(|subject| subject.id() == customer) {
+            subject.found.add(check, &name, message);
+        }
+    };
+    for customer in store::wrongly_held(tx, &all).await? {
+        let message = "what its account says is held is not what its open holds say";
+        let who = CustomerId(customer).to_string();
+        found(Check::HoldCounts, customer, who, message);
+    }
+    for (customer, hold) in store::wrongly_captured(tx, &since).await? {
+        let message = "it did not become the usage that it says";
+        found(Check::HoldCaptured, customer, hold.to_string(), message);
     }
     Ok(())
 }

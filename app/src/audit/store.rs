@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use domain::{
-    id::{CustomerId, InvoiceId, PaymentId, SubscriptionId, TenantId},
+    id::{CustomerId, HoldId, InvoiceId, PaymentId, SubscriptionId, TenantId},
     payment::{Payment, returned::Return},
     time::Timestamp,
 };
@@ -467,6 +467,41 @@ pub(super) async fn wrongly_watched(db: &impl ConnectionTrait, all: &[Uuid]) -> 
             OR p.customer_id <> r.customer_id OR p.purpose <> 'RECHARGE' OR p.ended_at IS NOT NULL";
     let rows = ids(all).query(db, sql, Vec::new()).await?;
     let found = rows.iter().map(|row| Ok(row.try_get("", "customer_id")?));
+    found.collect()
+}
+
+/// Customers whose account does not say what their open holds have set aside, or how many there are.
+pub(super) async fn wrongly_held(db: &impl ConnectionTrait, all: &[Uuid]) -> Result<Vec<Uuid>> {
+    let sql = "SELECT a.customer_id FROM {rows} AS v JOIN account a ON a.customer_id = v.id
+        LEFT JOIN hold h ON h.customer_id = v.id AND h.state = 'OPEN'
+        GROUP BY a.customer_id, a.held, a.holds
+        HAVING a.held <> COALESCE(SUM(h.credits), 0) OR a.holds <> COUNT(h.id)";
+    let rows = ids(all).query(db, sql, Vec::new()).await?;
+    let found = rows.iter().map(|row| Ok(row.try_get("", "customer_id")?));
+    found.collect()
+}
+
+/// Holds of customers that ended at or after an instant of each, and belong to another tenant or were captured and did not become the
+/// usage that they say: customer and hold. Of customers with test clocks all are looked at, whose ends have no place in time.
+pub(super) async fn wrongly_captured(
+    db: &impl ConnectionTrait,
+    since: &[(Uuid, i64)],
+) -> Result<Vec<(Uuid, HoldId)>> {
+    let sql = "SELECT h.customer_id, h.id FROM {rows} AS v JOIN account a ON a.customer_id = v.id
+        JOIN hold h ON h.customer_id = v.id
+            AND h.ended_at >= CASE WHEN a.clock_id IS NULL THEN v.since ELSE CAST(-9223372036854775807 AS bigint) END
+        LEFT JOIN usage_event e ON e.id = h.event_id
+        WHERE h.tenant_id <> a.tenant_id OR (h.event_id IS NOT NULL AND (e.id IS NULL
+            OR e.tenant_id <> h.tenant_id OR e.customer_id <> h.customer_id OR e.metric_id <> h.metric_id
+            OR e.units <> h.captured_units OR e.key NOT LIKE 'hold:hld~_%' ESCAPE '~'))";
+    let rows = Rows::default()
+        .id("id", since.iter().map(|(id, _)| *id))
+        .int("since", since.iter().map(|(_, since)| *since));
+    let rows = rows.query(db, sql, Vec::new()).await?;
+    let found = rows.iter().map(|row| {
+        let id: Uuid = row.try_get("", "id")?;
+        Ok((row.try_get("", "customer_id")?, HoldId(id)))
+    });
     found.collect()
 }
 

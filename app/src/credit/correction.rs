@@ -61,6 +61,7 @@ pub async fn adjust(app: &App, actor: &Actor, input: Adjust, key: &str) -> Resul
         fresh,
         account,
         terms,
+        held,
     } = match begun {
         Begun::Replay(known) => return Ok(known),
         Begun::Settled(settled) => *settled,
@@ -83,7 +84,7 @@ pub async fn adjust(app: &App, actor: &Actor, input: Adjust, key: &str) -> Resul
         .map(|(entry, hash)| LedgerLine::new(id, entry, hash, op.now()))
         .collect();
     let pending = store::pending_count(op.tx(), id).await?;
-    let balance = Balance::new(&posting.account, head, &terms, pending, op.now());
+    let balance = Balance::new(&posting.account, head, &terms, held, pending, op.now());
     post_in(&mut op, &[&posting]).await?;
     let done = fresh
         .settle(
@@ -206,6 +207,7 @@ struct Settled {
     fresh: Fresh,
     account: Account,
     terms: Terms,
+    held: Credits,
 }
 
 /// Whether a request is new.
@@ -234,6 +236,7 @@ async fn begin_settled<T: DeserializeOwned>(
         let Locked {
             account,
             terms,
+            held,
             behind,
         } = lock(&mut op, actor.reach(), customer).await?;
         // A clock of the customer's own says when its usage was accepted.
@@ -244,6 +247,7 @@ async fn begin_settled<T: DeserializeOwned>(
                 fresh,
                 account,
                 terms,
+                held,
             })));
         }
         op.abandon().await?;

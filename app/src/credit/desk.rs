@@ -42,6 +42,8 @@ pub(super) type Whose = (TenantId, CustomerId);
 pub(super) struct Reading {
     pub(super) account: Account,
     pub(super) terms: Terms,
+    /// What open holds have set aside.
+    pub(super) held: Credits,
     /// Number of the account's latest change, of credits or of terms.
     pub(super) revision: i64,
     /// The latest lines, without a gap, up to the account's last; as many as any of those who asked together lacks.
@@ -142,13 +144,14 @@ async fn read(app: &App, batch: &[(Whose, Vec<Question>)]) -> Result<HashMap<Who
     let mut readings: HashMap<Whose, Reading> = store::presents(db, &customers)
         .await?
         .into_iter()
-        .map(|(whose, (account, terms, revision))| {
+        .map(|(whose, (account, terms, held, revision))| {
             let lines = Vec::new();
             (
                 whose,
                 Reading {
                     account,
                     terms,
+                    held,
                     revision,
                     lines,
                 },

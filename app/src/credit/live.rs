@@ -2,15 +2,14 @@
 //!
 //! A change is a ledger entry, so numbers have no gaps and a client can tell that it has missed nothing, or resume after the
 //! last number it saw. A reader that has fallen more than [`CATCH_UP`] entries behind is given the present state instead of
-//! each of them. A change of terms moves no credits; it is sent with the number of the last entry.
+//! each of them. A change of terms or of what is held moves no credits; it is sent with the number of the last entry. A hold that
+//! comes to its deadline is seen when a worker has freed it.
 
 use std::{sync::Arc, time::Duration};
 
 use domain::{
     amount::Credits,
-    customer::Terms,
     id::{CustomerId, TenantId},
-    ledger::Account,
 };
 use futures::{Stream, stream};
 
@@ -38,7 +37,7 @@ pub struct BalanceUpdate {
     pub sequence: i64,
     /// Blocks minus overdraft; may be negative.
     pub remaining: Credits,
-    /// Left to spend under the present terms; `None`: no limit.
+    /// Left to spend under the present terms and beside what is held now; `None`: no limit.
     pub available: Option<Credits>,
     /// What no block could cover.
     pub overdraft: Credits,
@@ -124,30 +123,31 @@ impl Watcher {
             if line.sequence == last {
                 self.reading = None;
             }
-            return Some(self.after_entry(line, &reading.terms));
+            return Some(self.after_entry(line, &reading));
         }
         self.reading = None;
         let moved = self.sent != Some(last);
         self.sent = Some(last);
-        (moved || news).then(|| self.at_present(&reading.account, &reading.terms))
+        (moved || news).then(|| self.at_present(&reading))
     }
 
-    fn at_present(&self, account: &Account, terms: &Terms) -> BalanceUpdate {
+    fn at_present(&self, reading: &Reading) -> BalanceUpdate {
+        let account = &reading.account;
         BalanceUpdate {
             customer: self.customer,
             sequence: account.sequence,
             remaining: account.balance(),
-            available: terms.available(account.balance(), Credits::ZERO),
+            available: reading.terms.available(account.balance(), reading.held),
             overdraft: account.overdraft,
         }
     }
 
-    fn after_entry(&self, line: &Line, terms: &Terms) -> BalanceUpdate {
+    fn after_entry(&self, line: &Line, reading: &Reading) -> BalanceUpdate {
         BalanceUpdate {
             customer: self.customer,
             sequence: line.sequence,
             remaining: line.balance,
-            available: terms.available(line.balance, Credits::ZERO),
+            available: reading.terms.available(line.balance, reading.held),
             overdraft: line.overdraft,
         }
     }

@@ -51,6 +51,7 @@ use crate::{
     catalog,
     customer::{self, CustomerRef},
     error::Result,
+    hold,
     op::Op,
     page::{Page, Slice},
     subscription, test_clock, usage,
@@ -166,11 +167,13 @@ pub(crate) fn check_not_frozen(account: &account::Model) -> Result<()> {
 pub(crate) struct Locked {
     account: Account,
     terms: Terms,
+    /// What open holds have set aside.
+    held: Credits,
     /// Whether something of its subscriptions is due that comes first.
     pub(crate) behind: bool,
 }
 
-/// Locks an account and reads its totals and terms.
+/// Locks an account and reads its totals and terms. Two statements, one more where holds are open and one for a test clock.
 pub(crate) async fn lock(op: &mut Op, reach: Reach, customer: CustomerId) -> Result<Locked> {
     let who = CustomerRef::Id(customer);
     let account = op
@@ -181,7 +184,9 @@ pub(crate) async fn lock(op: &mut Op, reach: Reach, customer: CustomerId) -> Res
     let row = customer::find(op.tx(), reach, &who)
         .await?
         .ok_or_else(|| who.unknown())?;
+    let held = hold::held_in(op.tx(), std::slice::from_ref(&account), op.now()).await?;
     Ok(Locked {
+        held: held.get(&customer).copied().unwrap_or_default(),
         behind: subscription::is_behind(&account, op.present()),
         account: Account::from(&account),
         terms: Terms::try_from(&row)?,

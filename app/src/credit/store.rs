@@ -35,6 +35,7 @@ use crate::{
     catalog,
     error::{Error, Result},
     failpoint::reach,
+    hold,
     op::Op,
     page::{Page, Slice, ordered},
     recharge,
@@ -590,6 +591,7 @@ pub(super) async fn balances(
         .filter(account::Column::CustomerId.is_in(ids()))
         .all(db)
         .await?;
+    let held = hold::held_in(db, &accounts, now).await?;
     let accounts: HashMap<Uuid, Account> = accounts
         .iter()
         .map(|row| (row.customer_id, Account::from(row)))
@@ -597,11 +599,11 @@ pub(super) async fn balances(
     rows.iter()
         .filter_map(|row| accounts.get(&row.id).map(|account| (row, account)))
         .map(|(row, account)| {
+            let id = CustomerId(row.id);
             let count = pending.get(&row.id).copied().unwrap_or(0);
-            Ok((
-                CustomerId(row.id),
-                Balance::new(account, account.head, &Terms::try_from(row)?, count, now),
-            ))
+            let held = held.get(&id).copied().unwrap_or_default();
+            let terms = Terms::try_from(row)?;
+            Ok((id, Balance::new(account, account.head, &terms, held, count, now)))
         })
         .collect()
 }
@@ -633,6 +635,8 @@ pub(crate) struct Present {
     pub(crate) barrier: Option<Timestamp>,
     /// What the test clock shows that the customer lives by; `None`: it lives by the clock on the wall.
     pub(crate) clock: Option<Timestamp>,
+    /// How many holds are open, or were when a worker looked last.
+    pub(crate) holds: i32,
     /// Grows with every change.
     pub(crate) revision: i64,
 }
@@ -646,7 +650,7 @@ pub(crate) async fn present_in(
         .query(
             db,
             "SELECT a.customer_id, a.sequence, a.blocks, a.overdraft, a.head, a.revision, a.barrier_at, a.admission,
-                c.at_zero, c.overage_line, c.settlement,
+                a.holds, c.at_zero, c.overage_line, c.settlement,
                 (SELECT t.now_at FROM test_clock t WHERE t.id = a.clock_id) AS clock_now
              FROM {rows} AS v JOIN account a ON a.customer_id = v.id JOIN customer c ON c.id = v.id",
             Vec::new(),
@@ -676,6 +680,7 @@ pub(crate) async fn present_in(
                 clock: row
                     .try_get::<Option<i64>>("", "clock_now")?
                     .map(Timestamp::from_micros),
+                holds: row.try_get("", "holds")?,
                 revision: row.try_get("", "revision")?,
             };
             Ok((CustomerId(row.try_get("", "customer_id")?), present))
@@ -705,11 +710,11 @@ pub(crate) async fn revisions(
         .collect()
 }
 
-/// The present totals and terms of customers, each with the number of its latest change. One statement per tenant.
+/// The present totals and terms of customers, each with what is set aside and the number of its latest change. One statement per tenant.
 pub(super) async fn presents(
     db: &impl ConnectionTrait,
     customers: &[Whose],
-) -> Result<HashMap<Whose, (Account, Terms, i64)>> {
+) -> Result<HashMap<Whose, (Account, Terms, Credits, i64)>> {
     let mut by_tenant: HashMap<TenantId, Vec<Uuid>> = HashMap::new();
     for (tenant, customer) in customers {
         by_tenant.entry(*tenant).or_default().push(customer.0);
@@ -733,6 +738,7 @@ pub(super) async fn presents(
             let present = (
                 Account::from(&account),
                 Terms::try_from(&customer)?,
+                Credits::from_raw(account.held),
                 account.revision,
             );
             found.insert((tenant, CustomerId(customer.id)), present);

@@ -19,7 +19,7 @@ pub struct Balance {
     pub remaining: Credits,
     /// What no block could cover.
     pub overdraft: Credits,
-    /// Set aside for work that is running.
+    /// Set aside by open holds when they were made, for work that is running.
     pub held: Credits,
     /// Left to spend; `None`: no limit.
     pub available: Option<Credits>,
@@ -39,6 +39,7 @@ impl Balance {
         account: &Account,
         head: EntryHash,
         terms: &Terms,
+        held: Credits,
         pending_events: i64,
         as_of: Timestamp,
     ) -> Self {
@@ -46,8 +47,8 @@ impl Balance {
             head,
             remaining: account.balance(),
             overdraft: account.overdraft,
-            held: Credits::ZERO,
-            available: terms.available(account.balance(), Credits::ZERO),
+            held,
+            available: terms.available(account.balance(), held),
             pending_events,
             as_of,
             sequence: account.sequence,

@@ -53,6 +53,8 @@ pub(super) async fn insert(op: &Op, tenant: TenantId, customer: &Customer) -> Re
         clock_id: Set(customer.clock.map(|clock| clock.0)),
         watched_balance: Set(None),
         event_sequence: Set(0),
+        held: Set(0),
+        holds: Set(0),
     };
     account::Entity::insert(account)
         .exec_without_returning(op.tx())

@@ -1,5 +1,5 @@
-//! Reading customers for the gate: seven statements for any number of them (eight where any has ever had a subscription, and five more
-//! where a step of one is due), or one when nothing has changed.
+//! Reading customers for the gate: seven statements for any number of them (one more where any has ever had a subscription, one where any
+//! has open holds, and five where a step of a subscription is due), or one when nothing has changed.
 //!
 //! A step that is due and not taken yet is foreseen: the customer is moved on in memory by the rules that the worker will follow.
 
@@ -12,6 +12,7 @@ use domain::{
     credit::{block::Block, burn::Funds},
     cycle::late::Timeline,
     gate::Standing,
+    hold::Hold,
     id::{CustomerId, TenantId},
     plan::Offers,
     subscription::portfolio::Agreement,
@@ -29,7 +30,7 @@ use crate::{
     catalog::shelf::Known,
     credit::{self, Present},
     error::Result,
-    op, subscription,
+    hold, op, subscription,
     usage::{self, DAY_MICROS},
 };
 
@@ -102,33 +103,60 @@ fn failed(readings: &[Reading], error: &crate::Error) {
 
 /// Everything about customers, of one moment.
 async fn all(app: &App, readings: &[Reading], as_of: Timestamp) -> Result<HashMap<CustomerId, Read>> {
-    let ids: Vec<CustomerId> = readings.iter().map(|it| it.customer).collect();
     // Before the snapshot: nobody may hold one connection while waiting for another.
-    let prices = price_lists(app, readings).await?;
+    let whose: Vec<(TenantId, CustomerId)> = readings.iter().map(|it| (it.tenant, it.customer)).collect();
+    let prices = price_lists(app, &whose).await?;
     let tx = op::snapshot(app).await?;
-    let mut accounts = credit::present_in(&tx, &ids).await?;
-    let mut waiting = usage::standing::waiting_in(&tx, &ids).await?;
+    read_in(app, &tx, &whose, &prices, as_of).await
+}
+
+/// The standings of customers as a transaction sees them, at what is their present then. Whoever cannot be counted is left out. Seven
+/// statements, and up to seven more as above.
+pub(crate) async fn standings_in(
+    app: &App,
+    db: &impl ConnectionTrait,
+    whose: &[(TenantId, CustomerId)],
+    prices: &HashMap<TenantId, Arc<Known>>,
+    as_of: Timestamp,
+) -> Result<HashMap<CustomerId, Standing>> {
+    let read = read_in(app, db, whose, prices, as_of).await?;
+    let standing = |(customer, read): (CustomerId, Read)| Some((customer, read.standing?));
+    Ok(read.into_iter().filter_map(standing).collect())
+}
+
+async fn read_in(
+    app: &App,
+    tx: &impl ConnectionTrait,
+    whose: &[(TenantId, CustomerId)],
+    prices: &HashMap<TenantId, Arc<Known>>,
+    as_of: Timestamp,
+) -> Result<HashMap<CustomerId, Read>> {
+    let ids: Vec<CustomerId> = whose.iter().map(|(_, customer)| *customer).collect();
+    let mut accounts = credit::present_in(tx, &ids).await?;
+    let mut waiting = usage::standing::waiting_in(tx, &ids).await?;
     let oldest = oldest(app, &ids, as_of, &waiting);
-    let mut timelines = timelines(&tx, &accounts, &oldest).await?;
+    let mut timelines = timelines(tx, &accounts, &oldest).await?;
     let first = first_counts(&oldest, &mut timelines);
-    let mut counters = usage::standing::counters_in(&tx, &first).await?;
+    let mut counters = usage::standing::counters_in(tx, &first).await?;
     let mut refundable = BTreeSet::new();
     for known in prices.values() {
         refundable.extend(usage::refundable(&known.list.rules, &counters));
     }
-    let mut blocks = credit::blocks_in(&tx, &ids, &refundable).await?;
-    let mut foreseen = foreseen(&tx, &accounts, as_of).await?;
-    drop(tx);
+    let mut blocks = credit::blocks_in(tx, &ids, &refundable).await?;
+    let holding = accounts.iter().filter(|(_, present)| present.holds > 0);
+    let holding: Vec<CustomerId> = holding.map(|(customer, _)| *customer).collect();
+    let mut holds = hold::open_in(tx, &holding).await?;
+    let mut foreseen = foreseen(tx, &accounts, as_of).await?;
     let mut found = HashMap::new();
-    for reading in readings {
-        let customer = reading.customer;
-        let (Some(present), Some(prices)) = (accounts.remove(&customer), prices.get(&reading.tenant)) else {
+    for &(tenant, customer) in whose {
+        let (Some(present), Some(prices)) = (accounts.remove(&customer), prices.get(&tenant)) else {
             continue;
         };
         let loaded = Loaded {
             customer,
             present,
             blocks: blocks.remove(&customer).unwrap_or_default(),
+            holds: holds.remove(&customer).unwrap_or_default(),
             counters: counters.remove(&customer).unwrap_or_default(),
             timeline: timelines.remove(&customer).unwrap_or_default(),
             waiting: waiting.remove(&customer).unwrap_or_else(|| Some(Vec::new())),
@@ -144,6 +172,7 @@ struct Loaded {
     customer: CustomerId,
     present: Present,
     blocks: Vec<Block>,
+    holds: Vec<Hold>,
     counters: HashMap<CounterKey, Counter>,
     timeline: Timeline,
     /// Accepted usage that is not debited yet, in the order of acceptance; `None`: more than can be counted.
@@ -205,7 +234,7 @@ impl Loaded {
             timeline: self.timeline,
         };
         let standing = Standing::new(self.present.terms, self.present.admission, state);
-        Some((standing, waiting))
+        Some((standing.with_holds(self.holds), waiting))
     }
 
     /// The customer moved on by what waits. `None`: that cannot be counted, so nobody can say what is left.
@@ -307,8 +336,8 @@ fn first_counts(
     oldest.iter().map(first).collect()
 }
 
-async fn price_lists(app: &App, readings: &[Reading]) -> Result<HashMap<TenantId, Arc<Known>>> {
-    let tenants: HashSet<TenantId> = readings.iter().map(|it| it.tenant).collect();
+async fn price_lists(app: &App, whose: &[(TenantId, CustomerId)]) -> Result<HashMap<TenantId, Arc<Known>>> {
+    let tenants: HashSet<TenantId> = whose.iter().map(|(tenant, _)| *tenant).collect();
     let mut lists = HashMap::new();
     for tenant in tenants {
         lists.insert(tenant, app.shelf().of(app, tenant).await?);

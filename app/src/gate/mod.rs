@@ -10,8 +10,8 @@
 //! And nothing older than [`entry::MAX_AGE`], or from before a step of a subscription that is due since, is answered from at all:
 //! then the caller waits for a read. `as_of` says of when the answer is.
 //!
-//! Cost: no statement while the customer is remembered; a read is seven for up to 500 customers, eight where any has ever had a
-//! subscription.
+//! Cost: no statement while the customer is remembered; a read is seven for up to 500 customers, one more where any has ever had a
+//! subscription, and one where any has open holds.
 
 mod entry;
 mod load;
@@ -30,6 +30,7 @@ use domain::{
 };
 
 use self::entry::{Answer, Asked, Entry, Told};
+pub(crate) use self::load::standings_in;
 pub(crate) use self::memory::{Complete, Memory, run};
 use crate::{
     App,
@@ -62,7 +63,7 @@ pub enum Unsure {
     Allow,
 }
 
-/// The answer of the gate. The terms add up: `available = max(0, remaining + overage_line)`, `None` meaning no limit.
+/// The answer of the gate. The terms add up: `available = max(0, remaining + overage_line − held)`, `None` meaning no limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entitlement {
     /// Whether the customer may go on.
@@ -75,6 +76,8 @@ pub struct Entitlement {
     pub remaining: Option<Credits>,
     /// How far below zero the terms allow; `None` when unknown.
     pub overage_line: Option<Credits>,
+    /// What open holds claim of the credits that may pay for the metric, at present prices; `None` when unknown.
+    pub held: Option<Credits>,
     /// The cost of accepted usage that is counted here and not debited yet; `None` when unknown.
     pub undebited: Option<Credits>,
     /// Credits that would have to be added for the asked units; `None` when it cannot be expressed.
@@ -267,6 +270,7 @@ fn known(told: &Told, prices_as_of: Timestamp) -> Entitlement {
         cost: decision.cost,
         remaining: Some(decision.remaining),
         overage_line: Some(told.overage_line),
+        held: Some(decision.held),
         undebited: Some(told.undebited),
         missing: decision.missing,
         available: decision.available,
@@ -295,6 +299,7 @@ fn unsure(app: &App, reason: Reason, policy: Unsure) -> Entitlement {
         cost: None,
         remaining: None,
         overage_line: None,
+        held: None,
         undebited: None,
         missing: None,
         available: nothing,

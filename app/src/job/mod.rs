@@ -12,6 +12,7 @@ pub(crate) mod cycles;
 pub(crate) mod drain;
 pub(crate) mod events;
 mod expire;
+mod holds;
 pub(crate) mod invoices;
 mod listen;
 pub(crate) mod mail;
@@ -60,7 +61,7 @@ pub enum Lane {
     Webhooks,
     /// Letters, and webhooks to receivers that fail, so that they keep nobody else waiting.
     Retries,
-    /// Work that time makes due besides: expiry.
+    /// Work that time makes due besides: expiry, deadlines of holds.
     Upkeep,
 }
 
@@ -164,6 +165,7 @@ pub(crate) static KINDS: &[Kind] = &[
     webhooks::AGAIN,
     mail::KIND,
     expire::KIND,
+    holds::KIND,
     audit::KIND,
 ];
 

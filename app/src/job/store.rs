@@ -24,6 +24,10 @@ const MAX_PARKED: u64 = 10_000;
 
 pub(super) const PARKED: &str = "PARKED";
 
+/// Holds that wait to be freed.
+const LAPSED: &str = "state = 'OPEN' AND expires_at <= $1 AND NOT EXISTS (SELECT 1 FROM account a
+    WHERE a.customer_id = hold.customer_id AND a.clock_id IS NOT NULL)";
+
 /// Blocks that are to be ended by `$1`. Others are ended by a step of a subscription, or when a test clock says so.
 const ENDING: &str = "state = 'ACTIVE' AND expires_at <= $1 AND NOT EXISTS (SELECT 1 FROM account a
         WHERE a.customer_id = block.customer_id AND (a.clock_id IS NOT NULL OR a.barrier_at <= block.expires_at))";
@@ -362,8 +366,8 @@ pub(super) async fn expiry_backlog_of(
 ) -> Result<(i64, Option<Timestamp>)> {
     let sql = format!(
         "SELECT COUNT(*) AS n, MIN(expires_at) AS oldest FROM (
-            SELECT expires_at FROM block
-            WHERE {ENDING} AND tenant_id = $2 LIMIT {MAX_COUNT}) AS waiting"
+            SELECT expires_at FROM block WHERE {ENDING} AND tenant_id = $2
+            UNION ALL SELECT expires_at FROM hold WHERE {LAPSED} AND tenant_id = $2 LIMIT {MAX_COUNT}) AS waiting"
     );
     counted(db, &sql, vec![now.micros().into(), tenant.0.into()]).await
 }
@@ -457,18 +461,23 @@ async fn counted(
     Ok((row.try_get("", "n")?, oldest.map(Timestamp::from_micros)))
 }
 
-/// How many blocks wait to be ended, and since when the oldest does.
+/// How many blocks wait to be ended and holds to be freed, and since when the oldest does.
 pub(super) async fn expiry_backlog(
     db: &impl ConnectionTrait,
     now: Timestamp,
 ) -> Result<(i64, Option<Timestamp>)> {
-    let sql = format!("SELECT expires_at FROM block WHERE {ENDING} ORDER BY expires_at LIMIT 1");
-    let first = db
-        .query_one_raw(statement(db, &sql, vec![now.micros().into()]))
-        .await?;
-    let oldest: Option<i64> = first.map(|row| row.try_get("", "expires_at")).transpose()?;
-    let waiting = count(db, "block", ENDING, now.micros()).await?;
-    Ok((waiting, oldest.map(Timestamp::from_micros)))
+    let (mut waiting, mut oldest) = (0, None);
+    for (table, condition) in [("block", ENDING), ("hold", LAPSED)] {
+        let sql = format!("SELECT expires_at FROM {table} WHERE {condition} ORDER BY expires_at LIMIT 1");
+        let first = db
+            .query_one_raw(statement(db, &sql, vec![now.micros().into()]))
+            .await?;
+        let first: Option<i64> = first.map(|row| row.try_get("", "expires_at")).transpose()?;
+        let first = first.map(Timestamp::from_micros);
+        oldest = oldest.into_iter().chain(first).min();
+        waiting += count(db, table, condition, now.micros()).await?;
+    }
+    Ok((waiting, oldest))
 }
 
 async fn count(db: &impl ConnectionTrait, table: &str, condition: &str, value: i64) -> Result<i64> {

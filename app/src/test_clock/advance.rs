@@ -12,7 +12,7 @@ use crate::{
     App, credit,
     error::Result,
     failpoint::reach,
-    invoice,
+    hold, invoice,
     job::work::{self, Duty, RUN_BUDGET},
     op::Op,
     recharge, subscription,
@@ -65,7 +65,7 @@ async fn going(app: &App, members: &[CustomerId]) -> Result<Vec<CustomerId>> {
     Ok(going)
 }
 
-/// Does all that is due by an instant: steps of subscriptions, blocks that run out, auto-recharges and invoices, with the
+/// Does all that is due by an instant: steps of subscriptions, blocks that run out, deadlines of holds, auto-recharges and invoices, with the
 /// charges that follow.
 async fn settle(app: &App, tenant: TenantId, customers: &[CustomerId], until: Timestamp) -> Result<()> {
     if customers.is_empty() {
@@ -73,6 +73,7 @@ async fn settle(app: &App, tenant: TenantId, customers: &[CustomerId], until: Ti
     }
     subscription::advance_each(app, tenant, customers, until).await?;
     credit::expire_of(app, customers, until).await?;
+    hold::expire_of(app, customers, until).await?;
     recharge::evaluate_of(app, customers, until).await?;
     invoice::advance_of(app, customers, until).await
 }
@@ -81,9 +82,11 @@ async fn settle(app: &App, tenant: TenantId, customers: &[CustomerId], until: Ti
 async fn next(app: &App, customers: &[CustomerId], now: Timestamp) -> Result<Option<Timestamp>> {
     let step = subscription::next_due(app, customers).await?;
     let expiry = credit::next_expiry(app, customers).await?;
+    let deadline = hold::next_deadline(app, customers).await?;
     let recharge = recharge::next_due(app, customers, now).await?;
     let invoice = invoice::next_due(app, customers, now).await?;
-    Ok([step, expiry, recharge, invoice].into_iter().flatten().min())
+    let all = [step, expiry, deadline, recharge, invoice];
+    Ok(all.into_iter().flatten().min())
 }
 
 /// Notes that everything has been done. Answers whether the clock stands.

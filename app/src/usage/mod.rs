@@ -15,6 +15,7 @@ pub(crate) mod standing;
 mod store;
 mod view;
 mod void;
+mod within;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -42,9 +43,10 @@ use uuid::Uuid;
 
 use self::{collector::Prepared, directory::Known};
 pub(crate) use self::{
-    drain::{refundable, settle, settle_up_to_date},
+    drain::{debit_in, refundable, settle, settle_up_to_date},
     rating::{day_of, unpack},
     view::Rating,
+    within::{Accept, accept_in, wake},
 };
 pub use self::{
     view::{GroupBy, Summary, SummaryLine, UsageEvent},

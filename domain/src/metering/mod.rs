@@ -122,6 +122,23 @@ impl Price {
         self.cumulative(to)?.minus(self.cumulative(from)?)
     }
 
+    /// The most that the count comes to cost on the way from `from` to `to`, beyond what it has cost at `from`: zero or more. It is
+    /// `C(b) − C(a)`, but for a [`Volume`] price, which may be dearer on the way than at its end.
+    ///
+    /// # Errors
+    /// A cost outside the range of [`Credits`].
+    pub fn most_between(&self, from: Position, to: Position) -> Result<Credits, Overflow> {
+        let mut most = self.between(from, to)?.max(Credits::ZERO);
+        if let Self::Volume(_) = self {
+            let inside = |edge: &i64| (from.units.raw()..to.units.raw()).contains(edge);
+            for edge in self.edges().into_iter().filter(inside) {
+                let units = Quantity::from_raw(edge);
+                most = most.max(self.between(from, Position { units, ..to })?);
+            }
+        }
+        Ok(most)
+    }
+
     /// The most units that one further event may have so that it, and every smaller one, costs at most `budget`.
     /// `None`: no number of units costs more.
     #[must_use]
@@ -265,6 +282,25 @@ mod tests {
                 Ok(wanted.to_string()),
                 "{name}: {count} units in {events} events"
             );
+        }
+    }
+
+    #[test]
+    fn dearest_on_the_way() {
+        for (name, from, to, most) in [
+            ("p4", "0", "15000", "12500"),
+            ("p4", "5", "5", "0"),
+            ("volume", "0", "10", "10"),
+            ("volume", "0", "12", "10"),
+            ("volume", "0", "30", "15"),
+            ("volume", "8", "11", "2"),
+            ("volume", "10", "12", "0"),
+            ("volume", "11", "12", "0.5"),
+            ("per 1000", "999", "1001", "3"),
+        ] {
+            let wanted: Credits = most.parse().unwrap_or_else(|_| panic!("{most}"));
+            let found = price(name).most_between(at(1, from), at(2, to));
+            assert_eq!(found, Ok(wanted), "{name} from {from} to {to}");
         }
     }
 

@@ -73,6 +73,15 @@ pub struct CustomerState {
 }
 
 impl CustomerState {
+    /// How far a count has come; at zero when it is not at hand.
+    #[must_use]
+    pub fn position(&self, counter: CounterKey) -> Position {
+        self.counters
+            .get(&counter)
+            .map(|it| it.position)
+            .unwrap_or_default()
+    }
+
     /// Whether totals and blocks agree; checked before anything is written.
     ///
     /// # Errors

@@ -11,7 +11,8 @@ use domain::{
     amount::{Credits, Quantity},
     credit::block::Block,
     customer::Terms,
-    id::{BlockId, CustomerId, EventId, MeteringRuleId, MetricId},
+    hold::Hold,
+    id::{BlockId, CustomerId, EventId, HoldId, MeteringRuleId, MetricId},
     ledger::{
         Account,
         chain::{Content, EntryHash},
@@ -23,7 +24,7 @@ use domain::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{account, block, customer, ledger_entry, metering_rule, usage_counter, usage_pending};
+use crate::{account, block, customer, hold, ledger_entry, metering_rule, usage_counter, usage_pending};
 
 /// A row that does not say what it should.
 #[derive(Debug, thiserror::Error)]
@@ -202,6 +203,22 @@ impl TryFrom<&usage_pending::Model> for PendingEvent {
             occurred_at: Timestamp::from_micros(row.occurred_at),
             received_at: Timestamp::from_micros(row.received_at),
             properties: properties.unwrap_or_default(),
+        })
+    }
+}
+
+impl TryFrom<&hold::Model> for Hold {
+    type Error = Corrupt;
+
+    fn try_from(row: &hold::Model) -> Result<Self, Corrupt> {
+        let properties = row.properties.as_deref();
+        let properties = properties.map(|json| from_json("hold", json)).transpose()?;
+        Ok(Self {
+            id: HoldId(row.id),
+            metric: MetricId(row.metric_id),
+            units: Quantity::from_raw(row.units),
+            properties: properties.unwrap_or_default(),
+            expires_at: Timestamp::from_micros(row.expires_at),
         })
     }
 }

@@ -1,8 +1,9 @@
-//! Something goes wrong between two steps of recording, debiting, cycles or payments: at every place, in every way.
+//! Something goes wrong between two steps of recording, debiting, holding, cycles or payments: at every place, in every way.
 
 mod abort;
 mod cycles;
 mod dying;
+mod holds;
 mod inside;
 mod invoices;
 mod messages;

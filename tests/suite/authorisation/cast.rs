@@ -8,7 +8,7 @@ use app::{
     catalog::{self, CreateVariant},
     credit,
     customer::{CustomerRef, UpdateCustomer},
-    invoice,
+    hold, invoice,
     page::Page,
     payment,
     subscription::{CreateSubscription, Wish},
@@ -34,7 +34,7 @@ use crate::harness::{
 
 /// One customer and what the words in a request stand for.
 pub struct Target {
-    /// `CUSTOMER` and `EXTERNAL` (the customer), `BLOCK`, `ENTRY` (a debit), `EVENT` and `PRODUCED` (an event's id and key),
+    /// `CUSTOMER` and `EXTERNAL` (the customer), `BLOCK`, `ENTRY` (a debit), `EVENT` and `PRODUCED` (an event's id and key), `HELD` and `KEPT` (reservations),
     /// `METRIC` and `METER` (a metric's key and id), `RULE`, `PLAN` and `OFFER` (a plan's id and key), `STALE` (a plan to archive),
     /// `VARIANT`, `TEMPLATE`, `SOLD` and `OTHER` (variants that nobody archives), `AGREED` and `NAMED` (a subscription's id and the
     /// vendor's name for it), `LIVED` (another one, prepaid), `TOLD` (what has happened to it), `CLOCK` (a test clock), `KEY` and `TURNED` (API keys), `WORK` (parked), `METHOD` (a
@@ -98,6 +98,8 @@ pub async fn target(world: &World, name: &str) -> Target {
         ("ENTRY", entry.to_string()),
         ("EVENT", event.to_string()),
         ("PRODUCED", produced),
+        ("HELD", held(world, customer, metric, &mark).await),
+        ("KEPT", held(world, customer, metric, &mark).await),
         ("METRIC", metric.to_owned()),
         ("METER", meter.to_string()),
         ("RULE", rules.items[0].id.to_string()),
@@ -117,6 +119,23 @@ pub async fn target(world: &World, name: &str) -> Target {
         mark,
         world: world.clone(),
         customer,
+    }
+}
+
+/// An open reservation that is named after the mark.
+async fn held(world: &World, customer: CustomerId, metric: &str, mark: &str) -> String {
+    let wish = hold::Reserve {
+        customer: Some(CustomerRef::Id(customer)),
+        metric_key: metric.to_owned(),
+        units: "1".to_owned(),
+        properties: None,
+        seconds: Some(86_400),
+        key: format!("{mark}-{}", world.key()),
+    };
+    let made = hold::reserve(&world.app, &world.actor, vec![wish]).await.unwrap();
+    match &made[0] {
+        hold::Reserved::Held(it) => it.id.to_string(),
+        other => panic!("{other:?}"),
     }
 }
 

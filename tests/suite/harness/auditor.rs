@@ -10,11 +10,11 @@ use app::{
 };
 use domain::{
     credit::draws::{Draw, Draws},
-    id::CustomerId,
+    id::{CustomerId, HoldId},
     metering::Price,
 };
 use entity::{
-    account, billing_cycle, billing_event, block, customer, ledger_entry, metering_rule, subscription,
+    account, billing_cycle, billing_event, block, customer, hold, ledger_entry, metering_rule, subscription,
     usage_counter, usage_event, usage_pending, usage_rating,
 };
 use sea_orm::{EntityTrait, QueryOrder};
@@ -45,6 +45,7 @@ struct Books {
     cycles: HashMap<Uuid, Vec<billing_cycle::Model>>,
     subscriptions: Vec<subscription::Model>,
     told: Vec<billing_event::Model>,
+    holds: Vec<hold::Model>,
 }
 
 /// Checks everything in the database.
@@ -98,6 +99,7 @@ pub async fn problems(db: &Db) -> Vec<String> {
         books.plan_blocks(customer.id, &mut found);
         books.summaries(customer.id, &mut found);
         books.barrier(customer.id, &mut found);
+        books.holds(customer, &mut found);
     }
     books.ratings(&mut found);
     books.events(&mut found);
@@ -128,6 +130,7 @@ impl Books {
             cycles,
             subscriptions: subscription::Entity::find().all(db).await.unwrap(),
             told: billing_event::Entity::find().all(db).await.unwrap(),
+            holds: hold::Entity::find().all(db).await.unwrap(),
             customers: customer::Entity::find().all(db).await.unwrap(),
             accounts: account::Entity::find().all(db).await.unwrap(),
             blocks: block::Entity::find().all(db).await.unwrap(),
@@ -174,6 +177,38 @@ impl Books {
             found.push(format!(
                 "{who}: account says {} entries, the last is {last}",
                 account.sequence
+            ));
+        }
+    }
+
+    /// What an account says is held is what its open holds say, and a captured hold became one event.
+    fn holds(&self, customer: &customer::Model, found: &mut Vec<String>) {
+        let who = CustomerId(customer.id);
+        let (mut held, mut open) = (0_i128, 0);
+        for hold in self.holds.iter().filter(|it| it.customer_id == customer.id) {
+            if hold.state == "OPEN" {
+                held += i128::from(hold.credits);
+                open += 1;
+            }
+            let key = format!("hold:{}", HoldId(hold.id));
+            let events: Vec<_> = self.events.iter().filter(|it| it.key == key).collect();
+            let became = match (hold.state.as_str(), &events[..]) {
+                ("CAPTURED", [it]) => {
+                    (Some(it.id), Some(it.units)) == (hold.event_id, hold.captured_units)
+                        && (it.customer_id, it.metric_id) == (hold.customer_id, hold.metric_id)
+                }
+                ("CAPTURED", _) => false,
+                (_, events) => hold.event_id.is_none() && events.len() <= 1,
+            };
+            if !became || hold.tenant_id != customer.tenant_id {
+                found.push(format!("{key} is {} and became {events:?}", hold.state));
+            }
+        }
+        let account = self.accounts.iter().find(|it| it.customer_id == customer.id);
+        let says = account.map(|it| (i128::from(it.held), it.holds));
+        if says != Some((held, open)) {
+            found.push(format!(
+                "{who}: account says {says:?} is held, it is {held} by {open}"
             ));
         }
     }

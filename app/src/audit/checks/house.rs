@@ -35,6 +35,7 @@ const KEYED: &[(&str, i64)] = &[
     ("payment", 3),
     ("payment_return", 2),
     ("payment_notice", 2),
+    ("hold", 2),
 ];
 
 struct Statement {
@@ -71,6 +72,15 @@ const STATEMENTS: &[Statement] = &[
              FROM block b JOIN account a ON a.customer_id = b.customer_id
              WHERE b.state = 'ACTIVE' AND b.expires_at IS NOT NULL AND b.expires_at < $1 - 600000000
                 AND a.clock_id IS NULL AND (a.barrier_at IS NULL OR b.expires_at < a.barrier_at)",
+    },
+    Statement {
+        check: Check::HoldDue,
+        prefix: "hld",
+        sql: "SELECT h.tenant_id, h.customer_id, h.id AS subject_id,
+                'its deadline has passed, and it has not been freed' AS message
+             FROM hold h JOIN account a ON a.customer_id = h.customer_id LEFT JOIN test_clock c ON c.id = a.clock_id
+             WHERE h.state = 'OPEN' AND ((a.clock_id IS NULL AND h.expires_at < $1 - 600000000)
+                OR (c.ready = 1 AND h.expires_at < c.now_at))",
     },
     Statement {
         check: Check::SubscriptionDue,

@@ -100,6 +100,8 @@ checks! {
     CycleGrants "cycle.grants" S1 "A block of a plan was granted by a cycle of its customer's subscription, and has ended where it ends with that cycle.";
     CycleSummary "cycle.summary" S1 "What a closed cycle says it came to is the sum of its metrics, and of what was rated and counted in time.";
     AccountBarrier "account.barrier" S1 "What an account knows of its subscriptions is what they say: when usage has to wait, and whether checks pass.";
+    HoldCounts "hold.counts" S1 "What an account says is held, and how many holds are open, is the sum and the count of its open holds.";
+    HoldCaptured "hold.captured" S1 "A captured hold became one usage event of exactly what was used of it, for its customer and metric.";
     RuleVersions "rule.versions" S1 "Price versions of one match follow each other without overlap and without gap.";
     AccessScopes "access.scopes" S1 "A customer's token can do nothing that the key which made it cannot.";
     PaymentGranted "payment.granted" S1 "A payment that succeeded became one block of exactly its credits for its customer, and no other payment did.";
@@ -108,6 +110,7 @@ checks! {
     InvoiceNumbers "invoice.numbers" S1 "Numbers of invoices and credit notes are given from 1 on without gaps, and the count says the last one.";
     Guards "guards" S1 "The database's own guards are in place: final entries, one effect per key, rows that stay with their owner.";
     BlockSwept "block.swept" S2 "A block is ended within ten minutes after its expiry, unless a billing cycle ends it or a test clock.";
+    HoldDue "hold.due" S2 "A hold is freed within ten minutes after its deadline; by a test clock, before it stands.";
     SubscriptionDue "subscription.due" S2 "What time makes due of a subscription is done within ten minutes; by a test clock, before it stands.";
     PaymentDue "payment.due" S2 "A payment is sent and asked about within ten minutes after that is due, and none waits for a person.";
     PaymentKnown "payment.known" S2 "No payment provider knows of a payment of ours that is not here.";

@@ -9,7 +9,7 @@ use domain::{
     time::Timestamp,
     usage::event::PendingEvent,
 };
-use entity::{Corrupt, customer, usage_pending};
+use entity::{Corrupt, account, customer, usage_pending};
 use sea_orm::{ConnectionTrait, EntityTrait, QueryResult, Value};
 use uuid::Uuid;
 
@@ -67,6 +67,17 @@ pub(in crate::usage) struct Locked {
     pub(in crate::usage) account: Account,
     /// The first instant whose usage has to wait for a subscription; `None`: there never was one.
     pub(in crate::usage) barrier: Option<Timestamp>,
+}
+
+impl From<&account::Model> for Locked {
+    fn from(row: &account::Model) -> Self {
+        Self {
+            tenant: TenantId(row.tenant_id),
+            customer: CustomerId(row.customer_id),
+            account: Account::from(row),
+            barrier: row.barrier_at.map(Timestamp::from_micros),
+        }
+    }
 }
 
 impl Locked {
