@@ -51,4 +51,5 @@ cargo fmt --all --check
 cargo clippy --workspace --all-targets --no-deps --locked -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
 cargo test --workspace --locked
-tests/clients/run.sh
+# The command that the tests have built.
+TALLYGATE_BIN="$PWD/target/debug/tallygate" tests/clients/run.sh

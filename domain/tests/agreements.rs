@@ -61,7 +61,7 @@ fn told_at(vendor: &Vendor, name: &str) -> Vec<Timestamp> {
     let facts = vendor
         .facts
         .iter()
-        .filter(|fact| fact.what.name().ends_with(name));
+        .filter(|fact| fact.what.event().as_str().ends_with(name));
     facts.map(|fact| fact.at).collect()
 }
 

@@ -32,6 +32,7 @@ const UP: &[&str] = &[
     "CREATE INDEX billing_event_by_customer ON billing_event (customer_id, id)",
     "CREATE INDEX billing_event_by_subscription ON billing_event (subscription_id, id)",
     "CREATE INDEX billing_event_unpublished ON billing_event (tenant_id, id) WHERE position IS NULL",
+    "CREATE INDEX billing_event_waiting ON billing_event (customer_id, sequence) WHERE position IS NULL",
     "CREATE INDEX billing_event_by_age ON billing_event (created_at)",
     // How far a tenant's events are published, and up to where old ones have been forgotten.
     "CREATE TABLE event_feed (

@@ -164,6 +164,7 @@ async fn a_listener_hears_what_was_and_what_comes(world: World) {
 }
 
 async fn what_is_old_is_forgotten_in_the_open(world: World) {
+    let world = world.with_limits(app::Limits::default()).await;
     let all = subscribed(&world, 1).await;
     world.catch_up().await;
     world.advance(60 * 86_400);

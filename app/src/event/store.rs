@@ -152,15 +152,14 @@ pub(super) async fn unpublished(op: &Op, tenant: TenantId, most: u64) -> Result<
         .tx()
         .query_all_raw(statement(
             op.tx(),
-            "WITH oldest AS (SELECT id, customer_id, sequence FROM billing_event
+            "WITH oldest AS (SELECT id, customer_id, sequence, kind FROM billing_event
                 WHERE tenant_id = $1 AND position IS NULL ORDER BY id LIMIT $2),
              reached AS (SELECT customer_id, MAX(sequence) AS sequence FROM oldest WHERE customer_id IS NOT NULL
                 GROUP BY customer_id)
-             SELECT e.id, e.customer_id, e.sequence, e.kind FROM billing_event e
-             LEFT JOIN reached r ON r.customer_id = e.customer_id
-             WHERE e.tenant_id = $1 AND e.position IS NULL
-                AND (e.id IN (SELECT id FROM oldest) OR e.sequence < r.sequence)
-             ORDER BY e.id",
+             SELECT id, customer_id, sequence, kind FROM oldest
+             UNION SELECT e.id, e.customer_id, e.sequence, e.kind FROM reached r
+             JOIN billing_event e ON e.customer_id = r.customer_id AND e.sequence < r.sequence AND e.position IS NULL
+             ORDER BY id",
             vec![tenant.0.into(), most.into()],
         ))
         .await?;

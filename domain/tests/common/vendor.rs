@@ -492,7 +492,7 @@ impl Vendor {
     pub fn told(&self) -> Vec<&'static str> {
         self.facts
             .iter()
-            .map(|fact| fact.what.name().trim_start_matches("subscription."))
+            .map(|fact| fact.what.event().as_str().trim_start_matches("subscription."))
             .collect()
     }
 

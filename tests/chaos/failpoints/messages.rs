@@ -1,14 +1,25 @@
 //! Whatever goes wrong between an event and whoever wants to hear of it: it is told, in order, and nothing is told that has not happened.
 
-use app::{db::Backend, event, failpoint, job, subscription::Wish, webhook};
+use app::{
+    customer::{CustomerRef, UpdateCustomer},
+    db::Backend,
+    event, failpoint, job,
+    notify::{self, Mail, MailState, UpdateMailSetting},
+    subscription::Wish,
+    webhook,
+};
 use domain::{
     id::{SubscriptionId, WebhookEndpointId},
     plan::variant::Mode,
 };
 
-use super::{PAUSE, ROUNDS, WAYS, run, struck};
+use gateway::payment::sandbox::Card;
+
+use super::{PAUSE, ROUNDS, WAYS, live_on, run, struck};
 use crate::harness::{
     World,
+    billing::{bills, terms},
+    paying::{card, sells, wish},
     plans::{template, variant},
     receiver::{Manner, Receiver},
 };
@@ -31,9 +42,13 @@ async fn every_step_may_fail(world: &World) {
     world.run_to_rest().await;
     for point in failpoint::MESSAGES {
         for way in WAYS {
+            if point.starts_with("mail.") {
+                continue;
+            }
             strike(world, id, point, way).await;
         }
     }
+    letters(world).await;
     let feed = event::feed(&world.app, &world.actor, None, None, 1_000)
         .await
         .unwrap();
@@ -80,6 +95,60 @@ async fn strike(world: &World, id: SubscriptionId, point: &str, way: &str) {
     }
     // Nobody hears of the next one.
     webhook::delete(&world.app, &world.actor, hook).await.unwrap();
+}
+
+/// Purchases whose letters are written while one place fails once.
+async fn letters(world: &World) {
+    sells(world).await;
+    bills(world, terms()).await;
+    let customer = world.customer("reader").await;
+    card(world, customer, Card::Success).await;
+    let who = CustomerRef::Id(customer);
+    let input = UpdateCustomer {
+        billing_email: Some(Some("books@example.com".to_owned())),
+        ..UpdateCustomer::default()
+    };
+    app::customer::update(&world.app, &world.actor, &who, input)
+        .await
+        .unwrap();
+    let input = UpdateMailSetting {
+        enabled: Some(true),
+        ..UpdateMailSetting::default()
+    };
+    notify::update_mail_setting(&world.app, &world.actor, input)
+        .await
+        .unwrap();
+    let mut bought = 0;
+    for point in failpoint::MESSAGES
+        .iter()
+        .filter(|point| point.starts_with("mail."))
+    {
+        for way in WAYS {
+            bought += 1;
+            let name = format!("{point} {way}");
+            fail::cfg(*point, &format!("1*{way}")).unwrap();
+            failpoint::reached();
+            let input = wish(customer, "10 USD");
+            app::payment::purchase(&world.app, &world.actor, input, &world.key())
+                .await
+                .unwrap();
+            live_on(world, point, &name, async || written(world).await >= bought).await;
+            assert_eq!(written(world).await, bought, "{name}");
+        }
+    }
+}
+
+/// How many letters say that an invoice was paid; none while any waits.
+async fn written(world: &World) -> usize {
+    let all = notify::outbox(&world.app, &world.actor, app::page::Page::first(100))
+        .await
+        .unwrap()
+        .items;
+    if all.iter().any(|it| it.state == MailState::Queued) {
+        return 0;
+    }
+    let paid = |it: &&Mail| it.subject.as_ref().is_some_and(|it| it.contains("paid"));
+    all.iter().filter(paid).count()
 }
 
 /// Whether everything was delivered, or the endpoint is switched off.

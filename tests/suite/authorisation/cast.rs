@@ -38,7 +38,7 @@ pub struct Target {
     /// `METRIC` and `METER` (a metric's key and id), `RULE`, `PLAN` and `OFFER` (a plan's id and key), `STALE` (a plan to archive),
     /// `VARIANT`, `TEMPLATE`, `SOLD` and `OTHER` (variants that nobody archives), `AGREED` and `NAMED` (a subscription's id and the
     /// vendor's name for it), `LIVED` (another one, prepaid), `TOLD` (what has happened to it), `CLOCK` (a test clock), `KEY` and `TURNED` (API keys), `WORK` (parked), `METHOD` (a
-    /// way to pay), `SETUP` (a page for another), `PAYMENT` (waits for its customer), `CHECKOUT` (a page), `PAID` (a payment), `RECEIPT`, `DRAFT`, `INVOICE`, `UNPAID`, `WRONG` and `LOST` (invoices, four of them open), `TAXNUMBER`, `HOOK` and `UNHOOKED` (webhook endpoints, the second to take away), `SENT` (a message). `FRESH` is new every time.
+    /// way to pay), `SETUP` (a page for another), `PAYMENT` (waits for its customer), `CHECKOUT` (a page), `PAID` and `REPAID` (payments, the second to give back), `RECEIPT`, `DRAFT`, `INVOICE`, `UNPAID`, `WRONG` and `LOST` (invoices, four of them open), `TAXNUMBER`, `HOOK` and `UNHOOKED` (webhook endpoints, the second to take away), `SENT` (a message). `FRESH` is new every time.
     pub words: Vec<(&'static str, String)>,
     /// A text in everything it has that has a name: whoever may not see it must not be sent it.
     pub mark: String,
@@ -254,7 +254,9 @@ async fn billed(world: &World, customer: CustomerId) -> Vec<(&'static str, Strin
         way: Way::Saved(Some(method)),
         ..paying::wish(customer, "10 USD")
     };
-    let paid = payment::purchase(app, actor, wish, &world.key()).await.unwrap();
+    let paid = payment::purchase(app, actor, wish.clone(), &world.key())
+        .await
+        .unwrap();
     world.run_to_rest().await;
     let number = invoice::AddRegistration {
         customer: CustomerRef::Id(customer),
@@ -264,8 +266,11 @@ async fn billed(world: &World, customer: CustomerId) -> Vec<(&'static str, Strin
     };
     let number = invoice::add_registration(app, actor, number, &world.key()).await;
     let receipt = billing::all(world, customer).await.remove(0);
+    let repaid = payment::purchase(app, actor, wish, &world.key()).await.unwrap();
+    world.run_to_rest().await;
     let mut words = vec![
         ("PAID", paid.value.id.to_string()),
+        ("REPAID", repaid.value.id.to_string()),
         ("RECEIPT", receipt.invoice.id.to_string()),
         ("TAXNUMBER", number.unwrap().value.id.to_string()),
     ];

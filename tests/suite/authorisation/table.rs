@@ -180,7 +180,7 @@ pub const TABLE: &[Line] = &[
     line("Mutation", "confirmSandboxPayment", &[PaymentWrite], Never, r#"confirmSandboxPayment(input: {paymentId: "PAYMENT"}) { payment { id } userErrors { code } }"#),
     line("Mutation", "startCheckout", &[PaymentWrite], Never, r#"startCheckout(input: {customerId: "CUSTOMER", amount: {amount: "10", currency: "USD"}, idempotencyKey: "FRESH"}) { payment { id } userErrors { code } }"#),
     line("Mutation", "completeSandboxCheckout", &[PaymentWrite], Never, r#"completeSandboxCheckout(input: {paymentId: "CHECKOUT", card: SUCCESS}) { payment { id } userErrors { code } }"#),
-    line("Mutation", "refundPayment", &[PaymentWrite], Never, r#"refundPayment(input: {paymentId: "PAID", amount: {amount: "1", currency: "USD"}, idempotencyKey: "FRESH"}) { paymentReturn { id } userErrors { code } }"#),
+    line("Mutation", "refundPayment", &[PaymentWrite], Never, r#"refundPayment(input: {paymentId: "REPAID", amount: {amount: "1", currency: "USD"}, idempotencyKey: "FRESH"}) { paymentReturn { id } userErrors { code } }"#),
     line("Mutation", "disputeSandboxPayment", &[PaymentWrite], Never, r#"disputeSandboxPayment(input: {paymentId: "PAID", bank: ASKS}) { payment { id } userErrors { code } }"#),
     line("Mutation", "removePaymentMethod", &[PaymentWrite], Never, r#"removePaymentMethod(input: {paymentMethodId: "METHOD"}) { paymentMethod { id } userErrors { code } }"#),
     line("Mutation", "recordUsage", &[UsageWrite], Never, r#"recordUsage(input: {events: [{customerId: "CUSTOMER", metricKey: "METRIC", units: "1", idempotencyKey: "FRESH"}]}) { results { outcome reason } userErrors { code } }"#),
@@ -221,7 +221,7 @@ impl Line {
         let handed_on: &[Scope] = match self.field {
             "createCustomerToken" => &[CreditRead],
             // Any scope will do.
-            "viewer" => &[UsageWrite],
+            "viewer" | "eventTypes" => &[UsageWrite],
             _ => &[],
         };
         [self.needs, handed_on].concat()

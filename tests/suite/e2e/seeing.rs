@@ -20,6 +20,9 @@ use super::{
 
 /// Metrics that appear only when what they count happens, which a quiet case cannot bring about.
 const ONLY_WHEN_IT_HAPPENS: &[&str] = &[
+    telemetry::WEBHOOK_ATTEMPTS,
+    telemetry::WEBHOOK_SECONDS,
+    telemetry::MAILS,
     telemetry::RATE_LIMITED,
     telemetry::SHED,
     telemetry::POOL_TIMEOUTS,

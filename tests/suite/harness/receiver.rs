@@ -187,7 +187,7 @@ pub fn sending_to(networks: &str, total: Duration) -> Limits {
     };
     Limits {
         webhooks: Some(Arc::new(Webhooks::new(policy, limits).unwrap())),
-        ..Limits::default()
+        ..super::world::usual()
     }
 }
 

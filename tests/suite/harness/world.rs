@@ -41,6 +41,14 @@ pub const BEGINNING: &str = "2026-03-10T12:00:00Z";
 /// Rounds in which jobs must come to rest.
 const MAX_ROUNDS: usize = 500;
 
+/// How a process is set up unless a case says otherwise: years pass in these worlds, and what was told is looked at in the end.
+pub fn usual() -> Limits {
+    Limits {
+        event_retention_days: 36_500,
+        ..Limits::default()
+    }
+}
+
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct World {
@@ -59,7 +67,7 @@ impl World {
         migration::Migrator::up(db.writer(), None).await.unwrap();
         let clock = Arc::new(ManualClock::at(at(BEGINNING)));
         let post = Arc::new(Post::default());
-        let app = App::with_clock(db, post.clone(), Limits::default(), clock.clone());
+        let app = App::with_clock(db, post.clone(), usual(), clock.clone());
         let (tenant, _) = access::ensure_tenant(&app, "acme", Some(Mode::Test))
             .await
             .unwrap();
@@ -78,7 +86,7 @@ impl World {
 
     /// Another process over the same database, queue and clock.
     pub async fn another(&self) -> Self {
-        self.with_limits(Limits::default()).await
+        self.with_limits(usual()).await
     }
 
     /// Another process that is set up differently.
@@ -95,7 +103,7 @@ impl World {
     pub async fn elsewhere(&self) -> Self {
         let clock = Arc::new(ManualClock::at(self.now()));
         let db = self.place.connect().await;
-        let app = App::with_clock(db, self.post.clone(), Limits::default(), clock.clone());
+        let app = App::with_clock(db, self.post.clone(), usual(), clock.clone());
         let other = Self {
             app,
             clock,
