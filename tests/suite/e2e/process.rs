@@ -56,6 +56,8 @@ impl Process {
         }
         let child = command
             .args(args)
+            // Years pass in some cases, and what was told is looked at in the end.
+            .env("TALLYGATE_EVENT_RETENTION_DAYS", "3650")
             .envs(env.iter().copied())
             .current_dir(dir)
             .stdin(Stdio::null())
