@@ -1,7 +1,7 @@
 //! Events: what vendors are told about. Written in the transaction of what has happened, and told once.
 //!
 //! An event has two numbers. `sequence` is its customer's, given when it is written, under the lock on the account, so that it has no
-//! gaps and follows what happened. `position` is the tenant's, given when it is published ([`publish`]): whoever has read up to one has
+//! gaps and follows what happened. `position` is the tenant's, given when it is published ([`mod@publish`]): whoever has read up to one has
 //! missed nothing before it.
 
 mod feed;

@@ -1,7 +1,7 @@
 //! Webhooks: events as signed messages to addresses that vendors have named, after Standard Webhooks 1.0.
 //!
 //! An event that is published becomes a *delivery* for each endpoint that wants it ([`tell_in`]), in the same transaction. Deliveries are
-//! sent in batches per endpoint ([`deliver`]), without any transaction open, at least once: whoever has received one answers 2xx, and knows
+//! sent in batches per endpoint ([`deliver()`]), without any transaction open, at least once: whoever has received one answers 2xx, and knows
 //! by `webhook-id` what it has had before.
 
 mod deliver;
