@@ -55,7 +55,7 @@ const POSTGRES: &str = "WITH due AS MATERIALIZED (
             d.template_id, d.number + 1, 1 FROM due d
     ), moved AS (
         UPDATE account a SET sequence = a.sequence + 3, blocks = a.blocks - d.rest + d.rolled + $5, revision = a.revision + 2,
-            barrier_at = $4, updated_at = $3, head = sha256(a.head)
+            barrier_at = $4, updated_at = $3, head = sha256(a.head), event_sequence = a.event_sequence + 1
         FROM due d WHERE a.customer_id = d.customer_id
     ), entered AS (
         INSERT INTO ledger_entry (customer_id, sequence, tenant_id, kind, effect_key, block_id, credits, overdraft_change,
@@ -67,8 +67,9 @@ const POSTGRES: &str = "WITH due AS MATERIALIZED (
             (2, 'GRANT', d.kept, d.rolled, d.rolled - d.rest, 'Rolled over'),
             (3, 'GRANT', d.fresh, $5, d.rolled - d.rest + $5, 'Granted')) AS e (place, kind, block, credits, so_far, description)
     ), told AS (
-        INSERT INTO billing_event (id, tenant_id, customer_id, subscription_id, kind, key, occurred_at, data, created_at)
-        SELECT gen_random_uuid(), tenant_id, customer_id, id, 'subscription.renewed', 'renewed:' || id || ':' || number + 1, at,
+        INSERT INTO billing_event (id, tenant_id, customer_id, subscription_id, kind, version, sequence, key, occurred_at, data,
+            created_at)
+        SELECT gen_random_uuid(), tenant_id, customer_id, id, 'subscription.renewed', 1, number + 1, 'renewed:' || id || ':' || number + 1, at,
             '{\"customerId\":\"' || customer_id || '\",\"subscriptionId\":\"' || id || '\",\"usageSummary\":' || summary || '}', $3
         FROM due
     )
@@ -108,7 +109,7 @@ const SQLITE_STEPS: [&str; 10] = [
      SELECT fresh, tenant_id, customer_id, 'PLAN_GRANT', billing, 0, ?3, ?3, at, ?2, 'ACTIVE', id, template_id,
         number + 1, 1 FROM temp.due",
     "UPDATE account SET sequence = account.sequence + 3, blocks = account.blocks - d.rest + d.rolled + ?3,
-        revision = revision + 2, barrier_at = ?2, updated_at = ?1, head = randomblob(32)
+        revision = revision + 2, barrier_at = ?2, updated_at = ?1, head = randomblob(32), event_sequence = event_sequence + 1
      FROM temp.due d WHERE account.customer_id = d.customer_id",
     "INSERT INTO ledger_entry (customer_id, sequence, tenant_id, kind, effect_key, block_id, credits, overdraft_change,
         balance_after, overdraft_after, description, created_at, hash)
@@ -122,8 +123,9 @@ const SQLITE_STEPS: [&str; 10] = [
         balance_after, overdraft_after, description, created_at, hash)
      SELECT customer_id, sequence + 3, tenant_id, 'GRANT', 'GRANT:' || HEX(fresh), fresh, ?3, 0,
         blocks - overdraft - rest + rolled + ?3, overdraft, 'Granted', ?1, randomblob(32) FROM temp.due WHERE ?2 > 0",
-    "INSERT INTO billing_event (id, tenant_id, customer_id, subscription_id, kind, key, occurred_at, data, created_at)
-     SELECT randomblob(16), tenant_id, customer_id, id, 'subscription.renewed', 'renewed:' || HEX(id) || ':' || (number + 1), at,
+    "INSERT INTO billing_event (id, tenant_id, customer_id, subscription_id, kind, version, sequence, key, occurred_at, data,
+        created_at)
+     SELECT randomblob(16), tenant_id, customer_id, id, 'subscription.renewed', 1, number + 1, 'renewed:' || HEX(id) || ':' || (number + 1), at,
         '{\"customerId\":\"' || HEX(customer_id) || '\",\"subscriptionId\":\"' || HEX(id) || '\",\"usageSummary\":' || summary
             || '}', ?1
      FROM temp.due WHERE ?2 > 0 AND ?3 > 0",
