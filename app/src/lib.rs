@@ -36,6 +36,7 @@ pub mod event;
 pub mod failpoint;
 pub mod feed;
 pub mod gate;
+mod gathered;
 pub mod health;
 pub mod hold;
 pub mod idempotency;

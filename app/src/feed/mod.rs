@@ -12,9 +12,9 @@
 //! Cost: one sender and one number per watched customer; a look is one statement per [`LOOK_BATCH`] of them.
 
 mod pulse;
+mod watchers;
 
 use std::{
-    collections::HashMap,
     sync::Mutex,
     time::{Duration, Instant},
 };
@@ -23,11 +23,11 @@ use domain::id::{CustomerId, TenantId};
 use entity::{account, event_feed};
 use sea_orm::{ColumnTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QuerySelect, Statement};
 use sqlx::postgres::PgListener;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use self::pulse::Pulse;
+pub use self::watchers::Notices;
+use self::{pulse::Pulse, watchers::Watchers};
 use crate::{
     App,
     db::{Backend, Db},
@@ -51,76 +51,29 @@ const RECONNECT: Duration = Duration::from_millis(500);
 /// Who watches what in this process.
 #[derive(Debug, Default)]
 pub struct Feed {
-    watched: Mutex<HashMap<CustomerId, Watched>>,
-    /// Who listens to the events of a tenant; the number is how far its feed was seen to go.
-    listened: Mutex<HashMap<TenantId, Watched>>,
+    accounts: Watchers<CustomerId>,
+    /// The events of tenants; the revision is how far a tenant's feed goes.
+    events: Watchers<TenantId>,
     /// When the listener last turned; never, before it first has.
     turned: Mutex<Option<Instant>>,
-}
-
-#[derive(Debug)]
-struct Watched {
-    notices: watch::Sender<u64>,
-    /// Last revision seen by a look; tells a real change from an old one.
-    revision: i64,
-}
-
-impl Watched {
-    fn new() -> Self {
-        Self {
-            notices: watch::Sender::new(0),
-            revision: 0,
-        }
-    }
-
-    /// Tells of a revision, if it is another than the last that was seen.
-    fn saw(&mut self, revision: i64) {
-        if self.revision != revision {
-            self.revision = revision;
-            self.notices.send_modify(|count| *count += 1);
-        }
-    }
-}
-
-/// The notices about one customer.
-#[derive(Debug)]
-pub struct Notices(watch::Receiver<u64>);
-
-impl Notices {
-    /// Waits for a notice that has not been seen. Several become one.
-    pub async fn next(&mut self) {
-        // The sender lives as long as there are receivers; should it ever go first, the watcher only waits for its end.
-        if self.0.changed().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
 }
 
 impl Feed {
     /// Begins to watch a customer.
     #[must_use]
     pub fn watch(&self, customer: CustomerId) -> Notices {
-        let mut watched = self.lock();
-        let entry = watched.entry(customer).or_insert_with(Watched::new);
-        Notices(entry.notices.subscribe())
+        self.accounts.watch(customer)
     }
 
     /// Begins to listen to the events of a tenant.
     #[must_use]
     pub fn watch_events(&self, tenant: TenantId) -> Notices {
-        let mut listened = self.listeners();
-        let entry = listened.entry(tenant).or_insert_with(Watched::new);
-        Notices(entry.notices.subscribe())
+        self.events.watch(tenant)
     }
 
     /// Tells the listeners of this process that feeds have moved on.
     pub(crate) fn moved<'a>(&self, tenants: impl IntoIterator<Item = &'a TenantId>) {
-        let listened = self.listeners();
-        for tenant in tenants {
-            if let Some(entry) = listened.get(tenant) {
-                entry.notices.send_modify(|count| *count += 1);
-            }
-        }
+        self.events.tell(tenants);
     }
 
     /// How long ago it last heard of other processes, or looked in vain.
@@ -145,12 +98,7 @@ impl Feed {
         if customers.is_empty() {
             return;
         }
-        let watched = self.lock();
-        for customer in customers {
-            if let Some(entry) = watched.get(customer) {
-                entry.notices.send_modify(|count| *count += 1);
-            }
-        }
+        self.accounts.tell(customers);
     }
 
     /// Runs until stopped: hears of changes made by other processes.
@@ -161,66 +109,33 @@ impl Feed {
         }
     }
 
-    /// Looks at the watched accounts and tells of those that have changed. Forgets customers nobody watches.
+    /// Looks at the accounts that are watched and the feeds that are listened to, and tells of those that have changed.
     async fn look(&self, db: &Db) -> Result<(), DbErr> {
-        let ids: Vec<Uuid> = {
-            let mut watched = self.lock();
-            watched.retain(|_, entry| entry.notices.receiver_count() > 0);
-            watched.keys().map(|customer| customer.0).collect()
-        };
-        for batch in ids.chunks(LOOK_BATCH) {
+        for batch in self.accounts.watched().chunks(LOOK_BATCH) {
             let revisions: Vec<(Uuid, i64)> = account::Entity::find()
                 .select_only()
                 .columns([account::Column::CustomerId, account::Column::Revision])
-                .filter(account::Column::CustomerId.is_in(batch.iter().copied()))
+                .filter(account::Column::CustomerId.is_in(batch.iter().map(|customer| customer.0)))
                 .into_tuple()
                 .all(db.reader())
                 .await?;
-            let mut watched = self.lock();
-            for (customer, revision) in revisions {
-                if let Some(entry) = watched.get_mut(&CustomerId(customer)) {
-                    entry.saw(revision);
-                }
-            }
+            let customers = revisions.into_iter();
+            self.accounts
+                .saw(customers.map(|(id, revision)| (CustomerId(id), revision)));
         }
-        self.look_at_feeds(db).await
-    }
-
-    /// Looks at the feeds that somebody listens to, and tells of those that have moved on. Forgets tenants nobody listens to.
-    async fn look_at_feeds(&self, db: &Db) -> Result<(), DbErr> {
-        let ids: Vec<Uuid> = {
-            let mut listened = self.listeners();
-            listened.retain(|_, entry| entry.notices.receiver_count() > 0);
-            listened.keys().map(|tenant| tenant.0).collect()
-        };
-        for batch in ids.chunks(LOOK_BATCH) {
+        for batch in self.events.watched().chunks(LOOK_BATCH) {
             let positions: Vec<(Uuid, i64)> = event_feed::Entity::find()
                 .select_only()
                 .columns([event_feed::Column::TenantId, event_feed::Column::Position])
-                .filter(event_feed::Column::TenantId.is_in(batch.iter().copied()))
+                .filter(event_feed::Column::TenantId.is_in(batch.iter().map(|tenant| tenant.0)))
                 .into_tuple()
                 .all(db.reader())
                 .await?;
-            let mut listened = self.listeners();
-            for (tenant, position) in positions {
-                if let Some(entry) = listened.get_mut(&TenantId(tenant)) {
-                    entry.saw(position);
-                }
-            }
+            let tenants = positions.into_iter();
+            self.events
+                .saw(tenants.map(|(id, position)| (TenantId(id), position)));
         }
         Ok(())
-    }
-
-    fn listeners(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, Watched>> {
-        self.listened
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<CustomerId, Watched>> {
-        self.watched
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{
     App, Inner,
     db::Backend,
     error::{Error, Result},
+    gathered::{self, Gathered},
 };
 
 /// Pieces of work that may wait: some ten megabytes. More are told that we are busy.
@@ -53,6 +54,18 @@ pub(crate) struct Request<W: Work> {
     reply: oneshot::Sender<Result<Vec<W::Done>>>,
     /// Held until it is done.
     _room: OwnedSemaphorePermit,
+}
+
+impl<W: Work> Gathered for Request<W> {
+    type Done = W::Done;
+
+    fn pieces(&self) -> usize {
+        self.work.len()
+    }
+
+    fn into_reply(self) -> oneshot::Sender<Result<Vec<W::Done>>> {
+        self.reply
+    }
 }
 
 /// The way to the task that gathers work.
@@ -153,37 +166,11 @@ fn take_off<W: Work>(waiting: &mut VecDeque<Request<W>>, busy: &HashSet<Customer
     together
 }
 
-async fn fly<W: Work>(app: &App, mut requests: Vec<Request<W>>) {
+async fn fly<W: Work>(app: &App, requests: Vec<Request<W>>) {
     let all = requests.iter().flat_map(|request| request.work.iter().cloned());
-    match W::run(app, all.collect()).await {
-        Ok(mut done) => {
-            for request in requests {
-                let rest = done.split_off(request.work.len().min(done.len()));
-                // A caller that has gone away misses its answer only; its work is done.
-                let _ = request.reply.send(Ok(done));
-                done = rest;
-            }
-        }
-        // One request must not spoil the others: each is tried by itself.
-        Err(Error::Internal(problem)) if requests.len() > 1 => {
-            tracing::error!(
-                problem,
-                requests = requests.len(),
-                "holds could not be done together"
-            );
-            for request in requests {
-                Box::pin(fly(app, vec![request])).await;
-            }
-        }
-        Err(error) => {
-            let last = requests.pop();
-            for request in requests {
-                let _ = request.reply.send(Err(Error::Unavailable(error.to_string())));
-            }
-            if let Some(request) = last {
-                let _ = request.reply.send(Err(error));
-            }
-        }
+    let done = W::run(app, all.collect()).await;
+    for request in gathered::answer(requests, done, "holds") {
+        Box::pin(fly(app, vec![request])).await;
     }
 }
 

@@ -29,6 +29,7 @@ use crate::{
     db::Backend,
     error::{Error, Result},
     failpoint::reach,
+    gathered::{self, Gathered},
     job::drain::Shard,
     measure,
     op::{self, Op},
@@ -110,6 +111,18 @@ pub(crate) struct Request {
     reply: oneshot::Sender<Result<Vec<Outcome>>>,
     /// Held until the events are written.
     _room: OwnedSemaphorePermit,
+}
+
+impl Gathered for Request {
+    type Done = Outcome;
+
+    fn pieces(&self) -> usize {
+        self.events.len()
+    }
+
+    fn into_reply(self) -> oneshot::Sender<Result<Vec<Outcome>>> {
+        self.reply
+    }
 }
 
 impl Collector {
@@ -241,41 +254,14 @@ fn gather(gathered: &mut Vec<Request>, requests: &mut mpsc::UnboundedReceiver<Re
     }
 }
 
-async fn write_all(app: &App, mut requests: Vec<Request>) {
+async fn write_all(app: &App, requests: Vec<Request>) {
     let all: Vec<&Prepared> = requests.iter().flat_map(|request| &request.events).collect();
     let written = write(app, &all).await;
     // What is wrong with one request says nothing of the database.
     app.collector()
         .note(!matches!(written, Err(Error::Unavailable(_))));
-    match written {
-        Ok(mut outcomes) => {
-            for request in requests {
-                let rest = outcomes.split_off(request.events.len());
-                // A caller that has gone away misses its answer only; its events are written.
-                let _ = request.reply.send(Ok(outcomes));
-                outcomes = rest;
-            }
-        }
-        // One request must not spoil the others: each is tried by itself.
-        Err(Error::Internal(problem)) if requests.len() > 1 => {
-            tracing::error!(
-                problem,
-                requests = requests.len(),
-                "gathered events could not be written together"
-            );
-            for request in requests {
-                Box::pin(write_all(app, vec![request])).await;
-            }
-        }
-        Err(error) => {
-            let last = requests.pop();
-            for request in requests {
-                let _ = request.reply.send(Err(Error::Unavailable(error.to_string())));
-            }
-            if let Some(request) = last {
-                let _ = request.reply.send(Err(error));
-            }
-        }
+    for request in gathered::answer(requests, written, "events") {
+        Box::pin(write_all(app, vec![request])).await;
     }
 }
 
