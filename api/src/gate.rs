@@ -23,6 +23,7 @@ use app::{
     customer::CustomerRef,
     gate::{Check, Entitlement, Reason, check},
 };
+use async_graphql::{Value, resolver_utils::enum_value};
 use axum::{
     Json,
     extract::{Query, Request, State},
@@ -34,6 +35,7 @@ use serde_json::json;
 
 use crate::{
     document::Class,
+    graphql::gate::EntitlementReason,
     http::{Refusal, charge, enter},
     limit::Charge,
     observe,
@@ -147,52 +149,38 @@ fn told(answer: &Entitlement) -> Response {
 }
 
 fn refused(reason: Reason) -> Response {
-    match reason {
-        Reason::InsufficientCredits => said(
+    let (status, message, wait) = match reason {
+        Reason::InsufficientCredits => (StatusCode::PAYMENT_REQUIRED, "the credits are used up", None),
+        Reason::OverageLimitReached => (StatusCode::PAYMENT_REQUIRED, "the overage line is reached", None),
+        Reason::SubscriptionOverdue => (
             StatusCode::PAYMENT_REQUIRED,
-            "INSUFFICIENT_CREDITS",
-            "the credits are used up",
-            None,
-        ),
-        Reason::OverageLimitReached => said(
-            StatusCode::PAYMENT_REQUIRED,
-            "OVERAGE_LIMIT_REACHED",
-            "the overage line is reached",
-            None,
-        ),
-        Reason::SubscriptionOverdue => said(
-            StatusCode::PAYMENT_REQUIRED,
-            "SUBSCRIPTION_OVERDUE",
             "the renewal of the subscription is overdue",
             None,
         ),
-        Reason::SubscriptionPaused => said(
-            StatusCode::FORBIDDEN,
-            "SUBSCRIPTION_PAUSED",
-            "the subscription is paused",
-            None,
-        ),
-        Reason::UnknownCustomer => said(
-            StatusCode::FORBIDDEN,
-            "UNKNOWN_CUSTOMER",
-            "there is no such customer",
-            None,
-        ),
-        Reason::Outage => said(
+        Reason::SubscriptionPaused => (StatusCode::FORBIDDEN, "the subscription is paused", None),
+        Reason::UnknownCustomer => (StatusCode::FORBIDDEN, "there is no such customer", None),
+        Reason::Outage => (
             StatusCode::SERVICE_UNAVAILABLE,
-            "OUTAGE",
             "it cannot be told whether the customer may go on",
             Some(SOON),
         ),
-    }
+    };
+    let name = match enum_value(EntitlementReason::from(reason)) {
+        Value::Enum(name) => name.to_string(),
+        other => other.to_string(),
+    };
+    said(status, &name, message, wait)
 }
 
-fn said(status: StatusCode, reason: &'static str, message: &str, wait: Option<u64>) -> Response {
+/// An answer with its reason in the header and the body; an empty reason: there is none to name.
+fn said(status: StatusCode, reason: &str, message: &str, wait: Option<u64>) -> Response {
     let body = Json(json!({ "reason": reason, "message": message }));
     let mut response = (status, body).into_response();
     let headers = response.headers_mut();
-    if !reason.is_empty() {
-        headers.insert(REASON, HeaderValue::from_static(reason));
+    if let Ok(value) = HeaderValue::from_str(reason)
+        && !reason.is_empty()
+    {
+        headers.insert(REASON, value);
     }
     if let Some(seconds) = wait {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));

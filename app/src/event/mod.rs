@@ -22,7 +22,7 @@ pub use self::feed::{FeedPage, MAX_FEED_PAGE, feed, stream};
 pub(crate) use self::{
     payload::{Told, metrics_of},
     retention::{are_old, forget_old},
-    store::{Row, rows_by_id, write_in, write_one_in},
+    store::{Row, news_between, rows_by_id, write_in, write_one_in},
 };
 use crate::{
     App,

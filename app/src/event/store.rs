@@ -16,9 +16,11 @@ use super::{About, BillingEvent, NewEvent, schema};
 use crate::{
     actor::Reach,
     error::{Error, Result},
+    notify,
     op::Op,
     page::{Page, Slice, ordered},
     sql::{Rows, statement},
+    webhook::{self, News},
 };
 
 /// Writes events, and has them published. Two statements for any number; the second of a kind that is told once is an error of the database.
@@ -228,6 +230,40 @@ pub(super) async fn after(
     found.into_iter().map(view).collect()
 }
 
+/// Published events after a number, up to another, in order, at most so many; with their numbers. One statement.
+pub(crate) async fn news_between(
+    db: &impl ConnectionTrait,
+    tenant: TenantId,
+    after: i64,
+    through: Option<i64>,
+    most: u64,
+) -> Result<Vec<(i64, News)>> {
+    let rows = db
+        .query_all_raw(statement(
+            db,
+            "SELECT id, customer_id, kind, position FROM billing_event
+             WHERE tenant_id = $1 AND position > $2 AND position <= $3 ORDER BY position LIMIT $4",
+            vec![
+                tenant.0.into(),
+                after.into(),
+                through.unwrap_or(i64::MAX).into(),
+                most.into(),
+            ],
+        ))
+        .await?;
+    let one = |row: &sea_orm::QueryResult| {
+        let news = News {
+            event: BillingEventId(row.try_get("", "id")?),
+            customer: row
+                .try_get::<Option<uuid::Uuid>>("", "customer_id")?
+                .map(CustomerId),
+            kind: kind(&row.try_get::<String>("", "kind")?)?,
+        };
+        Ok((row.try_get("", "position")?, news))
+    };
+    rows.iter().map(one).collect()
+}
+
 /// A row as it is sent.
 #[derive(Debug, Clone)]
 pub(crate) struct Row(pub(crate) billing_event::Model);
@@ -275,7 +311,7 @@ pub(super) async fn forget_before(op: &Op, before: Timestamp, most: u64) -> Resu
     let mut ids = Vec::with_capacity(rows.len());
     let mut furthest: BTreeMap<uuid::Uuid, i64> = BTreeMap::new();
     for row in &rows {
-        ids.push(row.try_get::<uuid::Uuid>("", "id")?);
+        ids.push(BillingEventId(row.try_get("", "id")?));
         let position: i64 = row.try_get("", "position")?;
         let reached = furthest.entry(row.try_get("", "tenant_id")?).or_default();
         *reached = position.max(*reached);
@@ -283,14 +319,16 @@ pub(super) async fn forget_before(op: &Op, before: Timestamp, most: u64) -> Resu
     if ids.is_empty() {
         return Ok(0);
     }
-    for sql in [
-        "DELETE FROM webhook_delivery WHERE event_id IN (SELECT id FROM {rows} AS v)",
-        "DELETE FROM mail WHERE event_id IN (SELECT id FROM {rows} AS v)",
-        "DELETE FROM billing_event WHERE id IN (SELECT id FROM {rows} AS v)",
-    ] {
-        let rows = Rows::default().id("id", ids.iter().copied());
-        rows.execute(op.tx(), sql, Vec::new()).await?;
-    }
+    webhook::forget_in(op, &ids).await?;
+    notify::forget_in(op, &ids).await?;
+    Rows::default()
+        .id("id", ids.iter().map(|id| id.0))
+        .execute(
+            op.tx(),
+            "DELETE FROM billing_event WHERE id IN (SELECT id FROM {rows} AS v)",
+            Vec::new(),
+        )
+        .await?;
     Rows::default()
         .id("id", furthest.keys().copied())
         .int("place", furthest.values().copied())

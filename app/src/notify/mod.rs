@@ -26,6 +26,7 @@ pub use self::{
 };
 pub(crate) use self::{
     send::{is_due, send_due},
+    store::forget_in,
     tell::tell_in,
 };
 use crate::{

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use domain::{event::EventType, id::MailId, webhook::retry::next_attempt};
+use domain::{
+    event::EventType,
+    webhook::retry::{luck, next_attempt},
+};
 use futures::{StreamExt, stream};
 use gateway::mail::{Letter, NotSent, Words, write};
 use metrics::counter;
@@ -112,7 +115,7 @@ fn ended(app: &App, taken: &Taken, state: MailState, words: Option<Words>, probl
 /// It is tried again as webhooks are: for about a day.
 fn later(app: &App, taken: &Taken, words: Words, why: String) -> Ended {
     let now = app.now();
-    let next = next_attempt(taken.attempts, now, None, luck(taken.id));
+    let next = next_attempt(taken.attempts, now, None, luck(taken.id.0, taken.attempts));
     let state = if next.is_some() {
         MailState::Queued
     } else {
@@ -122,13 +125,6 @@ fn later(app: &App, taken: &Taken, words: Words, why: String) -> Ended {
         at: next.unwrap_or(now),
         ..ended(app, taken, state, Some(words), Some(why))
     }
-}
-
-/// A number that differs between letters.
-fn luck(id: MailId) -> u64 {
-    #[allow(clippy::cast_possible_truncation)] // The last bits are random.
-    let low = id.0.as_u128() as u64;
-    low
 }
 
 fn outcome(state: MailState) -> &'static str {

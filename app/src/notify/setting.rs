@@ -1,10 +1,6 @@
 //! Who is written to, and about what.
 
-use domain::{
-    event::EventType,
-    id::{CustomerId, TenantId},
-    rejection::Rejection,
-};
+use domain::{event::EventType, id::CustomerId, rejection::Rejection};
 use serde::{Deserialize, Serialize};
 
 use super::{letter::is_written_about, store, tell::MAX_ADDRESSES};
@@ -139,13 +135,9 @@ pub async fn update_customer_mail(
     let mut mail = found.remove(&customer).unwrap_or_default();
     mail.addresses = input.addresses.unwrap_or(mail.addresses);
     mail.muted = input.muted.unwrap_or(mail.muted);
-    put(&op, actor.tenant, customer, &mail).await?;
+    store::put_customer(&op, actor.tenant, customer, &mail).await?;
     op.commit().await?;
     Ok(mail)
-}
-
-async fn put(op: &Op, tenant: TenantId, customer: CustomerId, mail: &CustomerMail) -> Result<()> {
-    store::put_customer(op, tenant, customer, mail).await
 }
 
 fn check_muted(muted: Option<&[String]>) -> Result<()> {

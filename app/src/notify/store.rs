@@ -238,3 +238,16 @@ pub(super) async fn outbox(
         .await?
         .try_map(Mail::try_from)
 }
+
+/// Forgets the letters about some events. One statement.
+pub(crate) async fn forget_in(op: &Op, events: &[BillingEventId]) -> Result<()> {
+    Rows::default()
+        .id("id", events.iter().map(|event| event.0))
+        .execute(
+            op.tx(),
+            "DELETE FROM mail WHERE event_id IN (SELECT id FROM {rows} AS v)",
+            Vec::new(),
+        )
+        .await?;
+    Ok(())
+}

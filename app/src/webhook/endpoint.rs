@@ -4,7 +4,6 @@ use domain::{
     event::EventType,
     id::{CustomerId, TenantId, WebhookEndpointId},
     rejection::Rejection,
-    time::Timestamp,
 };
 use serde::Serialize;
 
@@ -305,9 +304,4 @@ fn check_at_once(at_once: Option<i32>) -> Result<Option<i32>> {
         }
         other => Ok(other),
     }
-}
-
-/// An instant as it is said in events.
-pub(super) fn said(at: Timestamp) -> String {
-    at.to_string()
 }

@@ -15,6 +15,7 @@ mod view;
 
 pub(crate) use self::{
     deliver::{deliver, due},
+    store::forget_in,
     tell::{News, tell_in},
 };
 pub use self::{

@@ -121,7 +121,7 @@ pub async fn resend_range(app: &App, actor: &Actor, range: Range, key: &str) -> 
         Claim::Fresh(fresh) => fresh,
     };
     let endpoint = check_enabled(&op, actor, range.endpoint).await?;
-    let found = store::events_between(op.tx(), actor.tenant, range.after, range.through, MAX_RESENT).await?;
+    let found = event::news_between(op.tx(), actor.tenant, range.after, range.through, MAX_RESENT).await?;
     let wanted: Vec<BillingEventId> = found
         .iter()
         .filter(|(_, news)| news.kind.is_for_all() && endpoint.wants(news.kind, news.customer))

@@ -11,6 +11,7 @@ use super::{Endpoint, store};
 use crate::{
     App,
     error::{Error, Result},
+    op::Op,
 };
 
 /// What the derivation is for, so that the root can serve others as well.
@@ -55,7 +56,10 @@ pub(super) async fn root(app: &App) -> Result<Root> {
     let known = app.webhook_root().get_or_try_init(|| async {
         let mut fresh = [0_u8; ROOT_BYTES];
         rand::fill(&mut fresh);
-        store::root(app, &fresh).await.map(Root)
+        let op = Op::begin(app).await?;
+        let root = store::root(&op, &fresh).await?;
+        op.commit().await?;
+        Ok::<_, Error>(Root(root))
     });
     known.await.cloned()
 }

@@ -1,5 +1,7 @@
 //! When a message is sent again. What Standard Webhooks asks for: soon at first, then ever more rarely, for about a day.
 
+use uuid::Uuid;
+
 use crate::time::Timestamp;
 
 /// Pauses before the second and each later attempt, in seconds: 5 s, 1 min, 5 min, 30 min, 2 h, 5 h, 8 h, 8 h. Together 23 h 36 min.
@@ -31,6 +33,15 @@ pub fn next_attempt(
     // Whoever asks for a pause gets at least that.
     let pause = (pause + shift).max(asked * 1_000);
     Some(Timestamp::from_micros(last_at.micros() + pause * 1_000))
+}
+
+/// A number for the jitter: it differs between what is sent and between attempts, and is the same whenever it is asked for.
+#[must_use]
+pub fn luck(id: Uuid, attempts: i32) -> u64 {
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let (high, low) = id.as_u64_pair();
+    let bits = high ^ low ^ u64::from(attempts.unsigned_abs()).wrapping_mul(SPREAD);
+    bits.wrapping_mul(SPREAD) >> 20
 }
 
 #[cfg(test)]
@@ -67,6 +78,13 @@ mod tests {
         assert_eq!(forever, Some(MAX_ASKED_SECONDS * 1_000_000));
         assert_eq!(next_attempt(MAX_ATTEMPTS, at, Some(1), 0), None);
         assert_eq!(next_attempt(0, at, None, 0), None);
+    }
+
+    #[test]
+    fn luck_differs_between_messages_and_attempts() {
+        let of = |id| (1..9).map(move |attempts| luck(Uuid::from_u128(id), attempts) % 2_001);
+        let all: std::collections::BTreeSet<u64> = (0..100).flat_map(of).collect();
+        assert!(all.len() > 600, "{}", all.len());
     }
 
     proptest! {

@@ -1,19 +1,18 @@
 //! Deliveries.
 
 use domain::{
-    event::EventType,
-    id::{BillingEventId, CustomerId, TenantId, WebhookDeliveryId, WebhookEndpointId},
+    id::{BillingEventId, TenantId, WebhookDeliveryId, WebhookEndpointId},
     time::Timestamp,
 };
 use entity::{to_text, webhook_delivery};
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter};
 
 use crate::{
-    error::{Error, Result},
+    error::Result,
     op::Op,
     page::{Page, Slice, ordered},
     sql::{Rows, statement},
-    webhook::{AttemptView, Delivery, DeliveryState, News},
+    webhook::{AttemptView, Delivery, DeliveryState},
 };
 
 /// Deliveries that are made with one statement.
@@ -173,42 +172,6 @@ pub(in crate::webhook) async fn renew(
     Ok(renewed)
 }
 
-/// Published events after a number, up to another, in order, at most so many; with their numbers. One statement.
-pub(in crate::webhook) async fn events_between(
-    db: &impl ConnectionTrait,
-    tenant: TenantId,
-    after: i64,
-    through: Option<i64>,
-    most: u64,
-) -> Result<Vec<(i64, News)>> {
-    let rows = db
-        .query_all_raw(statement(
-            db,
-            "SELECT id, customer_id, kind, position FROM billing_event
-             WHERE tenant_id = $1 AND position > $2 AND position <= $3 ORDER BY position LIMIT $4",
-            vec![
-                tenant.0.into(),
-                after.into(),
-                through.unwrap_or(i64::MAX).into(),
-                most.into(),
-            ],
-        ))
-        .await?;
-    let one = |row: &sea_orm::QueryResult| {
-        let name: String = row.try_get("", "kind")?;
-        let no = || Error::Internal(format!("`{name}` is no type of events"));
-        let news = News {
-            event: BillingEventId(row.try_get("", "id")?),
-            customer: row
-                .try_get::<Option<uuid::Uuid>>("", "customer_id")?
-                .map(CustomerId),
-            kind: EventType::named(&name).ok_or_else(no)?,
-        };
-        Ok((row.try_get("", "position")?, news))
-    };
-    rows.iter().map(one).collect()
-}
-
 pub(in crate::webhook) async fn delivery(
     db: &impl ConnectionTrait,
     tenant: TenantId,
@@ -254,4 +217,17 @@ pub(in crate::webhook) async fn deliveries(
         .read(newest_first, db)
         .await?
         .try_map(Delivery::try_from)
+}
+
+/// Forgets what became of the messages about some events. One statement.
+pub(crate) async fn forget_in(op: &Op, events: &[BillingEventId]) -> Result<()> {
+    Rows::default()
+        .id("id", events.iter().map(|event| event.0))
+        .execute(
+            op.tx(),
+            "DELETE FROM webhook_delivery WHERE event_id IN (SELECT id FROM {rows} AS v)",
+            Vec::new(),
+        )
+        .await?;
+    Ok(())
 }

@@ -23,8 +23,7 @@ use crate::{
 const DELETED: &str = "DELETED";
 
 /// The root that is kept in the database: this one, unless there is another already. Two statements.
-pub(in crate::webhook) async fn root(app: &App, fresh: &[u8]) -> Result<Vec<u8>> {
-    let op = Op::begin(app).await?;
+pub(in crate::webhook) async fn root(op: &Op, fresh: &[u8]) -> Result<Vec<u8>> {
     op.tx()
         .execute_raw(statement(
             op.tx(),
@@ -35,9 +34,7 @@ pub(in crate::webhook) async fn root(app: &App, fresh: &[u8]) -> Result<Vec<u8>>
     let kept = statement(op.tx(), "SELECT root FROM webhook_root WHERE id = 1", Vec::new());
     let row = op.tx().query_one_raw(kept).await?;
     let row = row.ok_or_else(|| Error::Internal("a root that was not kept".to_owned()))?;
-    let root = row.try_get("", "root")?;
-    op.commit().await?;
-    Ok(root)
+    Ok(row.try_get("", "root")?)
 }
 
 fn living(tenant: TenantId) -> Condition {
