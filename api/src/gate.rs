@@ -30,7 +30,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::RETRY_AFTER},
     response::{IntoResponse, Response},
 };
-use domain::metering::rule::Properties;
+use domain::{metering::rule::Properties, time::Timestamp};
 use serde_json::json;
 
 use crate::{
@@ -85,7 +85,7 @@ async fn ask(
     let _place = service.places.try_acquire().map_err(|_| Refusal::busy())?;
     let asked = asked(query, &parts.headers)?;
     match check(&service.app, &actor, &asked).await {
-        Ok(answer) => Ok(told(&answer)),
+        Ok(answer) => Ok(told(&answer, service.app.now())),
         Err(Error::Rejected(no)) => Err(Refusal::input(no.message)),
         Err(Error::Denied(scope)) => Err(Refusal::forbidden(format!("the key lacks the scope `{scope}`"))),
         Err(error) => {
@@ -136,10 +136,10 @@ fn properties(query: &BTreeMap<String, String>) -> Properties {
         .collect()
 }
 
-fn told(answer: &Entitlement) -> Response {
+fn told(answer: &Entitlement, now: Timestamp) -> Response {
     let mut response = match (answer.allowed, answer.reason) {
         (true, _) => StatusCode::NO_CONTENT.into_response(),
-        (false, reason) => refused(reason.unwrap_or(Reason::Outage)),
+        (false, reason) => refused(reason.unwrap_or(Reason::Outage), wait(answer, now)),
     };
     let available = answer.available.map(|it| it.to_string());
     if let Some(value) = available.and_then(|text| HeaderValue::try_from(text).ok()) {
@@ -148,7 +148,14 @@ fn told(answer: &Entitlement) -> Response {
     response
 }
 
-fn refused(reason: Reason) -> Response {
+/// Seconds until what stands against a customer is over by itself, rounded up.
+fn wait(answer: &Entitlement, now: Timestamp) -> Option<u64> {
+    let seconds = answer.resets_at?.seconds_since(now);
+    Some(u64::try_from(seconds).unwrap_or_default().saturating_add(1))
+}
+
+/// `wait`: seconds until what stands against it is over by itself.
+fn refused(reason: Reason, wait: Option<u64>) -> Response {
     let (status, message, wait) = match reason {
         Reason::InsufficientCredits => (StatusCode::PAYMENT_REQUIRED, "the credits are used up", None),
         Reason::OverageLimitReached => (StatusCode::PAYMENT_REQUIRED, "the overage line is reached", None),
@@ -158,6 +165,16 @@ fn refused(reason: Reason) -> Response {
             None,
         ),
         Reason::SubscriptionPaused => (StatusCode::FORBIDDEN, "the subscription is paused", None),
+        Reason::DailyBudgetReached => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "the customer's own budget of the day is spent",
+            wait,
+        ),
+        Reason::MonthlyBudgetReached => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "the customer's own budget of the month is spent",
+            wait,
+        ),
         Reason::UnknownCustomer => (StatusCode::FORBIDDEN, "there is no such customer", None),
         Reason::Outage => (
             StatusCode::SERVICE_UNAVAILABLE,

@@ -20,7 +20,7 @@ pub(crate) fn reach(_: &'static str) -> Result<()> {
 #[cfg(feature = "failpoints")]
 pub(crate) use armed::reach;
 #[cfg(feature = "failpoints")]
-pub use armed::{ALL, CYCLES, HOLDS, INVOICES, MESSAGES, PAYMENTS, RECHARGES, RETURNS, reached};
+pub use armed::{ALL, CYCLES, HOLDS, INVOICES, MESSAGES, PAYMENTS, RECHARGES, RETURNS, SPENDING, reached};
 
 #[cfg(feature = "failpoints")]
 mod armed {
@@ -110,6 +110,10 @@ mod armed {
         "mail.sent",
     ];
 
+    /// Every place at which it is counted what a customer spends, besides those of the drain and of an event, in the order in which they are
+    /// reached.
+    pub const SPENDING: &[&str] = &["spend.read", "spend.counted", "spend.told"];
+
     /// Every place of a hold, in the order in which they are reached. Those of `op` are parts of every commit, and a capture comes by those of
     /// the drain.
     pub const HOLDS: &[&str] = &[
@@ -153,6 +157,7 @@ mod armed {
         "drain.rated",
         "drain.advanced",
         "drain.rehoused",
+        "drain.spent",
         "post.accounts",
         "post.blocks",
         "post.entries",
@@ -179,7 +184,7 @@ mod armed {
         ARMED.call_once(arm);
         debug_assert!(
             [
-                ALL, CYCLES, HOLDS, INVOICES, MESSAGES, PAYMENTS, RECHARGES, RETURNS
+                ALL, CYCLES, HOLDS, INVOICES, MESSAGES, PAYMENTS, RECHARGES, RETURNS, SPENDING
             ]
             .iter()
             .any(|places| places.contains(&name)),

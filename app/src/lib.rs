@@ -12,6 +12,7 @@
 //! | [`payment`] | ways to pay, purchases, what has become of payments |
 //! | [`invoice`] | what customers are asked to pay, taxes, collection, credit notes |
 //! | [`recharge`] | buying credits when the balance runs low |
+//! | [`spend`] | how much customers want to spend, and what they have spent |
 //! | [`test_clock`] | time that is set by hand, for customers of test tenants |
 //! | [`event`] | what vendors are told: the feed, and the stream of it |
 //! | [`notify`] | whom vendors write to, and what has become of each letter |
@@ -48,6 +49,7 @@ mod op;
 pub mod page;
 pub mod payment;
 pub mod recharge;
+pub mod spend;
 mod sql;
 pub mod subscription;
 pub mod telemetry;

@@ -48,7 +48,7 @@ pub(crate) fn drained(events: usize, begun: Instant) {
 }
 
 /// What the gate can answer, as figures call it.
-const ANSWERS: [&str; 8] = [
+const ANSWERS: [&str; 10] = [
     "allowed",
     "insufficient_credits",
     "overage_limit_reached",
@@ -57,10 +57,12 @@ const ANSWERS: [&str; 8] = [
     "subscription_overdue",
     "subscription_paused",
     "other",
+    "daily_budget_reached",
+    "monthly_budget_reached",
 ];
 
 /// Where answers of the gate are counted: looked up once, because a check takes a few microseconds.
-static CHECKS: LazyLock<[Counter; 8]> =
+static CHECKS: LazyLock<[Counter; 10]> =
     LazyLock::new(|| ANSWERS.map(|outcome| counter!(t::CHECKS, "outcome" => outcome)));
 static CHECK_HITS: LazyLock<Histogram> = LazyLock::new(|| histogram!(t::CHECK_SECONDS, "source" => "hit"));
 static CHECK_MISSES: LazyLock<Histogram> = LazyLock::new(|| histogram!(t::CHECK_SECONDS, "source" => "miss"));
@@ -76,6 +78,8 @@ pub(crate) fn checked(allowed: bool, reason: Option<Reason>, hit: bool, begun: I
         Some(Reason::SubscriptionOverdue) => 5,
         Some(Reason::SubscriptionPaused) => 6,
         None => 7,
+        Some(Reason::DailyBudgetReached) => 8,
+        Some(Reason::MonthlyBudgetReached) => 9,
     };
     CHECKS[outcome].increment(1);
     let times = if hit { &CHECK_HITS } else { &CHECK_MISSES };

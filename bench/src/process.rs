@@ -142,8 +142,16 @@ impl Programs {
     /// # Errors
     /// It does not start.
     pub fn worker(&self, url: &str) -> Outcome<Process> {
+        self.worker_of(url, &[], &[])
+    }
+
+    /// `tallygate worker` with options and settings.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn worker_of(&self, url: &str, options: &[&str], settings: &[(&str, &str)]) -> Outcome<Process> {
         let mut command = self.command(url, "worker")?;
-        command.arg("worker");
+        command.arg("worker").args(options).envs(settings.iter().copied());
         Process::start(command, self.log("worker"), free_address()?)
     }
 

@@ -23,6 +23,8 @@ pub struct Scale {
     pub subscribers: usize,
     /// Jobs.
     pub jobs: usize,
+    /// Signed messages.
+    pub messages: usize,
 }
 
 impl Scale {
@@ -37,6 +39,7 @@ impl Scale {
         subscribed: 10_000,
         subscribers: 5_000,
         jobs: 20_000,
+        messages: 20_000,
     };
 
     /// A look at whether everything runs.
@@ -50,5 +53,6 @@ impl Scale {
         subscribed: 1_000,
         subscribers: 500,
         jobs: 1_000,
+        messages: 2_000,
     };
 }

@@ -25,6 +25,7 @@ use uuid::Uuid;
 use crate::{
     Bench, Outcome,
     by_hand::{Hand, insert::Rows},
+    measure::webhooks::sender,
     place::{Backend, Place},
 };
 
@@ -156,7 +157,12 @@ impl Vendor {
         bench.programs.migrate(&place.url).await?;
         let db = connect(&place).await?;
         let queue = Arc::new(SharedQueue::new(db.clone()));
-        let app = App::with_clock(db.clone(), queue, Limits::default(), clock);
+        // It only says which addresses may be called.
+        let limits = Limits {
+            webhooks: Some(Arc::new(sender()?)),
+            ..Limits::default()
+        };
+        let app = App::with_clock(db.clone(), queue, limits, clock);
         let (tenant, _) = access::ensure_tenant(&app, DEFAULT_TENANT, None).await?;
         let actor = Actor::operator(tenant.id);
         let metric = CreateMetric {

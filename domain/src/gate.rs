@@ -20,6 +20,10 @@ use crate::{
         rule::{Properties, RuleBook},
     },
     plan::Offers,
+    spend::{
+        Mode, Span, least,
+        standing::{Left, Spending},
+    },
     subscription::{
         admission::Admission,
         portfolio::{Agreement, Portfolio, Stuck},
@@ -39,6 +43,10 @@ pub enum Reason {
     SubscriptionOverdue,
     /// The subscription is paused. Credits do not help.
     SubscriptionPaused,
+    /// The customer's own budget of the day is spent. Credits do not help; the next day does.
+    DailyBudgetReached,
+    /// The customer's own budget of the month is spent.
+    MonthlyBudgetReached,
     /// No such customer.
     UnknownCustomer,
     /// What is known of the customer is too old or cannot be counted.
@@ -62,6 +70,10 @@ pub struct View<'a> {
     pub held: Credits,
     /// How far the cycle's count has come, with what is held of it.
     pub position: Position,
+    /// The customer's own limits; `None`: it has none.
+    pub spending: Option<&'a Spending>,
+    /// What open holds claim in all, of whatever credits, zero or more: it counts against the limits.
+    pub claimed: Credits,
 }
 
 /// The answer.
@@ -77,12 +89,31 @@ pub struct Decision {
     pub remaining: Credits,
     /// What open holds set aside of that, zero or more.
     pub held: Credits,
-    /// Credits that are missing for the asked units; zero when they suffice, `None` when it cannot be expressed.
+    /// Credits that are missing for the asked units; zero when they suffice, `None` when it cannot be expressed. Says nothing of budgets.
     pub missing: Option<Credits>,
+    /// What is left of the customer's own budget of the day; `None`: it has none.
+    pub daily: Option<Left>,
+    /// What is left of the customer's own budget of the month; `None`: it has none.
+    pub monthly: Option<Left>,
+    /// What a budget that is only observed would have said.
+    pub would_refuse: Option<Reason>,
     /// Credits left to spend on this metric; `None`: no limit.
     pub available: Option<Credits>,
     /// Units left to spend on; `None`: no limit.
     pub affordable_units: Option<Quantity>,
+}
+
+impl Decision {
+    /// When the limit that decided is over by itself; `None`: it is not, or nothing was refused.
+    #[must_use]
+    pub fn resets_at(&self) -> Option<Timestamp> {
+        let decided = match self.reason? {
+            Reason::DailyBudgetReached => self.daily,
+            Reason::MonthlyBudgetReached => self.monthly,
+            _ => None,
+        };
+        decided.map(|it| it.resets_at)
+    }
 }
 
 /// Decides about `units` more of a metric at an instant. The prices are those of the drain.
@@ -113,28 +144,34 @@ fn remaining(blocks: &[Block], overdraft: Credits, metric: MetricId, now: Timest
 /// Decides about something that costs so much; `None`: that cannot be expressed.
 fn judge(view: &View<'_>, metric: MetricId, cost: Option<Credits>, now: Timestamp) -> Decision {
     let remaining = remaining(view.blocks, view.overdraft, metric, now);
-    let available = view.terms.available(remaining, view.held);
+    let funded = view.terms.available(remaining, view.held);
+    let enforced = view.spending.and_then(|it| it.enforced(view.claimed, now));
+    let observed = view.spending.filter(|it| it.mode() == Mode::Observe);
+    let observed = observed.and_then(|it| it.tightest(view.claimed, now));
+    let available = least(funded, enforced.map(|it| it.left));
     let affordable_units = match (available, view.price) {
         (Some(budget), Some(price)) => price.affordable(view.position, budget),
         _ => None,
     };
-    let suffices = match (available, cost) {
-        (None, _) => true,
-        (Some(budget), Some(cost)) => cost <= budget,
-        (Some(_), None) => false,
+    let exceeds = |limit: Credits| cost.is_none_or(|cost| cost > limit);
+    let unfunded = funded.is_some_and(exceeds);
+    let missing = match (unfunded, funded, cost) {
+        (false, ..) => Some(Credits::ZERO),
+        (true, Some(funded), Some(cost)) => cost.minus(funded).ok(),
+        (true, ..) => None,
     };
-    let missing = match (suffices, available, cost) {
-        (true, ..) => Some(Credits::ZERO),
-        (false, Some(budget), Some(cost)) => cost.minus(budget).ok(),
-        (false, ..) => None,
-    };
+    let over = |budget: Option<Left>| budget.filter(|it| exceeds(it.left)).map(spent);
+    // Of the two the one that leaves less decides.
+    let decides = enforced.filter(|it| !unfunded || funded.is_some_and(|funded| it.left < funded));
     let reason = match (view.admission, view.terms.at_zero) {
         (Admission::Overdue, _) => Some(Reason::SubscriptionOverdue),
         (Admission::Paused, _) => Some(Reason::SubscriptionPaused),
-        (Admission::Admitted, _) if suffices => None,
-        (Admission::Admitted, AtZero::AllowUpTo) => Some(Reason::OverageLimitReached),
-        (Admission::Admitted, AtZero::Block | AtZero::Allow) => Some(Reason::InsufficientCredits),
+        (Admission::Admitted, at_zero) => over(decides).or(unfunded.then_some(match at_zero {
+            AtZero::AllowUpTo => Reason::OverageLimitReached,
+            AtZero::Block | AtZero::Allow => Reason::InsufficientCredits,
+        })),
     };
+    let left = |span| view.spending.and_then(|it| it.left(span, view.claimed, now));
     Decision {
         allowed: reason.is_none(),
         reason,
@@ -142,8 +179,19 @@ fn judge(view: &View<'_>, metric: MetricId, cost: Option<Credits>, now: Timestam
         remaining,
         held: view.held,
         missing,
+        daily: left(Span::Day),
+        monthly: left(Span::Month),
+        would_refuse: over(observed),
         available,
         affordable_units,
+    }
+}
+
+/// What a budget says that does not suffice.
+fn spent(budget: Left) -> Reason {
+    match budget.span {
+        Span::Day => Reason::DailyBudgetReached,
+        Span::Month => Reason::MonthlyBudgetReached,
     }
 }
 
@@ -153,10 +201,19 @@ pub struct Standing {
     terms: Terms,
     admission: Admission,
     state: CustomerState,
-    undebited: Credits,
+    counted: Counted,
     /// Holds that were open when the books were read, in the order in which they were made.
     holds: Vec<Hold>,
     claims: Option<Claimed>,
+}
+
+/// What was counted on top of the books.
+#[derive(Debug, Clone, Default)]
+struct Counted {
+    /// The cost of usage that is not debited yet.
+    undebited: Credits,
+    /// The customer's own limits, with what is spent and not debited yet.
+    spending: Option<Spending>,
 }
 
 /// What open holds claim, kept for the next questions.
@@ -179,17 +236,22 @@ const MAX_FORESEEN: usize = 100;
 /// Debits usage in memory.
 fn count(
     state: &mut CustomerState,
-    undebited: &mut Credits,
+    counted: &mut Counted,
     rules: &RuleBook,
     events: &[PendingEvent],
 ) -> Result<(), UsageError> {
     if events.is_empty() {
         return Ok(());
     }
-    for event in drain(state, rules, events)?.events {
-        *undebited = undebited
-            .plus(event.credits)
-            .map_err(|_| UsageError::TooLarge(event.id))?;
+    let rated = drain(state, rules, events)?.events;
+    for (event, rated) in events.iter().zip(rated) {
+        let too_large = |_| UsageError::TooLarge(event.id);
+        counted.undebited = counted.undebited.plus(rated.credits).map_err(too_large)?;
+        if let Some(spending) = &mut counted.spending {
+            spending
+                .add(event.occurred_at, rated.credits)
+                .map_err(too_large)?;
+        }
     }
     Ok(())
 }
@@ -215,7 +277,7 @@ impl Standing {
             terms,
             admission,
             state,
-            undebited: Credits::ZERO,
+            counted: Counted::default(),
             holds: Vec::new(),
             claims: None,
         }
@@ -231,6 +293,13 @@ impl Standing {
         }
     }
 
+    /// The same customer with limits of its own.
+    #[must_use]
+    pub fn with_spending(mut self, spending: Option<Spending>) -> Self {
+        self.counted.spending = spending;
+        self
+    }
+
     /// Counts usage that was accepted and is not debited yet, as the drain will.
     ///
     /// # Errors
@@ -239,7 +308,7 @@ impl Standing {
         if !events.is_empty() {
             self.claims = None;
         }
-        count(&mut self.state, &mut self.undebited, rules, events)
+        count(&mut self.state, &mut self.counted, rules, events)
     }
 
     /// Moves on to an instant as the workers will: each step of the subscriptions that is due by then, after the usage accepted before
@@ -265,7 +334,7 @@ impl Standing {
         let mut names = u128::MAX;
         for _ in 0..MAX_FORESEEN {
             let Some((due, id)) = portfolio.next_due()?.filter(|(due, _)| due.at <= until) else {
-                count(&mut portfolio.state, &mut self.undebited, rules, &waiting)?;
+                count(&mut portfolio.state, &mut self.counted, rules, &waiting)?;
                 let next = portfolio.barrier()?;
                 self.admission = portfolio.admission()?;
                 self.state = portfolio.state;
@@ -273,7 +342,7 @@ impl Standing {
                 return Ok((self, next));
             };
             let before: Vec<PendingEvent> = waiting.extract_if(.., |it| it.received_at < due.at).collect();
-            count(&mut portfolio.state, &mut self.undebited, rules, &before)?;
+            count(&mut portfolio.state, &mut self.counted, rules, &before)?;
             portfolio.refresh();
             // Names that are never written; all that they decide is the order of blocks that are alike.
             portfolio.take(id, due, || {
@@ -287,7 +356,7 @@ impl Standing {
     /// The cost of the usage that was counted here and is not debited yet.
     #[must_use]
     pub fn undebited(&self) -> Credits {
-        self.undebited
+        self.counted.undebited
     }
 
     /// The terms of the account.
@@ -354,14 +423,18 @@ impl Standing {
     fn view<'a>(&'a self, priced: Priced<'a>, metric: MetricId, now: Timestamp) -> View<'a> {
         let funds = &self.state.funds;
         let left = |blocks, overdraft| remaining(blocks, overdraft, metric, now);
-        let (held, position) = match &self.claims {
-            None => (Credits::ZERO, self.state.position(priced.counter)),
+        let (held, claimed, position) = match &self.claims {
+            None => (Credits::ZERO, Credits::ZERO, self.state.position(priced.counter)),
             Some(Claimed { claims, .. }) => {
                 let held = claims.funds().and_then(|claimed| {
                     let before = left(funds.blocks(), funds.overdraft());
                     before.minus(left(claimed.blocks(), claimed.overdraft())).ok()
                 });
-                (held.unwrap_or(Credits::MAX), claims.position(priced.counter))
+                (
+                    held.unwrap_or(Credits::MAX),
+                    claims.total(),
+                    claims.position(priced.counter),
+                )
             }
         };
         View {
@@ -372,6 +445,8 @@ impl Standing {
             price: priced.rule.map(|rule| &rule.price),
             held,
             position,
+            spending: self.counted.spending.as_ref(),
+            claimed,
         }
     }
 }

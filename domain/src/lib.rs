@@ -11,7 +11,8 @@
 //!    cover becomes *overdraft*.
 //! 6. [`ledger`]: the append-only list of everything that moved credits.
 //! 7. [`usage`]: from an accepted event to debits ([`usage::drain`]), and back again ([`usage::void`]).
-//! 8. [`hold`] and [`gate`]: credits set aside for work that is running; and may this customer go on?
+//! 8. [`spend`], [`hold`] and [`gate`]: what a customer wants to spend in a day or a month; credits set aside for work that is running;
+//!    and may this customer go on?
 //! 9. [`money`] and [`zone`]: what things cost outside, and by whose calendar.
 //! 10. [`plan`]: what a vendor offers: *variants*, and the *templates* of the credits that they bring.
 //! 11. [`cycle`]: billing cycles: their boundaries, what they grant, what rolls over, where late usage counts, what they came to.
@@ -43,6 +44,7 @@ pub mod payment;
 pub mod plan;
 pub mod recharge;
 pub mod rejection;
+pub mod spend;
 pub mod subscription;
 pub mod tax;
 mod text;

@@ -13,6 +13,7 @@ use domain::{
     customer::{AtZero, Settlement, Terms},
     gate::{Decision, Reason, View, decide},
     metering::{Position, Price},
+    spend::{Limits, Mode, Rule, standing::Spending},
     subscription::admission::Admission,
     usage::{Counter, CounterKey, drain::drain},
 };
@@ -26,6 +27,7 @@ struct Case {
     overdraft: Credits,
     price: Option<Price>,
     position: Position,
+    spending: Option<Spending>,
     now: i64,
 }
 
@@ -39,6 +41,8 @@ impl Case {
             price: self.price.as_ref(),
             held: Credits::ZERO,
             position: self.position,
+            spending: self.spending.as_ref(),
+            claimed: Credits::ZERO,
         };
         decide(&view, metric(1), Quantity::from_raw(raw), at(self.now))
     }
@@ -83,6 +87,7 @@ fn asked(rising: bool) -> impl Strategy<Value = Case> {
                 overdraft,
                 price,
                 position: position(raw, events),
+                spending: None,
                 now,
             })
     })
@@ -183,6 +188,7 @@ fn policies_at_zero() {
             overdraft: micro(overdraft * 1_000_000),
             price: Some(per_unit("1")),
             position: Position::default(),
+            spending: None,
             now: 1,
         };
         let answer = case.ask(units(asked).raw());
@@ -212,6 +218,8 @@ fn subscriptions_refuse_whatever_the_credits() {
                 price: Some(&per_unit("1")),
                 held: Credits::ZERO,
                 position: Position::default(),
+                spending: None,
+                claimed: Credits::ZERO,
             };
             let answer = decide(&view, metric(1), units("5"), at(1));
             assert_eq!((answer.allowed, answer.reason), (reason.is_none(), reason));
@@ -233,9 +241,104 @@ fn what_cannot_be_counted_is_refused_unless_all_is_allowed() {
             overdraft: micro(0),
             price: Some(per_unit("9000000")),
             position: Position::default(),
+            spending: None,
             now: 1,
         };
         let answer = case.ask(i64::MAX);
         assert_eq!((answer.allowed, answer.cost), (allowed, None));
+    }
+}
+
+/// Limits of ten credits a day and thirty a month, with so much spent this day and earlier this month.
+fn spending(mode: Mode, today: i64, earlier: i64) -> Spending {
+    let limits = |budget| Limits {
+        threshold: None,
+        budget: Some(credits(budget)),
+    };
+    let rule = Rule {
+        mode,
+        daily: limits("10"),
+        monthly: limits("30"),
+    };
+    let mut spending = Spending::new(rule, []);
+    spending.add(at(1), micro(today * 1_000_000)).unwrap();
+    let yesterday = at(1).plus_seconds(-86_400);
+    spending.add(yesterday, micro(earlier * 1_000_000)).unwrap();
+    spending
+}
+
+/// `available = max(0, min(remaining + overage line - held, what is left of each budget))`, and the smallest decides.
+#[test]
+fn the_smallest_of_credits_and_budgets_decides() {
+    use Reason::{DailyBudgetReached, InsufficientCredits, MonthlyBudgetReached};
+    for (at_zero, blocks, today, earlier, asked, available, reason) in [
+        (AtZero::Block, 50, 0, 0, 10, Some(10), None),
+        (AtZero::Block, 50, 0, 0, 11, Some(10), Some(DailyBudgetReached)),
+        (AtZero::Block, 50, 10, 0, 1, Some(0), Some(DailyBudgetReached)),
+        (AtZero::Block, 50, 12, 0, 1, Some(0), Some(DailyBudgetReached)),
+        (AtZero::Block, 50, 12, 0, 0, Some(0), None),
+        (AtZero::Block, 50, 0, 25, 6, Some(5), Some(MonthlyBudgetReached)),
+        (AtZero::Block, 4, 0, 0, 5, Some(4), Some(InsufficientCredits)),
+        // Both lack; what leaves less is named.
+        (AtZero::Block, 4, 7, 0, 5, Some(3), Some(DailyBudgetReached)),
+        (AtZero::Block, 4, 5, 0, 9, Some(4), Some(InsufficientCredits)),
+        (AtZero::Block, 0, 10, 0, 1, Some(0), Some(InsufficientCredits)),
+        // Where credits set no limit, budgets do.
+        (AtZero::Allow, 0, 4, 0, 6, Some(6), None),
+        (AtZero::Allow, 0, 4, 0, 7, Some(6), Some(DailyBudgetReached)),
+    ] {
+        let case = Case {
+            terms: Terms::new(at_zero, None, Settlement::Manual).unwrap(),
+            blocks: vec![block(1, blocks * 1_000_000)],
+            overdraft: micro(0),
+            price: Some(per_unit("1")),
+            position: Position::default(),
+            spending: Some(spending(Mode::Enforce, today, earlier)),
+            now: 1,
+        };
+        let answer = case.ask(asked * 1_000_000);
+        let name = format!("{at_zero:?} {blocks} {today} {earlier} {asked}");
+        assert_eq!(answer.reason, reason, "{name}");
+        assert_eq!(answer.allowed, reason.is_none(), "{name}");
+        assert_eq!(
+            answer.available,
+            available.map(|it| micro(it * 1_000_000)),
+            "{name}"
+        );
+        let affordable = available.map(|it| Quantity::from_raw(it * 1_000_000));
+        assert_eq!(answer.affordable_units, affordable, "{name}");
+        // Credits do not help against a budget.
+        let lacks = at_zero == AtZero::Block && asked > blocks;
+        assert_eq!(answer.missing.unwrap().is_positive(), lacks, "{name}");
+        let ends = match reason {
+            Some(DailyBudgetReached) => Some(at(1).next_day()),
+            Some(MonthlyBudgetReached) => Some(at(1).month().end),
+            _ => None,
+        };
+        assert_eq!(answer.resets_at(), ends, "{name}");
+    }
+}
+
+#[test]
+fn an_observed_budget_refuses_nothing_and_says_what_it_would_have() {
+    for (today, asked, wanted) in [
+        (0, 10, None),
+        (0, 11, Some(Reason::DailyBudgetReached)),
+        (50, 1, Some(Reason::MonthlyBudgetReached)),
+    ] {
+        let case = Case {
+            terms: Terms::new(AtZero::Block, None, Settlement::Manual).unwrap(),
+            blocks: vec![block(1, 100_000_000)],
+            overdraft: micro(0),
+            price: Some(per_unit("1")),
+            position: Position::default(),
+            spending: Some(spending(Mode::Observe, today, 0)),
+            now: 1,
+        };
+        let answer = case.ask(asked * 1_000_000);
+        assert_eq!((answer.allowed, answer.reason), (true, None));
+        assert_eq!(answer.available, Some(credits("100")));
+        assert_eq!(answer.would_refuse, wanted, "{today} {asked}");
+        assert_eq!(answer.daily.unwrap().used, micro(today * 1_000_000));
     }
 }

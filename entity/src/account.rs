@@ -39,6 +39,8 @@ pub struct Model {
     pub held: i64,
     /// How many holds are open.
     pub holds: i32,
+    /// 1 while what it spends is counted against limits of the customer's own.
+    pub spend_managed: i32,
 }
 
 /// None: reads are joined by hand, in batches.

@@ -41,6 +41,8 @@ pub mod retired_secret;
 pub mod sandbox_charge;
 pub mod sandbox_return;
 pub mod sandbox_setup;
+pub mod spend_period;
+pub mod spend_setting;
 pub mod subscription;
 pub mod subscription_charge;
 pub mod tax_registration;

@@ -10,6 +10,7 @@ use app::{
     invoice::{self, CreateCreditNote},
     page::Page,
     recharge::{self, UpdateRecharge},
+    spend::{self, UpdateSpend},
     subscription::CreateSubscription,
 };
 use domain::{
@@ -18,6 +19,7 @@ use domain::{
     plan::variant::Mode as Billing,
     recharge::rule::{Rule, Size},
     rejection::RejectionCode,
+    spend::Limits,
 };
 use gateway::payment::sandbox::Card;
 
@@ -601,6 +603,58 @@ const HOLD_FAULTS: &[Fault] = &[
     },
 ];
 
+const SPENDER: &str = "(SELECT id FROM customer WHERE external_id = 'spender')";
+
+const SPEND_FAULTS: &[Fault] = &[
+    Fault {
+        damage: "UPDATE spend_period SET credits = credits + 1 WHERE span = 'DAY'",
+        repair: "UPDATE spend_period SET credits = credits - 1 WHERE span = 'DAY'",
+        found: &["spend.counts"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE spend_period SET credits = credits - 1 WHERE span = 'MONTH'",
+        repair: "UPDATE spend_period SET credits = credits + 1 WHERE span = 'MONTH'",
+        found: &["spend.counts"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE account SET spend_managed = 0 WHERE customer_id = {spender}",
+        repair: "UPDATE account SET spend_managed = 1 WHERE customer_id = {spender}",
+        found: &["spend.counts"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE spend_setting SET tenant_id = {stranger}",
+        repair: "UPDATE spend_setting SET tenant_id = {acme}",
+        found: &["spend.counts"],
+        at_once: true,
+    },
+];
+
+/// A customer with limits of its own that has spent something.
+async fn spend_story(world: &World) {
+    let id = world.customer("spender").await;
+    world.give(id, "50").await;
+    let limits = |budget| {
+        Some(Some(Limits {
+            threshold: None,
+            budget: Some(credits(budget)),
+        }))
+    };
+    let input = UpdateSpend {
+        customer: CustomerRef::Id(id),
+        enabled: Some(true),
+        mode: None,
+        daily: limits("10"),
+        monthly: limits("100"),
+        webhook_url: None,
+    };
+    spend::update(&world.app, &world.actor, input).await.unwrap();
+    world.consume(id, "call", "7").await;
+    world.run_to_rest().await;
+}
+
 /// A customer with a reservation that is open, and one that is captured.
 async fn hold_story(world: &World) {
     let id = world.customer("holder").await;
@@ -724,6 +778,7 @@ fn sql(text: &str) -> String {
         .replace("{payer}", PAYER)
         .replace("{holder}", HOLDER)
         .replace("{owner}", OWNER)
+        .replace("{spender}", SPENDER)
         .replace("{billed}", BILLED)
         .replace("{stranger}", STRANGER)
         .replace("{acme}", ACME)
@@ -748,6 +803,8 @@ async fn every_fault_is_found_by_its_check(world: World) {
     seen.extend(plant(&world, INVOICE_FAULTS).await);
     hold_story(&world).await;
     seen.extend(plant(&world, HOLD_FAULTS).await);
+    spend_story(&world).await;
+    seen.extend(plant(&world, SPEND_FAULTS).await);
     // Guards have a case of their own.
     let all: BTreeSet<&str> = audit::Check::ALL.iter().map(|check| check.id()).collect();
     let missing: Vec<_> = all.difference(&seen).collect();

@@ -8,7 +8,7 @@ use app::{
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject, Subscription};
 use domain::{
     credit::block::{Billing, BlockState, Source},
-    id::EntryId,
+    id::{CustomerId, EntryId},
     ledger::EntryKind,
     rejection::Rejection,
 };
@@ -34,8 +34,8 @@ pub struct Balance {
     /// Credits that open reservations have set aside for work that is still running, as priced when each was made; `entitlement`
     /// prices them anew.
     pub held: Decimal,
-    /// Credits left to spend: remaining plus the overage line minus held, never below zero; null: no limit. Blocks restricted to some
-    /// metrics count in full, and expired ones until they are ended, seconds later; `entitlement` knows better.
+    /// Credits left to spend: remaining plus the overage line minus held, and no more than the customer's own budgets leave; never below
+    /// zero; null: no limit. Blocks restricted to some metrics count in full, and expired ones until they are ended, seconds later; `entitlement` knows better.
     pub available: Option<Decimal>,
     /// Accepted events that are not yet debited, counted up to 100,000.
     pub pending_events: i32,
@@ -61,6 +61,34 @@ impl From<credit::Balance> for Balance {
             ledger_hash: balance.head.to_string(),
         }
     }
+}
+
+/// A customer's credits at a glance.
+#[derive(SimpleObject)]
+pub struct CreditOverview {
+    /// All credits that were bought or granted, whatever has become of them. Budgets and what was taken back do not count.
+    pub granted: Decimal,
+    /// Credits that debited usage of the present period cost.
+    pub used_this_period: Decimal,
+    /// First instant of that period: the cycle of the oldest subscription, or the calendar month of UTC.
+    pub period_start: DateTime,
+    /// First instant after it.
+    pub period_end: DateTime,
+}
+
+/// A customer's credits at a glance.
+pub(super) async fn credit_overview(
+    ctx: &Context<'_>,
+    customer: CustomerId,
+) -> async_graphql::Result<CreditOverview> {
+    let (app, actor) = caller(ctx)?;
+    let it = credit::overview(app, actor, customer).await.map_err(top_level)?;
+    Ok(CreditOverview {
+        granted: it.granted.into(),
+        used_this_period: it.used.into(),
+        period_start: it.period.start.into(),
+        period_end: it.period.end.into(),
+    })
 }
 
 /// Where the credits of a block come from. New values may be added.
@@ -466,7 +494,7 @@ pub struct BalanceUpdate {
     pub sequence: SafeInt,
     /// Sum of the blocks minus overdraft, in credits; may be negative.
     pub remaining: Decimal,
-    /// Credits left to spend under the present terms; null: no limit.
+    /// Credits left to spend under the present terms and budgets; null: no limit.
     pub available: Option<Decimal>,
     /// Credits used that no block could cover.
     pub overdraft: Decimal,

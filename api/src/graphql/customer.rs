@@ -23,7 +23,7 @@ use domain::{
 
 use super::{
     caller,
-    credit::{Balance, CreditBlock, LedgerEntry},
+    credit::{Balance, CreditBlock, CreditOverview, LedgerEntry, credit_overview},
     error::top_level,
     event::{BillingEvent, events},
     hold::{Reservation, ReservationState},
@@ -36,6 +36,7 @@ use super::{
     payment::{Payment, PaymentMethod, methods, payments},
     recharge::{AutoRecharge, RechargeDryRun, RechargeRuleInput, auto_recharge, dry_run},
     scalar::{CountryCode, DateTime, Decimal, EmailAddress, Json},
+    spend::{Spend, customer_spend},
     subscription::{BillingCycle, PlanSubscription, cycles, subscriptions},
     test_clock::test_clock_id,
     trust::{CustomerTrust, customer_trust},
@@ -158,6 +159,11 @@ impl Customer {
             return Ok(balance.clone().into());
         }
         Ok(load_balance(ctx, self.customer).await?.into())
+    }
+
+    /// What the customer was given, and what it has used of that in the present period. Needs `credit:read`.
+    async fn credit_overview(&self, ctx: &Context<'_>) -> async_graphql::Result<CreditOverview> {
+        credit_overview(ctx, self.customer).await
     }
 
     /// Blocks: first those that can be used, in the order in which they will burn, then spent and ended ones. Needs
@@ -316,6 +322,11 @@ impl Customer {
     /// Buying credits when the balance is low; null: it was never set up. Needs `payment:read`.
     async fn auto_recharge(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<AutoRecharge>> {
         auto_recharge(ctx, self.customer).await
+    }
+
+    /// How much the customer wants to spend in a day and in a month, and what it has spent. Needs `credit:read`.
+    async fn spend(&self, ctx: &Context<'_>) -> async_graphql::Result<Spend> {
+        customer_spend(ctx, self.customer).await
     }
 
     /// How far the vendor trusts the customer, which limits what it may buy at once; null: the vendor has no tiers of trust. Needs

@@ -13,6 +13,7 @@ use super::{
     customer::customer_ref,
     error::top_level,
     scalar::{DateTime, Decimal, Json},
+    spend::BudgetLeft,
 };
 
 /// What stands against going on. New values may be added.
@@ -27,6 +28,10 @@ pub enum EntitlementReason {
     SubscriptionOverdue,
     /// The subscription is paused. It helps to resume it, not to add credits.
     SubscriptionPaused,
+    /// The customer's own budget of the day is spent. It is over at `resetsAt`.
+    DailyBudgetReached,
+    /// The customer's own budget of the month is spent. It is over at `resetsAt`.
+    MonthlyBudgetReached,
     /// There is no such customer. The server's settings decide whether an unknown customer may go on; by default it may not.
     UnknownCustomer,
     /// What is known of the customer is too old or cannot be counted. The server's settings decide whether customers may go on
@@ -36,7 +41,8 @@ pub enum EntitlementReason {
 
 /// Whether a customer may go on. A refusal is an answer, not an error.
 ///
-/// The terms add up: `available = max(0, remaining + overageLine - held)`.
+/// The terms add up: `available = max(0, min(remaining + overageLine - held, dailyBudget.left, monthlyBudget.left))`, where budgets count only if
+/// they are enforced.
 #[derive(SimpleObject)]
 pub struct Entitlement {
     /// Whether the customer may go on.
@@ -56,8 +62,17 @@ pub struct Entitlement {
     pub undebited: Option<Decimal>,
     /// Credits left to spend on this metric, including the overage line; null: no limit.
     pub available: Option<Decimal>,
-    /// Credits that would have to be added for the asked units; zero when the credits suffice, null when it cannot be expressed.
+    /// Credits that would have to be added for the asked units; zero when the credits suffice, null when it cannot be expressed. Budgets do not
+    /// count here: credits do not help against them.
     pub missing: Option<Decimal>,
+    /// What is left of the customer's own budget of the day; null: it has none.
+    pub daily_budget: Option<BudgetLeft>,
+    /// What is left of the customer's own budget of the month; null: it has none.
+    pub monthly_budget: Option<BudgetLeft>,
+    /// What a budget that is only observed would have said; null: it would not refuse, or none is observed.
+    pub would_refuse: Option<EntitlementReason>,
+    /// When what stands against it is over by itself; null: it is not, or nothing does.
+    pub resets_at: Option<DateTime>,
     /// Units left to spend on; null: no limit.
     pub affordable_units: Option<Decimal>,
     /// When this was so. An answer is never older than a second.
@@ -76,6 +91,10 @@ impl From<gate::Entitlement> for Entitlement {
             undebited: answer.undebited.map(Decimal::from),
             available: answer.available.map(Decimal::from),
             missing: answer.missing.map(Decimal::from),
+            daily_budget: answer.daily.map(BudgetLeft::from),
+            monthly_budget: answer.monthly.map(BudgetLeft::from),
+            would_refuse: answer.would_refuse.map(EntitlementReason::from),
+            resets_at: answer.resets_at.map(DateTime),
             affordable_units: answer.affordable_units.map(Decimal::from),
             as_of: answer.as_of.into(),
         }

@@ -155,6 +155,10 @@ pub enum ReservationReason {
     SubscriptionOverdue,
     /// The subscription is paused.
     SubscriptionPaused,
+    /// The customer's own budget of the day is spent or set aside.
+    DailyBudgetReached,
+    /// The customer's own budget of the month is spent or set aside.
+    MonthlyBudgetReached,
     /// What is known of the customer cannot be counted.
     Outage,
     /// The key was used before for another reservation.
@@ -188,6 +192,8 @@ impl From<Reason> for ReservationReason {
             Reason::OverageLimitReached => Self::OverageLimitReached,
             Reason::SubscriptionOverdue => Self::SubscriptionOverdue,
             Reason::SubscriptionPaused => Self::SubscriptionPaused,
+            Reason::DailyBudgetReached => Self::DailyBudgetReached,
+            Reason::MonthlyBudgetReached => Self::MonthlyBudgetReached,
             Reason::UnknownCustomer => Self::UnknownCustomer,
             Reason::Outage => Self::Outage,
         }

@@ -23,6 +23,7 @@ mod plan;
 mod recharge;
 mod refund;
 pub(crate) mod scalar;
+mod spend;
 mod subscription;
 mod test_clock;
 mod token;
@@ -80,6 +81,7 @@ pub struct Mutation(
     credit::CreditMutation,
     usage::UsageMutation,
     hold::HoldMutation,
+    spend::SpendMutation,
     subscription::SubscriptionMutation,
     payment::PaymentMutation,
     checkout::CheckoutMutation,

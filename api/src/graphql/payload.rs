@@ -32,7 +32,7 @@ macro_rules! payload {
 
         impl $name {
             /// From the outcome of a use-case.
-            fn from_outcome<T>(
+            pub(crate) fn from_outcome<T>(
                 outcome: app::Result<app::idempotency::Once<T>>,
                 object: impl FnOnce(T) -> $type,
             ) -> async_graphql::Result<Self> {

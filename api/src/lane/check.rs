@@ -49,6 +49,8 @@ enum Cell {
     Available,
     Missing,
     AffordableUnits,
+    WouldRefuse,
+    ResetsAt,
     AsOf,
 }
 
@@ -108,6 +110,8 @@ impl Cell {
             "available" => Self::Available,
             "missing" => Self::Missing,
             "affordableUnits" => Self::AffordableUnits,
+            "wouldRefuse" => Self::WouldRefuse,
+            "resetsAt" => Self::ResetsAt,
             "asOf" => Self::AsOf,
             _ => return None,
         };
@@ -130,6 +134,10 @@ impl Cell {
             Self::Available => amount(out, &answer.available),
             Self::Missing => amount(out, &answer.missing),
             Self::AffordableUnits => amount(out, &answer.affordable_units),
+            Self::WouldRefuse => json::or_null(out, answer.would_refuse, json::name),
+            Self::ResetsAt => json::or_null(out, answer.resets_at.as_ref(), |out, at| {
+                json::text(out, &at.0.to_string());
+            }),
             Self::AsOf => json::text(out, &answer.as_of.0.to_string()),
         }
     }

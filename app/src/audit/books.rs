@@ -12,7 +12,7 @@ use domain::{
     plan::variant::Variant,
     time::Timestamp,
 };
-use entity::{account, block, customer, ledger_entry, usage_counter};
+use entity::{account, block, customer, ledger_entry, spend_period, usage_counter};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use uuid::Uuid;
 
@@ -77,6 +77,7 @@ pub(super) async fn look(app: &App, customers: &[Uuid], mode: Mode) -> Result<Lo
     agreed(&tx, &mut subjects).await?;
     paid(&tx, &mut subjects).await?;
     held(&tx, &mut subjects).await?;
+    spent(&tx, &mut subjects, mode).await?;
     replay(&tx, &mut subjects, &mut looked).await?;
     let blocks = blocks(&tx, &mut subjects, mode).await?;
     let counters = store::counters(&tx, customers).await?;
@@ -250,6 +251,42 @@ async fn held(tx: &DatabaseTransaction, subjects: &mut [Subject]) -> Result<()> 
         found(Check::HoldCaptured, customer, hold.to_string(), message);
     }
     Ok(())
+}
+
+/// Checks what counts against limits: on all days, or on those since that of the customer's last sound state. Three statements, one where
+/// nobody has limits.
+async fn spent(tx: &DatabaseTransaction, subjects: &mut [Subject], mode: Mode) -> Result<()> {
+    let all: Vec<Uuid> = subjects.iter().map(Subject::id).collect();
+    let mut wrong = store::wrongly_managed(tx, &all).await?;
+    let managed = subjects.iter().filter(|it| it.account.spend_managed != 0);
+    let since: Vec<(Uuid, Timestamp)> = managed
+        .map(|it| match mode {
+            Mode::Full => (it.id(), Timestamp::MIN),
+            Mode::Incremental => (it.id(), Timestamp::from_micros(it.since)),
+        })
+        .collect();
+    if !since.is_empty() {
+        wrong.extend(store::wrongly_spent(tx, &since).await?);
+        wrong.extend(wrong_months(store::spent(tx, &since).await?));
+    }
+    for subject in subjects.iter_mut().filter(|it| wrong.contains(&it.id())) {
+        let message = "what counts against its limits is not what its usage cost";
+        let who = CustomerId(subject.id());
+        subject.found.add(Check::SpendCounts, who, message);
+    }
+    Ok(())
+}
+
+/// Customers of whom a month is not the sum of its days.
+fn wrong_months(rows: Vec<spend_period::Model>) -> Vec<Uuid> {
+    let mut sums: BTreeMap<(Uuid, Timestamp), i128> = BTreeMap::new();
+    for row in rows {
+        let start = Timestamp::from_micros(row.start).month().start;
+        let sum = sums.entry((row.customer_id, start)).or_default();
+        *sum += i128::from(row.credits) * if row.span == "DAY" { 1 } else { -1 };
+    }
+    let wrong = sums.into_iter().filter(|(_, sum)| *sum != 0);
+    wrong.map(|((customer, _), _)| customer).collect()
 }
 
 /// Payments of which the credits taken are not in proportion to the money that went back: customer and payment. Two statements at most.

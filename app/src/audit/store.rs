@@ -9,8 +9,8 @@ use domain::{
 };
 use entity::{
     account, audit_mark, audit_run, audit_violation, billing_cycle, block, customer, ledger_entry, nouns,
-    payment, payment_return, plan_variant, subscription, usage_counter, usage_event, usage_pending,
-    usage_rating,
+    payment, payment_return, plan_variant, spend_period, subscription, usage_counter, usage_event,
+    usage_pending, usage_rating,
 };
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Value,
@@ -468,6 +468,57 @@ pub(super) async fn wrongly_watched(db: &impl ConnectionTrait, all: &[Uuid]) -> 
     let rows = ids(all).query(db, sql, Vec::new()).await?;
     let found = rows.iter().map(|row| Ok(row.try_get("", "customer_id")?));
     found.collect()
+}
+
+/// Customers whose account does not know whether what they spend is counted.
+pub(super) async fn wrongly_managed(db: &impl ConnectionTrait, all: &[Uuid]) -> Result<Vec<Uuid>> {
+    let sql = "SELECT a.customer_id FROM {rows} AS v
+        JOIN account a ON a.customer_id = v.id LEFT JOIN spend_setting s ON s.customer_id = v.id
+        WHERE a.spend_managed <> COALESCE(s.enabled, 0) OR s.tenant_id <> a.tenant_id";
+    let rows = ids(all).query(db, sql, Vec::new()).await?;
+    let found = rows.iter().map(|row| Ok(row.try_get("", "customer_id")?));
+    found.collect()
+}
+
+fn since_days(since: &[(Uuid, Timestamp)]) -> Rows {
+    Rows::default()
+        .id("id", since.iter().map(|(id, _)| *id))
+        .int("since", since.iter().map(|(_, since)| since.day().micros()))
+        .int(
+            "month",
+            since.iter().map(|(_, since)| since.month().start.micros()),
+        )
+}
+
+/// Customers of whom something else counts on a day since an instant than what its usage cost.
+pub(super) async fn wrongly_spent(
+    db: &impl ConnectionTrait,
+    since: &[(Uuid, Timestamp)],
+) -> Result<Vec<Uuid>> {
+    let sql = "SELECT DISTINCT customer_id FROM (
+            SELECT customer_id, day FROM (
+                SELECT r.customer_id, r.day, r.credits FROM {rows} AS v
+                JOIN spend_setting s ON s.customer_id = v.id JOIN usage_rating r ON r.customer_id = v.id
+                WHERE r.day >= s.since AND r.day >= v.since
+                UNION ALL
+                SELECT p.customer_id, p.start, -p.credits FROM {rows} AS v
+                JOIN spend_setting s ON s.customer_id = v.id JOIN spend_period p ON p.customer_id = v.id
+                WHERE p.span = 'DAY' AND p.start >= s.since AND p.start >= v.since) AS booked
+            GROUP BY customer_id, day HAVING SUM(credits) <> 0) AS wrong";
+    let rows = since_days(since).query(db, sql, Vec::new()).await?;
+    let found = rows.iter().map(|row| Ok(row.try_get("", "customer_id")?));
+    found.collect()
+}
+
+/// What counts in whole months since an instant.
+pub(super) async fn spent(
+    db: &impl ConnectionTrait,
+    since: &[(Uuid, Timestamp)],
+) -> Result<Vec<spend_period::Model>> {
+    let sql = "SELECT p.* FROM {rows} AS v
+        JOIN spend_setting s ON s.customer_id = v.id JOIN spend_period p ON p.customer_id = v.id
+        WHERE p.start >= s.since AND p.start >= v.month";
+    Ok(since_days(since).select::<spend_period::Entity>(db, sql).await?)
 }
 
 /// Customers whose account does not say what their open holds have set aside, or how many there are.

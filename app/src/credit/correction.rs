@@ -6,7 +6,7 @@
 use domain::{
     amount::Credits,
     credit::{block::BlockState, grant},
-    customer::{Settlement, Terms},
+    customer::Settlement,
     id::{BlockId, CustomerId, TenantId},
     ledger::{Account, Cause, EntryKind},
     rejection::{Rejection, RejectionCode},
@@ -15,7 +15,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Adjusted, Balance, BlockChange, BlockView, LedgerLine, Locked, Posting, adjustment_block,
-    check_description, lock, post_in, store,
+    check_description, lock, post_in, store, view::Bounds,
 };
 use crate::{
     App,
@@ -60,8 +60,7 @@ pub async fn adjust(app: &App, actor: &Actor, input: Adjust, key: &str) -> Resul
         mut op,
         fresh,
         account,
-        terms,
-        held,
+        bounds,
     } = match begun {
         Begun::Replay(known) => return Ok(known),
         Begun::Settled(settled) => *settled,
@@ -84,7 +83,7 @@ pub async fn adjust(app: &App, actor: &Actor, input: Adjust, key: &str) -> Resul
         .map(|(entry, hash)| LedgerLine::new(id, entry, hash, op.now()))
         .collect();
     let pending = store::pending_count(op.tx(), id).await?;
-    let balance = Balance::new(&posting.account, head, &terms, held, pending, op.now());
+    let balance = Balance::new(&posting.account, head, &bounds, pending, op.now());
     post_in(&mut op, &[&posting]).await?;
     let done = fresh
         .settle(
@@ -206,8 +205,7 @@ struct Settled {
     op: Op,
     fresh: Fresh,
     account: Account,
-    terms: Terms,
-    held: Credits,
+    bounds: Bounds,
 }
 
 /// Whether a request is new.
@@ -235,8 +233,7 @@ async fn begin_settled<T: DeserializeOwned>(
         };
         let Locked {
             account,
-            terms,
-            held,
+            bounds,
             behind,
         } = lock(&mut op, actor.reach(), customer).await?;
         // A clock of the customer's own says when its usage was accepted.
@@ -246,8 +243,7 @@ async fn begin_settled<T: DeserializeOwned>(
                 op,
                 fresh,
                 account,
-                terms,
-                held,
+                bounds,
             })));
         }
         op.abandon().await?;

@@ -6,7 +6,7 @@
 //! question is read at once. A question is answered by a read that begins after it was asked, so nobody is told less than
 //! there was when asking.
 //!
-//! Cost: one statement per [`CUSTOMERS`] changed customers, and one per [`LINES`] new ledger lines, however many watch.
+//! Cost: one statement per [`CUSTOMERS`] changed customers, two more where any has limits of its own, and one per [`LINES`] new ledger lines, however many watch.
 
 use std::{
     collections::HashMap,
@@ -15,13 +15,12 @@ use std::{
 
 use domain::{
     amount::Credits,
-    customer::Terms,
     id::{CustomerId, TenantId},
     ledger::Account,
 };
 use tokio::sync::{mpsc, oneshot};
 
-use super::{live::CATCH_UP, store};
+use super::{live::CATCH_UP, store, view::Bounds};
 use crate::{
     App, Inner,
     error::{Error, Result},
@@ -41,9 +40,7 @@ pub(super) type Whose = (TenantId, CustomerId);
 #[derive(Debug)]
 pub(super) struct Reading {
     pub(super) account: Account,
-    pub(super) terms: Terms,
-    /// What open holds have set aside.
-    pub(super) held: Credits,
+    pub(super) bounds: Bounds,
     /// Number of the account's latest change, of credits or of terms.
     pub(super) revision: i64,
     /// The latest lines, without a gap, up to the account's last; as many as any of those who asked together lacks.
@@ -141,17 +138,16 @@ async fn answer(app: &App, questions: Vec<Question>) {
 async fn read(app: &App, batch: &[(Whose, Vec<Question>)]) -> Result<HashMap<Whose, Arc<Reading>>> {
     let db = app.db().reader();
     let customers: Vec<Whose> = batch.iter().map(|(whose, _)| *whose).collect();
-    let mut readings: HashMap<Whose, Reading> = store::presents(db, &customers)
+    let mut readings: HashMap<Whose, Reading> = store::presents(db, &customers, app.now())
         .await?
         .into_iter()
-        .map(|(whose, (account, terms, held, revision))| {
+        .map(|(whose, (account, bounds, revision))| {
             let lines = Vec::new();
             (
                 whose,
                 Reading {
                     account,
-                    terms,
-                    held,
+                    bounds,
                     revision,
                     lines,
                 },

@@ -130,7 +130,7 @@ pub(crate) async fn put_in(
     };
     let text = (description.unwrap_or("Credits granted"), description);
     posting
-        .house(op, locked.terms.settlement, block, cause, text)
+        .house(op, locked.bounds.terms.settlement, block, cause, text)
         .await?;
     post_in(op, &[&posting]).await
 }

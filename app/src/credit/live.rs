@@ -37,7 +37,7 @@ pub struct BalanceUpdate {
     pub sequence: i64,
     /// Blocks minus overdraft; may be negative.
     pub remaining: Credits,
-    /// Left to spend under the present terms and beside what is held now; `None`: no limit.
+    /// Left to spend under the present terms and budgets, and beside what is held now; `None`: no limit.
     pub available: Option<Credits>,
     /// What no block could cover.
     pub overdraft: Credits,
@@ -137,7 +137,7 @@ impl Watcher {
             customer: self.customer,
             sequence: account.sequence,
             remaining: account.balance(),
-            available: reading.terms.available(account.balance(), reading.held),
+            available: reading.bounds.available(account.balance()),
             overdraft: account.overdraft,
         }
     }
@@ -147,7 +147,7 @@ impl Watcher {
             customer: self.customer,
             sequence: line.sequence,
             remaining: line.balance,
-            available: reading.terms.available(line.balance, reading.held),
+            available: reading.bounds.available(line.balance),
             overdraft: line.overdraft,
         }
     }

@@ -9,6 +9,7 @@ pub(crate) mod desk;
 mod expiry;
 mod granting;
 pub mod live;
+mod overview;
 mod reversal;
 mod store;
 mod view;
@@ -31,10 +32,12 @@ use domain::{
 use entity::account;
 use sea_orm::ConnectionTrait;
 
+use self::view::Bounds;
 pub use self::view::{Adjusted, Balance, BlockView, Explanation, LedgerLine};
 pub use self::{
     correction::{Adjust, adjust, revoke},
     granting::{Expiry, Grant, grant},
+    overview::{Overview, overview},
 };
 pub(crate) use self::{
     expiry::{expire, expire_of, expiry_is_due, next_expiry},
@@ -54,7 +57,7 @@ use crate::{
     hold,
     op::Op,
     page::{Page, Slice},
-    subscription, test_clock, usage,
+    spend, subscription, test_clock, usage,
 };
 
 /// Longest description of a grant or adjustment, in bytes.
@@ -166,14 +169,13 @@ pub(crate) fn check_not_frozen(account: &account::Model) -> Result<()> {
 /// An account whose row is locked.
 pub(crate) struct Locked {
     account: Account,
-    terms: Terms,
-    /// What open holds have set aside.
-    held: Credits,
+    bounds: Bounds,
     /// Whether something of its subscriptions is due that comes first.
     pub(crate) behind: bool,
 }
 
-/// Locks an account and reads its totals and terms. Two statements, one more where holds are open and one for a test clock.
+/// Locks an account and reads its totals and what bounds them. Two statements, one more where holds are open, two where the customer has limits
+/// of its own, and one for a test clock.
 pub(crate) async fn lock(op: &mut Op, reach: Reach, customer: CustomerId) -> Result<Locked> {
     let who = CustomerRef::Id(customer);
     let account = op
@@ -184,12 +186,17 @@ pub(crate) async fn lock(op: &mut Op, reach: Reach, customer: CustomerId) -> Res
     let row = customer::find(op.tx(), reach, &who)
         .await?
         .ok_or_else(|| who.unknown())?;
-    let held = hold::held_in(op.tx(), std::slice::from_ref(&account), op.now()).await?;
+    let accounts = std::slice::from_ref(&account);
+    let held = hold::held_in(op.tx(), accounts, op.now()).await?;
+    let budget = spend::left_in(op.tx(), accounts, op.now()).await?;
     Ok(Locked {
-        held: held.get(&customer).copied().unwrap_or_default(),
+        bounds: Bounds {
+            terms: Terms::try_from(&row)?,
+            held: held.get(&customer).copied().unwrap_or_default(),
+            budget: budget.get(&customer).copied(),
+        },
         behind: subscription::is_behind(&account, op.present()),
         account: Account::from(&account),
-        terms: Terms::try_from(&row)?,
     })
 }
 

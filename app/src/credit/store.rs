@@ -28,7 +28,7 @@ use uuid::Uuid;
 use super::{
     Posting,
     desk::{Line, Whose},
-    view::{Balance, BlockView, LedgerLine},
+    view::{Balance, BlockView, Bounds, LedgerLine},
 };
 use crate::{
     actor::Reach,
@@ -38,8 +38,8 @@ use crate::{
     hold,
     op::Op,
     page::{Page, Slice, ordered},
-    recharge,
-    sql::Rows,
+    recharge, spend,
+    sql::{Rows, statement},
 };
 
 /// Most blocks of a customer that are read for a list. Spent ones beyond it are not shown.
@@ -567,6 +567,20 @@ pub(super) async fn next_expiry(
     Ok(first.flatten().map(Timestamp::from_micros))
 }
 
+/// All credits that were put into a customer's blocks, but for budgets and for blocks that were taken back. One statement.
+pub(super) async fn granted(db: &impl ConnectionTrait, customer: CustomerId) -> Result<Credits> {
+    let sql = "SELECT CAST(COALESCE(SUM(b.credits), 0) AS bigint) AS granted FROM block b
+         WHERE b.customer_id = $1 AND b.billing <> $2 AND b.state <> $3";
+    let values = vec![
+        customer.0.into(),
+        to_text(Billing::Budget).into(),
+        to_text(BlockState::Revoked).into(),
+    ];
+    let row = db.query_one_raw(statement(db, sql, values)).await?;
+    let granted = row.map(|row| row.try_get("", "granted")).transpose()?;
+    Ok(Credits::from_raw(granted.unwrap_or_default()))
+}
+
 /// How many of a customer's events wait, counted up to [`MAX_PENDING_COUNT`].
 pub(super) async fn pending_count(db: &impl ConnectionTrait, customer: CustomerId) -> Result<i64> {
     let counts = pending_counts(db, &[customer]).await?;
@@ -592,6 +606,7 @@ pub(super) async fn balances(
         .all(db)
         .await?;
     let held = hold::held_in(db, &accounts, now).await?;
+    let budgets = spend::left_in(db, &accounts, now).await?;
     let accounts: HashMap<Uuid, Account> = accounts
         .iter()
         .map(|row| (row.customer_id, Account::from(row)))
@@ -601,9 +616,12 @@ pub(super) async fn balances(
         .map(|(row, account)| {
             let id = CustomerId(row.id);
             let count = pending.get(&row.id).copied().unwrap_or(0);
-            let held = held.get(&id).copied().unwrap_or_default();
-            let terms = Terms::try_from(row)?;
-            Ok((id, Balance::new(account, account.head, &terms, held, count, now)))
+            let bounds = Bounds {
+                terms: Terms::try_from(row)?,
+                held: held.get(&id).copied().unwrap_or_default(),
+                budget: budgets.get(&id).copied(),
+            };
+            Ok((id, Balance::new(account, account.head, &bounds, count, now)))
         })
         .collect()
 }
@@ -637,6 +655,8 @@ pub(crate) struct Present {
     pub(crate) clock: Option<Timestamp>,
     /// How many holds are open, or were when a worker looked last.
     pub(crate) holds: i32,
+    /// Whether what it spends is counted against limits of the customer's own.
+    pub(crate) spend_managed: bool,
     /// Grows with every change.
     pub(crate) revision: i64,
 }
@@ -650,7 +670,7 @@ pub(crate) async fn present_in(
         .query(
             db,
             "SELECT a.customer_id, a.sequence, a.blocks, a.overdraft, a.head, a.revision, a.barrier_at, a.admission,
-                a.holds, c.at_zero, c.overage_line, c.settlement,
+                a.holds, a.spend_managed, c.at_zero, c.overage_line, c.settlement,
                 (SELECT t.now_at FROM test_clock t WHERE t.id = a.clock_id) AS clock_now
              FROM {rows} AS v JOIN account a ON a.customer_id = v.id JOIN customer c ON c.id = v.id",
             Vec::new(),
@@ -681,6 +701,7 @@ pub(crate) async fn present_in(
                     .try_get::<Option<i64>>("", "clock_now")?
                     .map(Timestamp::from_micros),
                 holds: row.try_get("", "holds")?,
+                spend_managed: row.try_get::<i32>("", "spend_managed")? != 0,
                 revision: row.try_get("", "revision")?,
             };
             Ok((CustomerId(row.try_get("", "customer_id")?), present))
@@ -710,11 +731,13 @@ pub(crate) async fn revisions(
         .collect()
 }
 
-/// The present totals and terms of customers, each with what is set aside and the number of its latest change. One statement per tenant.
+/// The present totals of customers, each with what bounds them and the number of its latest change. One statement per tenant, three where any
+/// has limits of its own.
 pub(super) async fn presents(
     db: &impl ConnectionTrait,
     customers: &[Whose],
-) -> Result<HashMap<Whose, (Account, Terms, Credits, i64)>> {
+    now: Timestamp,
+) -> Result<HashMap<Whose, (Account, Bounds, i64)>> {
     let mut by_tenant: HashMap<TenantId, Vec<Uuid>> = HashMap::new();
     for (tenant, customer) in customers {
         by_tenant.entry(*tenant).or_default().push(customer.0);
@@ -733,15 +756,19 @@ pub(super) async fn presents(
             .select_also(account::Entity)
             .all(db)
             .await?;
-        for (customer, account) in rows {
-            let Some(account) = account else { continue };
-            let present = (
-                Account::from(&account),
-                Terms::try_from(&customer)?,
-                Credits::from_raw(account.held),
-                account.revision,
-            );
-            found.insert((tenant, CustomerId(customer.id)), present);
+        let (customers, accounts): (Vec<_>, Vec<_>) = rows
+            .into_iter()
+            .filter_map(|(customer, account)| Some((customer, account?)))
+            .unzip();
+        let budgets = spend::left_in(db, &accounts, now).await?;
+        for (customer, account) in customers.iter().zip(&accounts) {
+            let id = CustomerId(customer.id);
+            let bounds = Bounds {
+                terms: Terms::try_from(customer)?,
+                held: Credits::from_raw(account.held),
+                budget: budgets.get(&id).copied(),
+            };
+            found.insert((tenant, id), (Account::from(account), bounds, account.revision));
         }
     }
     Ok(found)

@@ -6,6 +6,7 @@ use domain::{
     customer::Terms,
     id::{BlockId, CustomerId, EntryId},
     ledger::{Account, Entry, EntryKind, UsageCause, chain::EntryHash},
+    spend::least,
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,7 @@ pub struct Balance {
     pub overdraft: Credits,
     /// Set aside by open holds when they were made, for work that is running.
     pub held: Credits,
-    /// Left to spend; `None`: no limit.
+    /// Left to spend, also by the customer's own budgets; `None`: no limit.
     pub available: Option<Credits>,
     /// Accepted events that are not yet debited.
     pub pending_events: i64,
@@ -38,8 +39,7 @@ impl Balance {
     pub(super) fn new(
         account: &Account,
         head: EntryHash,
-        terms: &Terms,
-        held: Credits,
+        bounds: &Bounds,
         pending_events: i64,
         as_of: Timestamp,
     ) -> Self {
@@ -47,12 +47,30 @@ impl Balance {
             head,
             remaining: account.balance(),
             overdraft: account.overdraft,
-            held,
-            available: terms.available(account.balance(), held),
+            held: bounds.held,
+            available: bounds.available(account.balance()),
             pending_events,
             as_of,
             sequence: account.sequence,
         }
+    }
+}
+
+/// What bounds how much a customer may spend.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// What is agreed about running out of credits.
+    pub(crate) terms: Terms,
+    /// What open holds have set aside.
+    pub(crate) held: Credits,
+    /// What the customer's own budgets leave; `None`: no limit.
+    pub(crate) budget: Option<Credits>,
+}
+
+impl Bounds {
+    /// What a balance leaves to spend, zero or more; `None`: no limit.
+    pub(super) fn available(&self, balance: Credits) -> Option<Credits> {
+        least(self.terms.available(balance, self.held), self.budget)
     }
 }
 

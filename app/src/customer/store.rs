@@ -55,6 +55,7 @@ pub(super) async fn insert(op: &Op, tenant: TenantId, customer: &Customer) -> Re
         event_sequence: Set(0),
         held: Set(0),
         holds: Set(0),
+        spend_managed: Set(0),
     };
     account::Entity::insert(account)
         .exec_without_returning(op.tx())

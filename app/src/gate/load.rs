@@ -1,5 +1,5 @@
 //! Reading customers for the gate: seven statements for any number of them (one more where any has ever had a subscription, one where any
-//! has open holds, and five where a step of a subscription is due), or one when nothing has changed.
+//! has open holds, two where any has limits of its own, and five where a step of a subscription is due), or one when nothing has changed.
 //!
 //! A step that is due and not taken yet is foreseen: the customer is moved on in memory by the rules that the worker will follow.
 
@@ -15,6 +15,7 @@ use domain::{
     hold::Hold,
     id::{CustomerId, TenantId},
     plan::Offers,
+    spend::standing::Spending,
     subscription::portfolio::Agreement,
     time::Timestamp,
     usage::{Counter, CounterKey, CustomerState, event::PendingEvent},
@@ -30,7 +31,7 @@ use crate::{
     catalog::shelf::Known,
     credit::{self, Present},
     error::Result,
-    hold, op, subscription,
+    hold, op, spend, subscription,
     usage::{self, DAY_MICROS},
 };
 
@@ -111,7 +112,7 @@ async fn all(app: &App, readings: &[Reading], as_of: Timestamp) -> Result<HashMa
 }
 
 /// The standings of customers as a transaction sees them, at what is their present then. Whoever cannot be counted is left out. Seven
-/// statements, and up to seven more as above.
+/// statements, and up to nine more as above.
 pub(crate) async fn standings_in(
     app: &App,
     db: &impl ConnectionTrait,
@@ -146,6 +147,9 @@ async fn read_in(
     let holding = accounts.iter().filter(|(_, present)| present.holds > 0);
     let holding: Vec<CustomerId> = holding.map(|(customer, _)| *customer).collect();
     let mut holds = hold::open_in(tx, &holding).await?;
+    let managed = accounts.iter().filter(|(_, present)| present.spend_managed);
+    let managed: Vec<CustomerId> = managed.map(|(customer, _)| *customer).collect();
+    let mut spendings = spend::spendings_in(tx, &managed, as_of).await?;
     let mut foreseen = foreseen(tx, &accounts, as_of).await?;
     let mut found = HashMap::new();
     for &(tenant, customer) in whose {
@@ -157,6 +161,7 @@ async fn read_in(
             present,
             blocks: blocks.remove(&customer).unwrap_or_default(),
             holds: holds.remove(&customer).unwrap_or_default(),
+            spending: spendings.remove(&customer),
             counters: counters.remove(&customer).unwrap_or_default(),
             timeline: timelines.remove(&customer).unwrap_or_default(),
             waiting: waiting.remove(&customer).unwrap_or_else(|| Some(Vec::new())),
@@ -173,6 +178,7 @@ struct Loaded {
     present: Present,
     blocks: Vec<Block>,
     holds: Vec<Hold>,
+    spending: Option<Spending>,
     counters: HashMap<CounterKey, Counter>,
     timeline: Timeline,
     /// Accepted usage that is not debited yet, in the order of acceptance; `None`: more than can be counted.
@@ -234,7 +240,8 @@ impl Loaded {
             timeline: self.timeline,
         };
         let standing = Standing::new(self.present.terms, self.present.admission, state);
-        Some((standing.with_holds(self.holds), waiting))
+        let standing = standing.with_holds(self.holds).with_spending(self.spending);
+        Some((standing, waiting))
     }
 
     /// The customer moved on by what waits. `None`: that cannot be counted, so nobody can say what is left.

@@ -11,7 +11,7 @@
 //! then the caller waits for a read. `as_of` says of when the answer is.
 //!
 //! Cost: no statement while the customer is remembered; a read is seven for up to 500 customers, one more where any has ever had a
-//! subscription, and one where any has open holds.
+//! subscription, one where any has open holds, and two where any has limits of its own.
 
 mod entry;
 mod load;
@@ -26,6 +26,7 @@ use domain::{
     id::CustomerId,
     metering::rule::{Properties, validate_properties},
     rejection::Rejection,
+    spend::standing::Left,
     time::Timestamp,
 };
 
@@ -63,7 +64,8 @@ pub enum Unsure {
     Allow,
 }
 
-/// The answer of the gate. The terms add up: `available = max(0, remaining + overage_line − held)`, `None` meaning no limit.
+/// The answer of the gate. The terms add up: `available = max(0, min(remaining + overage_line − held, what is left of each enforced budget))`,
+/// `None` meaning no limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entitlement {
     /// Whether the customer may go on.
@@ -82,6 +84,14 @@ pub struct Entitlement {
     pub undebited: Option<Credits>,
     /// Credits that would have to be added for the asked units; `None` when it cannot be expressed.
     pub missing: Option<Credits>,
+    /// What is left of the customer's own budget of the day; `None`: it has none, or that is unknown.
+    pub daily: Option<Left>,
+    /// What is left of the customer's own budget of the month; `None`: it has none, or that is unknown.
+    pub monthly: Option<Left>,
+    /// What a budget that is only observed would have said.
+    pub would_refuse: Option<Reason>,
+    /// When the limit that decided is over by itself; `None`: it is not, or nothing was refused.
+    pub resets_at: Option<Timestamp>,
     /// Credits left to spend on this metric; `None`: no limit.
     pub available: Option<Credits>,
     /// Units left to spend on; `None`: no limit.
@@ -273,6 +283,10 @@ fn known(told: &Told, prices_as_of: Timestamp) -> Entitlement {
         held: Some(decision.held),
         undebited: Some(told.undebited),
         missing: decision.missing,
+        daily: decision.daily,
+        monthly: decision.monthly,
+        would_refuse: decision.would_refuse,
+        resets_at: decision.resets_at(),
         available: decision.available,
         affordable_units: decision.affordable_units,
         as_of: told.as_of.min(prices_as_of),
@@ -302,6 +316,10 @@ fn unsure(app: &App, reason: Reason, policy: Unsure) -> Entitlement {
         held: None,
         undebited: None,
         missing: None,
+        daily: None,
+        monthly: None,
+        would_refuse: None,
+        resets_at: None,
         available: nothing,
         affordable_units: nothing.map(|_| Quantity::ZERO),
         as_of: app.now(),

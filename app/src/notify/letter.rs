@@ -1,8 +1,10 @@
 //! What a letter about an event says: the event's fields, as the facts of a notice.
 
 use domain::{
+    amount::Credits,
     event::EventType,
     money::{Currency, Money},
+    spend::Span,
     time::Timestamp,
 };
 use gateway::mail::Notice;
@@ -16,6 +18,8 @@ pub const ABOUT: &[EventType] = &[
     EventType::PaymentMethodExpiring,
     EventType::AutoRechargeDisabled,
     EventType::AutoRechargeCapUsed,
+    EventType::SpendThresholdReached,
+    EventType::SpendBudgetReached,
     EventType::InvoiceFinalized,
     EventType::InvoicePaid,
     EventType::InvoicePaymentFailed,
@@ -39,7 +43,7 @@ pub(super) fn notice(kind: EventType, data: &Map<String, Value>) -> Option<Notic
         }),
         EventType::PaymentSucceeded if is_recharge => Some(Notice::RechargeSucceeded {
             amount: said.money("amount")?,
-            credits: said.text("credits")?.parse().ok()?,
+            credits: said.credits("credits")?,
         }),
         EventType::PaymentFailed if is_recharge => Some(Notice::RechargeFailed {
             amount: said.money("amount")?,
@@ -58,6 +62,19 @@ pub(super) fn notice(kind: EventType, data: &Map<String, Value>) -> Option<Notic
             percent: u32::try_from(said.whole("percent")?).ok()?,
             spent: said.money("spent")?,
             cap: said.money("monthly_cap")?,
+        }),
+        EventType::SpendThresholdReached => Some(Notice::BudgetThreshold {
+            period: said.span()?,
+            used: said.credits("used")?,
+            threshold: said.credits("threshold")?,
+            resets_at: said.end_of_period()?,
+        }),
+        EventType::SpendBudgetReached => Some(Notice::BudgetReached {
+            period: said.span()?,
+            used: said.credits("used")?,
+            budget: said.credits("budget")?,
+            resets_at: said.end_of_period()?,
+            blocked: said.text("mode").as_deref() == Some("enforce"),
         }),
         EventType::InvoiceFinalized => Some(Notice::InvoiceIssued {
             number: said.text("number")?,
@@ -99,6 +116,19 @@ impl Said<'_> {
 
     fn whole(&self, name: &str) -> Option<i64> {
         self.0.get(name)?.as_i64()
+    }
+
+    fn credits(&self, name: &str) -> Option<Credits> {
+        self.text(name)?.parse().ok()
+    }
+
+    fn span(&self) -> Option<Span> {
+        let word = self.text("span")?.to_uppercase();
+        serde_json::from_value(Value::String(word)).ok()
+    }
+
+    fn end_of_period(&self) -> Option<Timestamp> {
+        self.0.get("period")?.get("end")?.as_str()?.parse().ok()
     }
 
     fn instant(&self, name: &str) -> Option<Timestamp> {

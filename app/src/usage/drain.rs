@@ -33,6 +33,7 @@ use crate::{
     job::work::{self, Duty, RUN_BUDGET},
     measure,
     op::Op,
+    spend::{self, Spent},
     subscription,
 };
 use domain::{
@@ -369,7 +370,7 @@ async fn transact(app: &App, chosen: &Chosen) -> Result<Progress> {
             held,
         });
     }
-    write(&mut op, folded.done).await?;
+    write(&mut op, &locked, folded.done).await?;
     reach("drain.written")?;
     op.commit().await?;
     reach("drain.committed")?;
@@ -405,7 +406,7 @@ pub(crate) async fn debit_in(op: &mut Op, accounts: &[account::Model]) -> Result
         if let Some((_, customer, problem)) = folded.failed.first() {
             return Err(Error::Internal(format!("{customer}: {problem}")));
         }
-        write(op, folded.done).await?;
+        write(op, &locked, folded.done).await?;
     }
     // With more than fits there may be more behind; usage behind a barrier was not taken at all or ends there.
     let behind = |it: &&Locked| it.barrier.is_some_and(|barrier| barrier <= op.now());
@@ -632,7 +633,7 @@ impl Debited {
     }
 }
 
-async fn write(op: &mut Op, mut done: Vec<Debited>) -> Result<()> {
+async fn write(op: &mut Op, locked: &[Locked], mut done: Vec<Debited>) -> Result<()> {
     let mut ratings = Vec::new();
     let mut counters = Vec::new();
     for debited in &done {
@@ -656,8 +657,27 @@ async fn write(op: &mut Op, mut done: Vec<Debited>) -> Result<()> {
         rehouse(op, debited).await?;
     }
     reach("drain.rehoused")?;
+    spend::count_in(op, &spent(locked, &done)).await?;
+    reach("drain.spent")?;
     let postings: Vec<&Posting> = done.iter().map(|debited| &debited.posting).collect();
     credit::post_in(op, &postings).await
+}
+
+/// What customers have spent that count it against limits of their own.
+fn spent(locked: &[Locked], done: &[Debited]) -> Vec<Spent> {
+    let managed = locked.iter().filter(|it| it.spend_managed);
+    let managed: HashSet<CustomerId> = managed.map(|it| it.customer).collect();
+    let counted = done.iter().filter(|it| managed.contains(&it.posting.customer));
+    let spent = counted.flat_map(|debited| {
+        let customer = debited.posting.customer;
+        let rated = debited.events.iter().zip(&debited.drained.events);
+        rated.map(move |(event, rated)| Spent {
+            customer,
+            occurred_at: event.occurred_at,
+            credits: rated.credits,
+        })
+    });
+    spent.collect()
 }
 
 /// Whose usage counts in a cycle that closed before it came, and in which stretch of time, each once.

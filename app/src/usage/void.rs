@@ -39,6 +39,7 @@ use crate::{
     idempotency::{Claim, Once, claim},
     job::work::{self, Duty},
     op::Op,
+    spend::{self, Spent},
     subscription, test_clock,
 };
 
@@ -191,6 +192,7 @@ async fn take_back(
     event: &UsageEvent,
     rating: Rating,
 ) -> Result<Voided> {
+    let managed = account.spend_managed != 0;
     let book = catalog::rule_book_in(op.tx(), &[event.metric]).await?;
     let (mut state, before) = read(op, account, event, &rating).await?;
     let usage = RatedUsage {
@@ -213,6 +215,14 @@ async fn take_back(
     };
     let mut voided = rules::void(&mut state, &usage, op.present())?;
     store::take_back(op, event, &rating).await?;
+    if managed {
+        let spent = Spent {
+            customer: event.customer,
+            occurred_at: event.occurred_at,
+            credits: rating.credits.negated()?,
+        };
+        spend::count_in(op, &[spent]).await?;
+    }
     let mut posting = Posting {
         tenant: actor.tenant,
         customer: event.customer,

@@ -63,7 +63,7 @@ pub struct Rotated {
 /// An address that may not be called, an unknown type of events, no such customer, or too many endpoints.
 pub async fn create(app: &App, actor: &Actor, input: CreateEndpoint, key: &str) -> Result<Once<Rotated>> {
     actor.require_for_all(Scope::WebhookWrite)?;
-    check_url(app, &input.url)?;
+    check_url(app, "url", &input.url)?;
     let types = input.types.clone().map(check_types).transpose()?;
     check_description(input.description.as_deref())?;
     let at_once = check_at_once(input.at_once)?.unwrap_or(USUAL_AT_ONCE);
@@ -79,18 +79,32 @@ pub async fn create(app: &App, actor: &Actor, input: CreateEndpoint, key: &str) 
         Some(who) => Some(customer::resolve(op.tx(), actor.reach(), who).await?),
         None => None,
     };
-    check_room(&op, actor.tenant, customer).await?;
-    let mut salt = [0_u8; SALT_BYTES];
-    rand::fill(&mut salt);
+    check_room(&op, "url", actor.tenant, customer).await?;
     let endpoint = Endpoint {
-        id: WebhookEndpointId(op.new_id()),
-        tenant: actor.tenant,
-        customer,
-        url: input.url,
         types,
         description: input.description,
-        state: EndpointState::Enabled,
         at_once,
+        ..fresh_endpoint(&op, actor.tenant, customer, input.url)
+    };
+    store::insert(&op, &endpoint).await?;
+    let done = fresh.settle(&op, endpoint).await?;
+    op.commit().await?;
+    with_secret(app, done.value, false).await
+}
+
+/// An endpoint that hears of everything.
+fn fresh_endpoint(op: &Op, tenant: TenantId, customer: Option<CustomerId>, url: String) -> Endpoint {
+    let mut salt = [0_u8; SALT_BYTES];
+    rand::fill(&mut salt);
+    Endpoint {
+        id: WebhookEndpointId(op.new_id()),
+        tenant,
+        customer,
+        url,
+        types: None,
+        description: None,
+        state: EndpointState::Enabled,
+        at_once: USUAL_AT_ONCE,
         generation: 1,
         former_until: None,
         failures: 0,
@@ -99,15 +113,62 @@ pub async fn create(app: &App, actor: &Actor, input: CreateEndpoint, key: &str) 
         last_problem: None,
         created_at: op.now(),
         salt: salt.to_vec(),
+    }
+}
+
+/// An endpoint that another room keeps for a customer.
+pub(crate) struct Own<'a> {
+    pub(crate) tenant: TenantId,
+    pub(crate) customer: CustomerId,
+    /// The field that its address comes from.
+    pub(crate) field: &'a str,
+    /// What it hears of.
+    pub(crate) types: &'a [EventType],
+}
+
+/// Points such an endpoint at an address: makes it where there is none, or takes it away with no address. One that is pointed anew is switched
+/// on. Two statements.
+pub(crate) async fn point_in(
+    app: &App,
+    op: &mut Op,
+    own: &Own<'_>,
+    known: Option<WebhookEndpointId>,
+    url: Option<&str>,
+) -> Result<Option<Endpoint>> {
+    let present = match known {
+        Some(id) => store::lock(op, own.tenant, id).await?,
+        None => None,
     };
-    store::insert(&op, &endpoint).await?;
-    let done = fresh.settle(&op, endpoint).await?;
-    op.commit().await?;
-    with_secret(app, done.value, false).await
+    let Some(url) = url else {
+        if let Some(endpoint) = present {
+            store::delete(op, own.tenant, endpoint.id).await?;
+        }
+        return Ok(None);
+    };
+    check_url(app, own.field, url)?;
+    if let Some(mut endpoint) = present {
+        url.clone_into(&mut endpoint.url);
+        endpoint.switch_on();
+        op.wake(job::webhooks::wakeup(endpoint.id));
+        store::write(op, &endpoint).await?;
+        return Ok(Some(endpoint));
+    }
+    check_room(op, own.field, own.tenant, Some(own.customer)).await?;
+    let endpoint = Endpoint {
+        types: Some(own.types.iter().map(ToString::to_string).collect()),
+        ..fresh_endpoint(op, own.tenant, Some(own.customer), url.to_owned())
+    };
+    store::insert(op, &endpoint).await?;
+    Ok(Some(endpoint))
+}
+
+/// The secret by which the receiver at an endpoint knows us (`whsec_…`).
+pub(crate) async fn secret_of(app: &App, endpoint: &Endpoint) -> Result<String> {
+    Ok(secret::present(app, endpoint).await?.reveal())
 }
 
 async fn with_secret(app: &App, endpoint: Endpoint, replay: bool) -> Result<Once<Rotated>> {
-    let secret = secret::present(app, &endpoint).await?.reveal();
+    let secret = secret_of(app, &endpoint).await?;
     Ok(Once {
         value: Rotated { endpoint, secret },
         replay,
@@ -141,7 +202,7 @@ pub async fn update(
 ) -> Result<Endpoint> {
     actor.require_for_all(Scope::WebhookWrite)?;
     if let Some(url) = &input.url {
-        check_url(app, url)?;
+        check_url(app, "url", url)?;
     }
     let types = input
         .types
@@ -157,9 +218,7 @@ pub async fn update(
     endpoint.at_once = at_once.unwrap_or(endpoint.at_once);
     match input.enabled {
         Some(true) => {
-            endpoint.state = EndpointState::Enabled;
-            (endpoint.failures, endpoint.failing_since) = (0, None);
-            (endpoint.resting_until, endpoint.last_problem) = (None, None);
+            endpoint.switch_on();
             op.wake(job::webhooks::wakeup(id));
         }
         Some(false) => endpoint.state = EndpointState::Disabled,
@@ -251,7 +310,7 @@ pub(super) async fn locked(op: &Op, tenant: TenantId, id: WebhookEndpointId) -> 
     found.ok_or_else(|| Rejection::not_found("endpointId", "webhook endpoint").into())
 }
 
-async fn check_room(op: &Op, tenant: TenantId, customer: Option<CustomerId>) -> Result<()> {
+async fn check_room(op: &Op, field: &str, tenant: TenantId, customer: Option<CustomerId>) -> Result<()> {
     let most = if customer.is_some() {
         MAX_OF_CUSTOMER
     } else {
@@ -264,15 +323,15 @@ async fn check_room(op: &Op, tenant: TenantId, customer: Option<CustomerId>) -> 
         Some(_) => format!("a customer has at most {most} webhook endpoints of its own"),
         None => format!("a tenant has at most {most} webhook endpoints for all customers"),
     };
-    Err(Rejection::invalid("url", message).into())
+    Err(Rejection::invalid(field, message).into())
 }
 
-fn check_url(app: &App, url: &str) -> Result<()> {
+fn check_url(app: &App, field: &str, url: &str) -> Result<()> {
     let Some(webhooks) = &app.limits().webhooks else {
         return Err(Error::Unavailable("this process sends no webhooks".to_owned()));
     };
     let checked = webhooks.policy().check(url);
-    checked.map_err(|no| Rejection::invalid("url", no.to_string()))?;
+    checked.map_err(|no| Rejection::invalid(field, no.to_string()))?;
     Ok(())
 }
 

@@ -15,7 +15,8 @@ mod view;
 
 pub(crate) use self::{
     deliver::{deliver, due},
-    store::forget_in,
+    endpoint::{Own, point_in, secret_of},
+    store::{endpoint as endpoint_in, forget_in},
     tell::{News, tell_in},
 };
 pub use self::{

@@ -67,6 +67,13 @@ impl Endpoint {
         }
     }
 
+    /// Has events sent to it again, and forgets its failures.
+    pub(super) fn switch_on(&mut self) {
+        self.state = EndpointState::Enabled;
+        (self.failures, self.failing_since) = (0, None);
+        (self.resting_until, self.last_problem) = (None, None);
+    }
+
     /// Whether it wants an event about a customer.
     pub(crate) fn wants(&self, kind: EventType, customer: Option<CustomerId>) -> bool {
         let of_this_type = self

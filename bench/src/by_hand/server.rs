@@ -2,9 +2,18 @@
 //!
 //! * `POST /memory` reads the JSON body and answers from memory;
 //! * `POST /insert` reads it and writes one durable row per request;
+//! * `GET /nothing` answers 204;
+//! * `POST /hook` counts, and `POST /hooked` says how often;
 //! * `GET /ws` keeps a socket, and `POST /broadcast` sends one text to all of them.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use app::clock::{Clock, Ids, SystemClock};
 use axum::{
@@ -16,7 +25,7 @@ use axum::{
     },
     http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
-    routing::{any, post},
+    routing::{any, get, post},
 };
 use clap::Args;
 use serde_json::Value;
@@ -61,6 +70,7 @@ struct Bare {
     database: Option<(Hand, [Uuid; 3])>,
     ids: Ids,
     texts: broadcast::Sender<Arc<str>>,
+    hooked: AtomicUsize,
 }
 
 /// Serves until it is killed.
@@ -84,10 +94,14 @@ pub async fn run(options: Options) -> Outcome<()> {
         database,
         ids: Ids::default(),
         texts: broadcast::Sender::new(WAITING),
+        hooked: AtomicUsize::new(0),
     });
     let routes = Router::new()
         .route("/memory", post(memory))
         .route("/insert", post(insert))
+        .route("/nothing", get(async || StatusCode::NO_CONTENT))
+        .route("/hook", post(hook))
+        .route("/hooked", post(hooked))
         .route("/ws", any(socket))
         .route("/broadcast", post(send_to_all))
         .with_state(bare);
@@ -101,6 +115,15 @@ async fn memory(body: Bytes) -> Response {
         Ok(_) => answer(),
         Err(_) => StatusCode::BAD_REQUEST.into_response(),
     }
+}
+
+async fn hook(State(bare): State<Arc<Bare>>, _: Bytes) -> StatusCode {
+    bare.hooked.fetch_add(1, Ordering::Relaxed);
+    StatusCode::OK
+}
+
+async fn hooked(State(bare): State<Arc<Bare>>) -> String {
+    bare.hooked.load(Ordering::Relaxed).to_string()
 }
 
 fn answer() -> Response {

@@ -1,4 +1,4 @@
-//! As little HTTP/1.1 as a load generator needs: requests are ready bytes, answers have a `Content-Length`.
+//! As little HTTP/1.1 as a load generator needs: requests are ready bytes, answers have a `Content-Length` or none is needed (204).
 //!
 //! A full client costs as much as the handlers that are measured; on a machine shared with the server that would be
 //! measured instead.
@@ -41,6 +41,13 @@ pub struct Answer<'a> {
     pub status: u16,
     /// Its body.
     pub body: &'a [u8],
+}
+
+impl Answer<'_> {
+    /// Whether the server says that all is well.
+    pub fn is_good(&self) -> bool {
+        matches!(self.status, 200 | 204)
+    }
 }
 
 /// A connection that is kept alive.
@@ -170,14 +177,12 @@ impl Buffer {
         };
         let unreadable = || io::Error::new(io::ErrorKind::InvalidData, "an answer that cannot be read");
         let status = bytes.get(9..12).and_then(digits).ok_or_else(unreadable)?;
-        let length = bytes[..head]
-            .split(|&byte| byte == b'\n')
-            .find_map(|line| {
-                let (name, value) = line.split_at_checked("content-length:".len())?;
-                name.eq_ignore_ascii_case(b"content-length:")
-                    .then(|| digits(value.trim_ascii()))?
-            })
-            .ok_or_else(unreadable)?;
+        let length = bytes[..head].split(|&byte| byte == b'\n').find_map(|line| {
+            let (name, value) = line.split_at_checked("content-length:".len())?;
+            name.eq_ignore_ascii_case(b"content-length:")
+                .then(|| digits(value.trim_ascii()))?
+        });
+        let length = length.or((status == 204).then_some(0)).ok_or_else(unreadable)?;
         let body = head + 4;
         let end = body + length;
         let status = u16::try_from(status).map_err(|_| unreadable())?;

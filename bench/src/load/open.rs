@@ -69,7 +69,7 @@ fn run(address: SocketAddr, mut party: Box<dyn Requests>, slots: Slots) -> Outco
             thread::sleep(early);
         }
         let answer = connection.exchange(party.next())?;
-        if answer.status != 200 {
+        if !answer.is_good() {
             let body = String::from_utf8_lossy(answer.body);
             return Err(format!("answered {}: {body}", answer.status).into());
         }

@@ -115,6 +115,21 @@ pub fn checks(path: &str, connections: usize, among: usize) -> Vec<Box<dyn Reque
         .collect()
 }
 
+/// The same as a gateway asks without a document, one value per connection.
+pub fn gates(path: &str, connections: usize, among: usize) -> Vec<Box<dyn Requests>> {
+    let request = format!(
+        "GET {path}?customer={}&metric={METRIC} HTTP/1.1\r\nHost: localhost\r\nX-Tallygate-Key: {KEY}\r\n\r\n",
+        external_id(0)
+    );
+    let party = |connection: usize| Patched {
+        next: connection as u64 * 31,
+        ..Patched::of(request.as_bytes(), among)
+    };
+    (0..connections)
+        .map(|it| Box::new(party(it)) as Box<dyn Requests>)
+        .collect()
+}
+
 impl Patched {
     fn of(request: &[u8], among: usize) -> Self {
         Self {

@@ -150,6 +150,13 @@ catalogue! {
         fields![customer_id: Id, state: Word, reason: Word or null, next_attempt_at: Instant or null, payment_id: Id or null, monthly_cap: Amount,
          spent: Amount, currency: Currency, percent: Whole];
 
+    /// What a customer has spent in a day or a month has come to where it wants to be told.
+    SpendThresholdReached "spend.threshold_reached" 1
+        fields![customer_id: Id, span: Word, period: Period, threshold: Credits, used: Credits, mode: Word];
+    /// A customer's own budget of a day or a month is spent. Nothing more may be used until the period is over, unless it is only observed.
+    SpendBudgetReached "spend.budget_reached" 1
+        fields![customer_id: Id, span: Word, period: Period, budget: Credits, used: Credits, mode: Word];
+
     /// An invoice waits to be issued.
     InvoiceDrafted "invoice.drafted" 1 INVOICE;
     /// An invoice was issued.

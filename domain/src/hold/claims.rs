@@ -98,6 +98,8 @@ pub(crate) struct Claims {
     /// The blocks and the overdraft as they would stand if everything that is held were used.
     funds: Funds,
     drawn: Vec<Draw>,
+    /// The sum of all claims, zero or more.
+    total: Credits,
     /// Whether a claim cannot be expressed: then there is nothing left.
     boundless: bool,
 }
@@ -111,6 +113,7 @@ impl Claims {
             reached: HashMap::new(),
             funds: state.funds.clone(),
             drawn: Vec::new(),
+            total: Credits::ZERO,
             boundless: false,
         };
         for hold in holds.iter().filter(|hold| hold.is_open_at(at.now)) {
@@ -143,6 +146,7 @@ impl Claims {
         let before = self.reached(priced.counter);
         let after = before.with(priced.rule, hold)?;
         let credits = after.most.minus(before.most)?;
+        self.total = self.total.plus(credits)?;
         self.drawn.clear();
         self.funds.burn_into(&mut self.drawn, credits, hold.metric, now)?;
         self.reached.insert(priced.counter, after);
@@ -152,6 +156,11 @@ impl Claims {
     /// The blocks and the overdraft as they would stand if everything that is held were used; `None`: that cannot be expressed.
     pub(crate) fn funds(&self) -> Option<&Funds> {
         (!self.boundless).then_some(&self.funds)
+    }
+
+    /// What holds claim in all, of whatever credits; the most there can be where that cannot be expressed.
+    pub(crate) fn total(&self) -> Credits {
+        if self.boundless { Credits::MAX } else { self.total }
     }
 
     fn reached(&self, counter: CounterKey) -> Reached {

@@ -2,10 +2,10 @@
 
 use std::fmt::Display;
 
-use domain::{amount::Credits, time::Timestamp};
+use domain::{amount::Credits, spend::Span, time::Timestamp};
 use url::Url;
 
-use super::{Notice, Span, sentences::NO_REASON};
+use super::{Notice, sentences::NO_REASON};
 use crate::document::clean::clean;
 
 /// Longest name of a customer, a vendor or a thing, in characters.
@@ -165,8 +165,8 @@ fn because(reason: &str) -> Fact {
 
 fn span(span: Span) -> Fact {
     let word = match span {
-        Span::Daily => "daily",
-        Span::Monthly => "monthly",
+        Span::Day => "daily",
+        Span::Month => "monthly",
     };
     ("period", Some(word.to_owned()))
 }

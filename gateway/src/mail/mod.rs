@@ -10,7 +10,7 @@ mod sentences;
 mod smtp;
 mod words;
 
-pub use notice::{Notice, Span};
+pub use notice::Notice;
 pub use smtp::{BadSmtp, Smtp};
 pub use words::{Words, write};
 

@@ -1,15 +1,6 @@
 //! What customers are told.
 
-use domain::{amount::Credits, money::Money, time::Timestamp};
-
-/// How long a budget lasts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Span {
-    /// A day.
-    Daily,
-    /// A month.
-    Monthly,
-}
+use domain::{amount::Credits, money::Money, spend::Span, time::Timestamp};
 
 /// What a customer is told, with what is to be known about it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,6 +10,7 @@ mod messages;
 mod payments;
 mod recharges;
 mod returns;
+mod spend;
 
 use app::{db::Backend, failpoint, job};
 use serde_json::Value;

@@ -109,7 +109,9 @@ pub const TABLE: &[Line] = &[
 
     line("Customer", "balance", &[CustomerRead, CreditRead], Own, r#"customer(id: "CUSTOMER") { balance { remaining } }"#),
     line("Customer", "blocks", &[CustomerRead, CreditRead], Own, r#"customer(id: "CUSTOMER") { blocks { nodes { id description } } }"#),
+    line("Customer", "creditOverview", &[CustomerRead, CreditRead], Own, r#"customer(id: "CUSTOMER") { creditOverview { granted } }"#),
     line("Customer", "cycles", &[CustomerRead, SubscriptionRead], Own, r#"customer(id: "CUSTOMER") { cycles { nodes { number } } }"#),
+    line("Customer", "spend", &[CustomerRead, CreditRead], Own, r#"customer(id: "CUSTOMER") { spend { enabled } }"#),
     line("Customer", "notifications", &[CustomerRead], Own, r#"customer(id: "CUSTOMER") { notifications { addresses } }"#),
     line("Customer", "events", &[CustomerRead, SubscriptionRead], Own, r#"customer(id: "CUSTOMER") { events { nodes { id } } }"#),
     line("Customer", "invoiceAddress", &[CustomerRead], Own, r#"customer(id: "CUSTOMER") { invoiceAddress { city } }"#),
@@ -202,6 +204,8 @@ pub const TABLE: &[Line] = &[
     line("Mutation", "rotateWebhookSecret", &[WebhookWrite], Never, r#"rotateWebhookSecret(input: {endpointId: "HOOK", idempotencyKey: "FRESH"}) { created { secret endpoint { description } } userErrors { code } }"#),
     line("Mutation", "sendTestWebhook", &[WebhookWrite], Never, r#"sendTestWebhook(input: {endpointId: "HOOK", idempotencyKey: "FRESH"}) { delivery { id } userErrors { code } }"#),
     line("Mutation", "updateWebhookEndpoint", &[WebhookWrite], Never, r#"updateWebhookEndpoint(input: {endpointId: "HOOK", maxConcurrency: 2}) { endpoint { id description } userErrors { code } }"#),
+    line("Mutation", "sendTestSpendWebhook", &[WebhookWrite], Never, r#"sendTestSpendWebhook(input: {customerId: "CUSTOMER", idempotencyKey: "FRESH"}) { delivery { id } userErrors { code } }"#),
+    line("Mutation", "updateSpendSettings", &[CustomerWrite], Never, r#"updateSpendSettings(input: {customerId: "CUSTOMER"}) { spend { settings { enabled } } userErrors { code } }"#),
     line("Mutation", "updateCustomerNotifications", &[CustomerWrite], Never, r#"updateCustomerNotifications(input: {customerId: "CUSTOMER", mutedTypes: []}) { notifications { addresses } userErrors { code } }"#),
     line("Mutation", "updateMailSettings", &[OperationsWrite], Never, r#"updateMailSettings(input: {mutedTypes: []}) { settings { enabled } userErrors { code } }"#),
     line("Mutation", "voidUsage", &[UsageWrite], Never, r#"voidUsage(input: {key: "PRODUCED", idempotencyKey: "FRESH"}) { voided { key } userErrors { code } }"#),

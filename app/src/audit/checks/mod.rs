@@ -102,6 +102,7 @@ checks! {
     AccountBarrier "account.barrier" S1 "What an account knows of its subscriptions is what they say: when usage has to wait, and whether checks pass.";
     HoldCounts "hold.counts" S1 "What an account says is held, and how many holds are open, is the sum and the count of its open holds.";
     HoldCaptured "hold.captured" S1 "A captured hold became one usage event of exactly what was used of it, for its customer and metric.";
+    SpendCounts "spend.counts" S2 "What counts against a customer's limits is what usage of that day and month cost, and its account knows whether it counts.";
     RuleVersions "rule.versions" S1 "Price versions of one match follow each other without overlap and without gap.";
     AccessScopes "access.scopes" S1 "A customer's token can do nothing that the key which made it cannot.";
     PaymentGranted "payment.granted" S1 "A payment that succeeded became one block of exactly its credits for its customer, and no other payment did.";

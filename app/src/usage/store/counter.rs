@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use domain::{
-    amount::Overflow,
+    amount::{Credits, Overflow},
     customer::Settlement,
     cycle::late::Timeline,
     id::{CustomerId, MeteringRuleId, MetricId, TenantId},
@@ -15,7 +15,11 @@ use entity::{from_text, usage_counter};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 use uuid::Uuid;
 
-use crate::{error::Result, op::Op, sql::Rows};
+use crate::{
+    error::Result,
+    op::Op,
+    sql::{Rows, statement},
+};
 
 /// The counts that customers' events will move. Customers without a timeline count by months. One statement.
 pub(in crate::usage) async fn counters(
@@ -116,6 +120,20 @@ pub(in crate::usage) async fn position_in_all(
         all.events = all.events.checked_add(one.events).ok_or(Overflow)?;
     }
     Ok(all)
+}
+
+/// What usage costs that is counted from an instant on, of all metrics. One statement.
+pub(crate) async fn used_in(
+    db: &impl ConnectionTrait,
+    customer: CustomerId,
+    period_start: Timestamp,
+) -> Result<Credits> {
+    let sql = "SELECT CAST(COALESCE(SUM(c.credits), 0) AS bigint) AS used FROM usage_counter c
+         WHERE c.customer_id = $1 AND c.period_start = $2";
+    let values = vec![customer.0.into(), period_start.micros().into()];
+    let row = db.query_one_raw(statement(db, sql, values)).await?;
+    let used = row.map(|row| row.try_get("", "used")).transpose()?;
+    Ok(Credits::from_raw(used.unwrap_or_default()))
 }
 
 /// Who pays back overdrafts. One statement.

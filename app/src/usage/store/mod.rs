@@ -7,6 +7,7 @@ mod queue;
 mod rating;
 mod summary;
 
+pub(crate) use self::{counter::used_in, summary::spent_by_day};
 pub(super) use self::{
     counter::{counter, counters, position, position_in_all, put_counters, settlements},
     event::{accepted_anew, event_by_id, event_by_key, events, events_between, mark_voided},

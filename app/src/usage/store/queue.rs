@@ -67,6 +67,8 @@ pub(in crate::usage) struct Locked {
     pub(in crate::usage) account: Account,
     /// The first instant whose usage has to wait for a subscription; `None`: there never was one.
     pub(in crate::usage) barrier: Option<Timestamp>,
+    /// Whether what it spends is counted against limits of the customer's own.
+    pub(in crate::usage) spend_managed: bool,
 }
 
 impl From<&account::Model> for Locked {
@@ -76,6 +78,7 @@ impl From<&account::Model> for Locked {
             customer: CustomerId(row.customer_id),
             account: Account::from(row),
             barrier: row.barrier_at.map(Timestamp::from_micros),
+            spend_managed: row.spend_managed != 0,
         }
     }
 }
@@ -271,7 +274,7 @@ pub(in crate::usage) async fn lock_waiting(op: &mut Op, chosen: &Chosen, most: M
     let Most { events, customers } = most;
     let sql = format!(
         "SELECT a.customer_id, a.tenant_id, a.sequence, a.blocks, a.overdraft, a.head, a.barrier_at,
-            a.watched_balance FROM account a
+            a.watched_balance, a.spend_managed FROM account a
          WHERE a.customer_id IN (
             SELECT first.customer_id FROM ({{first}}) AS first
             GROUP BY first.customer_id ORDER BY MIN(first.received_at) LIMIT {customers})
@@ -296,6 +299,7 @@ pub(in crate::usage) async fn lock_waiting(op: &mut Op, chosen: &Chosen, most: M
                 barrier: row
                     .try_get_by_index::<Option<i64>>(6)?
                     .map(Timestamp::from_micros),
+                spend_managed: row.try_get_by_index::<i32>(8)? != 0,
             })
         })
         .collect()

@@ -101,6 +101,24 @@ pub(in crate::usage) async fn summary_of_ratings(
         .collect()
 }
 
+/// What usage came to on each day since midnight of one, without what was taken back. One statement.
+pub(crate) async fn spent_by_day(
+    db: &impl ConnectionTrait,
+    customer: CustomerId,
+    since: Timestamp,
+) -> Result<Vec<(Timestamp, Credits)>> {
+    let sql = "SELECT r.day AS day, CAST(SUM(r.credits) AS bigint) AS credits FROM usage_rating r
+         WHERE r.customer_id = $1 AND r.day >= $2 GROUP BY r.day ORDER BY r.day";
+    let values = vec![customer.0.into(), since.micros().into()];
+    let rows = db.query_all_raw(statement(db, sql, values)).await?;
+    rows.iter()
+        .map(|row| {
+            let day = Timestamp::from_micros(row.try_get("", "day")?);
+            Ok((day, Credits::from_raw(row.try_get("", "credits")?)))
+        })
+        .collect()
+}
+
 fn summary_line(row: &QueryResult, group_by: GroupBy) -> Result<SummaryLine> {
     Ok(SummaryLine {
         metric_key: row.try_get("", "key")?,

@@ -132,7 +132,8 @@ pub(in crate::webhook) async fn delete(
     row.map(shown).map(Endpoint::try_from).transpose()
 }
 
-pub(in crate::webhook) async fn endpoint(
+/// An endpoint that was not taken away. One statement.
+pub(crate) async fn endpoint(
     db: &impl ConnectionTrait,
     tenant: TenantId,
     id: WebhookEndpointId,

@@ -3,13 +3,12 @@
 mod delivery;
 mod endpoint;
 
-pub(crate) use self::delivery::forget_in;
+pub(crate) use self::{delivery::forget_in, endpoint::endpoint};
 pub(super) use self::{
     delivery::{
         Due, Ended, conclude, deliveries, delivery, delivery_of, due, insert_deliveries, renew, renew_one,
     },
     endpoint::{
-        claim, count, delete, due_endpoints, endpoint, endpoints, fares, insert, listening, lock, release,
-        root, write,
+        claim, count, delete, due_endpoints, endpoints, fares, insert, listening, lock, release, root, write,
     },
 };

@@ -8,7 +8,7 @@ use domain::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::mail::Span;
+use domain::spend::Span;
 
 fn credits(text: &str) -> Credits {
     text.parse().unwrap()
@@ -24,11 +24,11 @@ fn money() -> Money {
 
 /// One of each kind, with a text wherever there is room for one.
 fn all(text: &str, url: Option<&str>, retry_at: Option<Timestamp>) -> Vec<Notice> {
-    let (period, number, url) = (Span::Daily, text.to_owned(), url.map(str::to_owned));
+    let (period, number, url) = (Span::Day, text.to_owned(), url.map(str::to_owned));
     let (name, reason, total, amount) = (number.clone(), number.clone(), money(), money());
     let (used, threshold, resets_at) = (credits("80.5"), credits("80"), at());
     let reached = |blocked| Notice::BudgetReached {
-        period: Span::Monthly,
+        period: Span::Month,
         used,
         budget: threshold,
         resets_at,

@@ -1,0 +1,164 @@
+//! The SQL of spend management.
+
+use std::collections::HashMap;
+
+use domain::{
+    amount::Credits,
+    id::{CustomerId, TenantId, WebhookEndpointId},
+    spend::{
+        Rule, Span,
+        tally::{Tally, Told},
+    },
+    time::Timestamp,
+};
+use entity::{Corrupt, from_json, from_text, spend_period, spend_setting, to_text};
+use sea_orm::{ConnectionTrait, FromQueryResult};
+
+use crate::{
+    error::Result,
+    op::Op,
+    sql::{Rows, statement},
+};
+
+/// A day or a month of a customer, by its first instant.
+pub(super) type Place = (CustomerId, Span, Timestamp);
+
+/// What a customer has agreed with itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Setting {
+    pub(super) customer: CustomerId,
+    pub(super) tenant: TenantId,
+    pub(super) enabled: bool,
+    pub(super) rule: Rule,
+    /// The webhook endpoint that hears of it; it may be gone.
+    pub(super) endpoint: Option<WebhookEndpointId>,
+    /// First instant of the first month that is counted: what happened before may have been debited while nobody counted.
+    pub(super) since: Timestamp,
+}
+
+/// The same, and what its account says.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    pub(super) setting: Setting,
+    /// What the test clock shows that the customer lives by.
+    pub(super) own_time: Option<Timestamp>,
+}
+
+impl TryFrom<spend_setting::Model> for Setting {
+    type Error = Corrupt;
+
+    fn try_from(row: spend_setting::Model) -> std::result::Result<Self, Corrupt> {
+        Ok(Self {
+            customer: CustomerId(row.customer_id),
+            tenant: TenantId(row.tenant_id),
+            enabled: row.enabled != 0,
+            rule: from_json("spend_setting", &row.rule)?,
+            endpoint: row.endpoint_id.map(WebhookEndpointId),
+            since: Timestamp::from_micros(row.since),
+        })
+    }
+}
+
+/// What some customers have agreed with themselves. One statement. A row that cannot be read is left out and reported: usage must not wait
+/// for it.
+pub(super) async fn found(
+    db: &impl ConnectionTrait,
+    customers: &[CustomerId],
+) -> Result<HashMap<CustomerId, Found>> {
+    let rows = Rows::of(customers)
+        .query(
+            db,
+            "SELECT s.*, (SELECT t.now_at FROM test_clock t WHERE t.id = a.clock_id) AS clock_now
+             FROM {rows} AS v JOIN spend_setting s ON s.customer_id = v.id JOIN account a ON a.customer_id = v.id",
+            Vec::new(),
+        )
+        .await?;
+    let mut all = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        let model = spend_setting::Model::from_query_result(row, "")?;
+        let customer = CustomerId(model.customer_id);
+        match Setting::try_from(model) {
+            Ok(setting) => {
+                let own_time = row.try_get::<Option<i64>>("", "clock_now")?;
+                let own_time = own_time.map(Timestamp::from_micros);
+                all.insert(customer, Found { setting, own_time });
+            }
+            Err(error) => tracing::error!(%customer, %error, "spend limits cannot be read"),
+        }
+    }
+    Ok(all)
+}
+
+/// Writes a setting, whether its account is counted, and that the account has changed. Two statements.
+pub(super) async fn put_setting(op: &Op, it: &Setting) -> Result<()> {
+    let values = vec![
+        it.customer.0.into(),
+        it.tenant.0.into(),
+        i32::from(it.enabled).into(),
+        serde_json::to_string(&it.rule)?.into(),
+        it.endpoint.map(|id| id.0).into(),
+        it.since.micros().into(),
+        op.now().micros().into(),
+    ];
+    let sql =
+        "INSERT INTO spend_setting (customer_id, tenant_id, enabled, rule, endpoint_id, since, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (customer_id) DO UPDATE SET enabled = excluded.enabled, rule = excluded.rule,
+            endpoint_id = excluded.endpoint_id, since = excluded.since, updated_at = excluded.updated_at";
+    op.tx().execute_raw(statement(op.tx(), sql, values)).await?;
+    let sql = "UPDATE account SET spend_managed = $2, revision = revision + 1 WHERE customer_id = $1";
+    let values = vec![it.customer.0.into(), i32::from(it.enabled).into()];
+    op.tx().execute_raw(statement(op.tx(), sql, values)).await?;
+    Ok(())
+}
+
+/// What was spent in some days and months, as far as there is anything. One statement, none for no places.
+pub(super) async fn tallies(db: &impl ConnectionTrait, places: &[Place]) -> Result<HashMap<Place, Tally>> {
+    if places.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = Rows::default()
+        .id("customer_id", places.iter().map(|(customer, ..)| customer.0))
+        .text("span", places.iter().map(|(_, span, _)| to_text(*span)))
+        .int("start", places.iter().map(|(.., start)| start.micros()))
+        .select::<spend_period::Entity>(
+            db,
+            "SELECT p.* FROM {rows} AS v JOIN spend_period p
+             ON p.customer_id = v.customer_id AND p.span = v.span AND p.start = v.start",
+        )
+        .await?;
+    let mut all = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let tally = Tally {
+            span: from_text("spend_period", &row.span)?,
+            start: Timestamp::from_micros(row.start),
+            credits: Credits::from_raw(row.credits),
+            told: Told::from_bits(row.told),
+        };
+        all.insert((CustomerId(row.customer_id), tally.span, tally.start), tally);
+    }
+    Ok(all)
+}
+
+/// Writes what was spent. One statement, none for nothing.
+pub(super) async fn put_tallies(op: &Op, all: &[(CustomerId, Tally)]) -> Result<()> {
+    if all.is_empty() {
+        return Ok(());
+    }
+    Rows::default()
+        .id("customer_id", all.iter().map(|(customer, _)| customer.0))
+        .text("span", all.iter().map(|(_, it)| to_text(it.span)))
+        .int("start", all.iter().map(|(_, it)| it.start.micros()))
+        .int("credits", all.iter().map(|(_, it)| it.credits.raw()))
+        .int("told", all.iter().map(|(_, it)| i64::from(it.told.bits())))
+        .execute(
+            op.tx(),
+            // SQLite takes an ON CONFLICT after a SELECT only where that has a condition.
+            "INSERT INTO spend_period (customer_id, span, start, credits, told)
+             SELECT customer_id, span, start, credits, told FROM {rows} AS v WHERE true
+             ON CONFLICT (customer_id, span, start) DO UPDATE SET credits = excluded.credits, told = excluded.told",
+            Vec::new(),
+        )
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,173 @@
+//! Signed messages to one endpoint, 64 on their way at a time: a worker of the lane `webhooks`, which reads what is due and writes what came
+//! of it; against a loop that has everything in memory, signs and posts with the same client.
+//!
+//! Both send to the same receiver, a process of its own that counts and answers 200. The time begins with the first message that arrives and
+//! ends with the last, so that it contains no start of a process. Afterwards every message must be delivered in the rows as well.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use app::{
+    clock::SystemClock,
+    webhook::{self, CreateEndpoint},
+};
+use domain::id::WebhookEndpointId;
+use futures::{StreamExt, stream};
+use gateway::webhook::{AddressPolicy, Secret, Webhooks, sign};
+use reqwest::Client;
+
+use crate::{
+    Bench, Outcome,
+    by_hand::Hand,
+    figure::{Figure, Target},
+    load::http::{Connection, post},
+    pair::pair,
+    place::Backend,
+    process::KEY,
+    world::{Vendor, now},
+};
+
+/// Messages on their way at a time.
+const AT_ONCE: usize = 64;
+/// How long the messages may take before something must be wrong.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// What the worker needs to be told to send to this machine.
+const ALLOWED: [(&str, &str); 2] = [
+    ("TALLYGATE_WEBHOOK_ALLOW", "127.0.0.0/8"),
+    ("TALLYGATE_WEBHOOK_PLAIN_HTTP", "allow"),
+];
+
+pub async fn run(bench: &Bench, backend: Backend) -> Outcome<Vec<Figure>> {
+    let messages = bench.scale.messages;
+    let ours = async || {
+        let receiver = bench.programs.by_hand(&[]).await?;
+        let vendor = Vendor::make(bench, backend, std::sync::Arc::new(SystemClock)).await?;
+        vendor.has_messages(receiver.address, messages).await?;
+        let world = vendor.with(Vec::new()).await?;
+        let worker = bench
+            .programs
+            .worker_of(&world.place.url, &["--lane", "webhooks"], &ALLOWED)?;
+        let rate = received(receiver.address, messages).await?;
+        delivered(&world.place, messages).await?;
+        worker.stop().await;
+        receiver.stop().await;
+        world.remove(bench).await?;
+        Ok([rate])
+    };
+    let limit = async || {
+        let receiver = bench.programs.by_hand(&[]).await?;
+        let sending = tokio::spawn(send(receiver.address, messages));
+        let rate = received(receiver.address, messages).await?;
+        sending.await??;
+        receiver.stop().await;
+        Ok([rate])
+    };
+    let ([ours], [limit]) = pair(bench.scale.rounds, ours, limit).await?;
+    Ok(vec![
+        Figure::new("webhooks", backend, "messages/s", ours, limit)
+            .target(Target::ratio(0.8))
+            .against("reqwest loop that signs and posts, 64 at a time"),
+    ])
+}
+
+impl Vendor {
+    /// An endpoint at a receiver, and so many messages that wait to be sent to it.
+    async fn has_messages(&self, receiver: SocketAddr, messages: usize) -> Outcome<()> {
+        let input = CreateEndpoint {
+            url: format!("http://{receiver}/hook"),
+            types: None,
+            description: None,
+            customer: None,
+            at_once: i32::try_from(AT_ONCE).ok(),
+        };
+        let made = webhook::create(&self.app, &self.actor, input, "endpoint").await?;
+        let id: WebhookEndpointId = made.value.endpoint.id;
+        let send = async |number: usize| {
+            let key = format!("message-{number}");
+            webhook::send_test(&self.app, &self.actor, id, &key).await?;
+            Ok(())
+        };
+        self.each(messages, send).await?;
+        Ok(())
+    }
+}
+
+/// A sender that may send to this machine. It only checks addresses here.
+pub fn sender() -> Outcome<Webhooks> {
+    let policy = AddressPolicy::parse("127.0.0.0/8", true)?;
+    Ok(Webhooks::new(policy, gateway::webhook::Limits::default())?)
+}
+
+/// Messages a second, from the first that arrives to the last.
+async fn received(receiver: SocketAddr, messages: usize) -> Outcome<f64> {
+    let mut connection = Connection::open(receiver).await?;
+    let question = post("/hooked", KEY, "");
+    let begun = Instant::now();
+    let mut first: Option<(Instant, usize)> = None;
+    loop {
+        let answer = connection.exchange(&question).await?;
+        let count: usize = std::str::from_utf8(answer.body)?.parse()?;
+        match first {
+            None if count > 0 => first = Some((Instant::now(), count)),
+            Some((since, before)) if count >= messages => {
+                return Ok((count - before) as f64 / since.elapsed().as_secs_f64());
+            }
+            _ if begun.elapsed() > PATIENCE => {
+                return Err(format!("only {count} of {messages} have come").into());
+            }
+            _ => {}
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Waits until the rows say so, too.
+async fn delivered(place: &crate::place::Place, messages: usize) -> Outcome<()> {
+    let hand = Hand::connect(place, 1).await?;
+    let begun = Instant::now();
+    loop {
+        let count = hand
+            .number("SELECT COUNT(*) FROM webhook_delivery WHERE state = 'DELIVERED'")
+            .await?;
+        if usize::try_from(count)? == messages {
+            hand.close().await;
+            return Ok(());
+        }
+        if begun.elapsed() > PATIENCE {
+            return Err(format!("only {count} of {messages} are delivered").into());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// By hand: signs and posts, and knows nothing of what came before.
+async fn send(receiver: SocketAddr, messages: usize) -> Outcome<()> {
+    let client = Client::builder().build()?;
+    let secret = Secret::from_bytes([7; 32]);
+    let url = format!("http://{receiver}/hook");
+    let one = async |number: usize| {
+        let id = format!("evt_{number:032}");
+        let body = format!(
+            r#"{{"id":"{id}","type":"webhook.test","version":1,"timestamp":"2026-01-01T00:00:00.000000Z","customer_id":null,"sequence":null,"data":{{"webhook_endpoint_id":"{id}"}}}}"#
+        );
+        let second = now() / 1_000_000;
+        let request = client
+            .post(&url)
+            .header("content-type", "application/json")
+            .header("webhook-id", &id)
+            .header("webhook-timestamp", second)
+            .header(
+                "webhook-signature",
+                sign(&id, second, &body, std::slice::from_ref(&secret)),
+            );
+        let answer = request.body(body).send().await?;
+        Outcome::Ok(answer.error_for_status()?.bytes().await?)
+    };
+    let mut sent = stream::iter((0..messages).map(one)).buffer_unordered(AT_ONCE);
+    while let Some(answer) = sent.next().await {
+        answer?;
+    }
+    Ok(())
+}
