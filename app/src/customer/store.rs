@@ -55,6 +55,8 @@ pub(super) async fn insert(op: &Op, tenant: TenantId, customer: &Customer) -> Re
         event_sequence: Set(0),
         held: Set(0),
         holds: Set(0),
+        low_balance: Set(None),
+        low_balance_told_at: Set(None),
     };
     account::Entity::insert(account)
         .exec_without_returning(op.tx())

@@ -1,6 +1,7 @@
 //! What a letter about an event says: the event's fields, as the facts of a notice.
 
 use domain::{
+    amount::Credits,
     event::EventType,
     money::{Currency, Money},
     time::Timestamp,
@@ -10,6 +11,8 @@ use serde_json::{Map, Value};
 
 /// The types of events that customers are written about.
 pub const ABOUT: &[EventType] = &[
+    EventType::BalanceLow,
+    EventType::CreditsExpiring,
     EventType::PaymentRequiresAction,
     EventType::PaymentSucceeded,
     EventType::PaymentFailed,
@@ -33,13 +36,26 @@ pub(super) fn notice(kind: EventType, data: &Map<String, Value>) -> Option<Notic
     let said = Said(data);
     let is_recharge = said.text("purpose").as_deref() == Some("recharge");
     match kind {
+        EventType::BalanceLow => Some(Notice::BalanceLow {
+            remaining: said.credits("balance")?,
+            threshold: said.credits("threshold")?,
+        }),
+        EventType::CreditsExpiring => {
+            let first = said.instant("first_expires_at")?;
+            Some(Notice::CreditsExpiring {
+                credits: said.credits("credits")?,
+                expires_at: first,
+                last_at: said.instant("last_expires_at").filter(|last| *last != first),
+                days: u32::try_from(said.whole("days_remaining")?).ok()?,
+            })
+        }
         EventType::PaymentRequiresAction if is_recharge => Some(Notice::RechargeActionRequired {
             amount: said.money("amount")?,
             url: said.text("action_url"),
         }),
         EventType::PaymentSucceeded if is_recharge => Some(Notice::RechargeSucceeded {
             amount: said.money("amount")?,
-            credits: said.text("credits")?.parse().ok()?,
+            credits: said.credits("credits")?,
         }),
         EventType::PaymentFailed if is_recharge => Some(Notice::RechargeFailed {
             amount: said.money("amount")?,
@@ -101,6 +117,10 @@ impl Said<'_> {
         self.0.get(name)?.as_i64()
     }
 
+    fn credits(&self, name: &str) -> Option<Credits> {
+        self.text(name)?.parse().ok()
+    }
+
     fn instant(&self, name: &str) -> Option<Timestamp> {
         self.text(name)?.parse().ok()
     }
@@ -153,5 +173,18 @@ mod tests {
         };
         let disabled = json!({ "reason": "retries_failed" });
         assert_eq!(of(EventType::AutoRechargeDisabled, disabled), Some(wanted));
+        let (first, last) = ("2026-04-01T00:00:00Z", "2026-04-01T12:00:00Z");
+        for (ends, last_at) in [(first, None), (last, last.parse().ok())] {
+            let expiring = json!({
+                "credits": "12.5", "first_expires_at": first, "last_expires_at": ends, "days_remaining": 7,
+            });
+            let wanted = Notice::CreditsExpiring {
+                credits: Credits::from_raw(12_500_000),
+                expires_at: Timestamp::from_micros(1_775_001_600_000_000),
+                last_at,
+                days: 7,
+            };
+            assert_eq!(of(EventType::CreditsExpiring, expiring), Some(wanted));
+        }
     }
 }
