@@ -77,6 +77,7 @@ pub(super) async fn look(app: &App, customers: &[Uuid], mode: Mode) -> Result<Lo
     agreed(&tx, &mut subjects).await?;
     paid(&tx, &mut subjects).await?;
     held(&tx, &mut subjects).await?;
+    told(&tx, &mut subjects).await?;
     replay(&tx, &mut subjects, &mut looked).await?;
     let blocks = blocks(&tx, &mut subjects, mode).await?;
     let counters = store::counters(&tx, customers).await?;
@@ -248,6 +249,21 @@ async fn held(tx: &DatabaseTransaction, subjects: &mut [Subject]) -> Result<()> 
     for (customer, hold) in store::wrongly_captured(tx, &since).await? {
         let message = "it did not become the usage that it says";
         found(Check::HoldCaptured, customer, hold.to_string(), message);
+    }
+    Ok(())
+}
+
+/// Checks that nothing is missing of what was told about the customers. One statement.
+async fn told(tx: &DatabaseTransaction, subjects: &mut [Subject]) -> Result<()> {
+    let all: Vec<Uuid> = subjects.iter().map(Subject::id).collect();
+    let wrong = store::wrongly_numbered(tx, &all).await?;
+    for subject in subjects
+        .iter_mut()
+        .filter(|subject| wrong.contains(&subject.id()))
+    {
+        let message = "its events have a gap, or its account does not say the last number";
+        let who = CustomerId(subject.id()).to_string();
+        subject.found.add(Check::EventSequence, who, message);
     }
     Ok(())
 }
