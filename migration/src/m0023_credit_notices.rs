@@ -1,4 +1,4 @@
-//! Customers are told that few credits are left, and that credits will be gone.
+//! Customers are told that few credits are left, and that credits will be gone. Webhook messages are sent again by hand so many times only.
 
 crate::dialect::step!("m0023_credit_notices");
 
@@ -15,9 +15,11 @@ const UP: &[&str] = &[
             ELSE 86400000000 END
      WHERE state = 'ACTIVE' AND ends_with_cycle = 0 AND expires_at - granted_at > 86400000000",
     "CREATE INDEX block_by_notice ON block (notice_at, customer_id) WHERE state = 'ACTIVE' AND notice_at IS NOT NULL",
+    "ALTER TABLE webhook_delivery ADD COLUMN resends {int} NOT NULL DEFAULT 0",
 ];
 
 const DOWN: &[&str] = &[
+    "ALTER TABLE webhook_delivery DROP COLUMN resends",
     "DROP INDEX block_by_notice",
     "ALTER TABLE block DROP COLUMN notice_at",
     "ALTER TABLE account DROP COLUMN low_balance_told_at",
