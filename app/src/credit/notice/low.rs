@@ -32,7 +32,7 @@ struct Low {
 }
 
 /// Tells those whose balance changes have brought down to where they want to know. Their accounts are locked. No statement where nobody's
-/// balance has come down so far, two where all were told today, five otherwise, for any number of customers.
+/// balance has come down so far, one where all were told today, four otherwise, for any number of customers.
 pub(crate) async fn fallen_in(op: &Op, postings: &[&Posting]) -> Result<()> {
     let fallen = postings.iter().filter_map(|posting| {
         let before = posting.balance_before()?;
