@@ -20,7 +20,9 @@ pub(crate) fn reach(_: &'static str) -> Result<()> {
 #[cfg(feature = "failpoints")]
 pub(crate) use armed::reach;
 #[cfg(feature = "failpoints")]
-pub use armed::{ALL, CYCLES, HOLDS, INVOICES, MESSAGES, PAYMENTS, RECHARGES, RETURNS, SPENDING, reached};
+pub use armed::{
+    ALL, CYCLES, HOLDS, INVOICES, MESSAGES, NOTICES, PAYMENTS, RECHARGES, RETURNS, SPENDING, reached,
+};
 
 #[cfg(feature = "failpoints")]
 mod armed {
@@ -114,6 +116,9 @@ mod armed {
     /// reached.
     pub const SPENDING: &[&str] = &["spend.read", "spend.counted", "spend.told"];
 
+    /// Every place at which customers are told about their credits, besides those of debits and events.
+    pub const NOTICES: &[&str] = &["low.found", "low.written", "expiring.read", "expiring.written"];
+
     /// Every place of a hold, in the order in which they are reached. Those of `op` are parts of every commit, and a capture comes by those of
     /// the drain.
     pub const HOLDS: &[&str] = &[
@@ -184,7 +189,7 @@ mod armed {
         ARMED.call_once(arm);
         debug_assert!(
             [
-                ALL, CYCLES, HOLDS, INVOICES, MESSAGES, PAYMENTS, RECHARGES, RETURNS, SPENDING
+                ALL, CYCLES, HOLDS, INVOICES, MESSAGES, NOTICES, PAYMENTS, RECHARGES, RETURNS, SPENDING
             ]
             .iter()
             .any(|places| places.contains(&name)),

@@ -21,7 +21,10 @@ use serde::{Deserialize, Serialize};
 use self::chain::EntryHash;
 use crate::{
     amount::{Credits, Overflow},
-    credit::draws::{Draw, Purse},
+    credit::{
+        draws::{Draw, Purse},
+        low_balance,
+    },
     id::{BlockId, EventId, MeteringRuleId, MetricId},
     metering::Position,
     time::Timestamp,
@@ -138,6 +141,8 @@ pub struct Account {
     pub head: EntryHash,
     /// The balance at which an auto-recharge is to be decided; `None`: nobody watches it.
     pub watched_balance: Option<Credits>,
+    /// The balance that the customer wants to be told of when it comes down to it; `None`: it does not.
+    pub low_balance: Option<Credits>,
 }
 
 impl Account {
@@ -153,6 +158,13 @@ impl Account {
     pub fn is_low(&self) -> bool {
         self.watched_balance
             .is_some_and(|threshold| self.balance() <= threshold)
+    }
+
+    /// Whether the balance, which was another one before, has come down to where the customer wants to be told.
+    #[must_use]
+    pub fn has_fallen_low(&self, before: Credits) -> bool {
+        self.low_balance
+            .is_some_and(|threshold| low_balance::has_fallen(before, self.balance(), threshold))
     }
 
     /// Credits enter a block.

@@ -38,6 +38,8 @@ pub enum RejectionCode {
     InvoiceState,
     /// Nothing is sent to the webhook endpoint.
     WebhookEndpointDisabled,
+    /// The webhook message was sent again by hand as often as one may be.
+    TooManyResends,
     /// The work is not parked, so there is nothing to retry.
     WorkNotParked,
     /// The audit found that the customer's books do not add up; an operator has to look first.

@@ -61,6 +61,7 @@ fn state(blocks: Vec<Block>, settlement: Settlement) -> CustomerState {
             overdraft: Credits::ZERO,
             head: EntryHash::NONE,
             watched_balance: None,
+            low_balance: None,
         },
         funds: Funds::new(blocks, Credits::ZERO),
         counters: HashMap::new(),

@@ -41,6 +41,10 @@ pub struct Model {
     pub holds: i32,
     /// 1 while what it spends is counted against limits of the customer's own.
     pub spend_managed: i32,
+    /// The balance that the customer wants to be told of when it comes down to it, in micro-credits; none: it does not.
+    pub low_balance: Option<i64>,
+    /// When it was last told of it, by the customer's own time, in microseconds.
+    pub low_balance_told_at: Option<i64>,
 }
 
 /// None: reads are joined by hand, in batches.

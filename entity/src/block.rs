@@ -41,6 +41,8 @@ pub struct Model {
     pub cycle_number: Option<i64>,
     /// Whether it is ended by the turn of that cycle (1) or by its expiry (0).
     pub ends_with_cycle: i32,
+    /// When the customer is told next that it will end, in microseconds; none: there is no stage ahead.
+    pub notice_at: Option<i64>,
 }
 
 /// None: reads are joined by hand, in batches.

@@ -27,6 +27,8 @@ pub struct Model {
     pub created_at: i64,
     /// When nothing more was to be done, in microseconds.
     pub ended_at: Option<i64>,
+    /// How often it was sent again by hand.
+    pub resends: i32,
 }
 
 /// None: reads are joined by hand, in batches.

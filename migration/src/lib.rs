@@ -30,6 +30,7 @@ mod m0019_holds;
 mod m0020_money_fixes;
 mod m0021_mail;
 mod m0022_spend;
+mod m0023_credit_notices;
 
 use sea_orm_migration::MigrationTrait;
 pub use sea_orm_migration::{
@@ -66,6 +67,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0020_money_fixes::Migration),
             Box::new(m0021_mail::Migration),
             Box::new(m0022_spend::Migration),
+            Box::new(m0023_credit_notices::Migration),
         ]
     }
 }

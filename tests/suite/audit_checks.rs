@@ -425,6 +425,37 @@ const RECHARGE_FAULTS: &[Fault] = &[
     },
 ];
 
+const EVENT_FAULTS: &[Fault] = &[
+    Fault {
+        damage: "UPDATE account SET event_sequence = event_sequence + 1 WHERE customer_id = {billed}",
+        repair: "UPDATE account SET event_sequence = event_sequence - 1 WHERE customer_id = {billed}",
+        found: &["event.sequence"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE account SET event_sequence = 0 WHERE customer_id = {billed}",
+        repair: "UPDATE account SET event_sequence = (SELECT MAX(sequence) FROM billing_event WHERE customer_id = {billed})
+            WHERE customer_id = {billed}",
+        found: &["event.sequence"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE billing_event SET sequence = sequence + 1000 WHERE customer_id = {billed} AND sequence = 2",
+        repair: "UPDATE billing_event SET sequence = sequence - 1000 WHERE customer_id = {billed} AND sequence > 1000",
+        found: &["event.sequence"],
+        at_once: true,
+    },
+    // Something was forgotten, but nothing that comes after the gap.
+    Fault {
+        damage: "UPDATE event_feed SET forgotten = 1;
+            UPDATE billing_event SET sequence = sequence + 1000 WHERE customer_id = {billed} AND sequence = 2",
+        repair: "UPDATE event_feed SET forgotten = 0;
+            UPDATE billing_event SET sequence = sequence - 1000 WHERE customer_id = {billed} AND sequence > 1000",
+        found: &["event.sequence"],
+        at_once: true,
+    },
+];
+
 const BILLED: &str = "(SELECT id FROM customer WHERE external_id = 'billed')";
 
 const INVOICE_FAULTS: &[Fault] = &[
@@ -801,6 +832,7 @@ async fn every_fault_is_found_by_its_check(world: World) {
     seen.extend(plant(&world, RECHARGE_FAULTS).await);
     invoice_story(&world).await;
     seen.extend(plant(&world, INVOICE_FAULTS).await);
+    seen.extend(plant(&world, EVENT_FAULTS).await);
     hold_story(&world).await;
     seen.extend(plant(&world, HOLD_FAULTS).await);
     spend_story(&world).await;

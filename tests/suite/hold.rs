@@ -263,8 +263,8 @@ async fn the_terms_add_up(world: World) {
     assert_eq!(till.balance("a").await, ["10", "4", "6"]);
     let update = crate::live::heard(&mut watched).await;
     assert_eq!(
-        (update.remaining, update.available),
-        (credits("10"), Some(credits("6")))
+        (update.remaining, update.available, update.held),
+        (credits("10"), Some(credits("6")), credits("4"))
     );
     let refused = till.reserve(vec![till.wish("a", "7")]).await.remove(0);
     assert_eq!(told(&refused), "REFUSED INSUFFICIENT_CREDITS");

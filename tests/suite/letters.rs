@@ -3,11 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use app::{
-    Limits,
-    customer::{CustomerRef, UpdateCustomer},
-    job,
-    notify::{self, Mail, MailState, UpdateCustomerMail, UpdateMailSetting},
-    page::Page,
+    Limits, job,
+    notify::{Mail, MailState, UpdateCustomerMail},
     payment::Purchase,
 };
 use domain::{id::CustomerId, rejection::RejectionCode};
@@ -20,6 +17,7 @@ use serde_json::json;
 use crate::harness::{
     World,
     billing::{self, terms},
+    letters::{named, outbox, wishes, writes},
     paying::{self, card, sells, wish},
     refusal,
 };
@@ -59,31 +57,13 @@ async fn posting(world: &World) -> (World, Arc<Letterbox>) {
     (world.with_limits(limits).await, post)
 }
 
-async fn writes(world: &World) {
-    let input = UpdateMailSetting {
-        enabled: Some(true),
-        sender: Some(Some("Acme Billing".to_owned())),
-        muted: None,
-    };
-    notify::update_mail_setting(&world.app, &world.actor, input)
-        .await
-        .unwrap();
-}
-
 /// Somebody with a card and a billing address, of a vendor that sells and gives receipts.
 async fn buyer(world: &World) -> CustomerId {
     sells(world).await;
     billing::bills(world, terms()).await;
     let customer = world.customer("buyer").await;
     card(world, customer, Card::Success).await;
-    let input = UpdateCustomer {
-        billing_email: Some(Some("books@example.com".to_owned())),
-        name: Some(Some("Ada & Sons".to_owned())),
-        ..UpdateCustomer::default()
-    };
-    app::customer::update(&world.app, &world.actor, &CustomerRef::Id(customer), input)
-        .await
-        .unwrap();
+    named(world, customer, "Ada & Sons", "books@example.com").await;
     customer
 }
 
@@ -94,13 +74,6 @@ async fn buys(world: &World, customer: CustomerId) {
         .await
         .unwrap();
     world.catch_up().await;
-}
-
-async fn outbox(world: &World) -> Vec<Mail> {
-    let page = notify::outbox(&world.app, &world.actor, Page::first(100)).await;
-    let mut all = page.unwrap().items;
-    all.reverse();
-    all
 }
 
 async fn a_receipt_is_written_and_kept_to_be_read(world: World) {
@@ -139,13 +112,13 @@ async fn nobody_is_written_to_unasked(world: World) {
     buys(&world, customer).await;
     assert_eq!(outbox(&world).await, []);
     writes(&world).await;
-    let who = CustomerRef::Id(customer);
     let change = async |addresses, muted: &[&str]| {
         let input = UpdateCustomerMail {
             addresses: Some(addresses),
             muted: Some(muted.iter().map(|&it| it.to_owned()).collect()),
+            low_balance: None,
         };
-        notify::update_customer_mail(&world.app, &world.actor, &who, input).await
+        wishes(&world, customer, input).await
     };
     change(Some(vec![]), &[]).await.unwrap();
     buys(&world, customer).await;
@@ -261,8 +234,6 @@ async fn strangers_read_nothing(world: World) {
     buys(&world, customer).await;
     let stranger = world.stranger().await;
     assert_eq!(outbox(&stranger).await, []);
-    let input = UpdateCustomerMail::default();
-    let refused =
-        notify::update_customer_mail(&stranger.app, &stranger.actor, &CustomerRef::Id(customer), input).await;
+    let refused = wishes(&stranger, customer, UpdateCustomerMail::default()).await;
     assert_eq!(refusal(refused).0, RejectionCode::NotFound);
 }

@@ -19,6 +19,7 @@
 //! | [`plan`] | plans, variants, grant templates, previews in money |
 //! | [`customer`] | customers and their terms |
 //! | [`credit`] | grants, burn order, expiry, revocation, adjustments, the ledger |
+//! | [`credit_notices`] | customers are told that few credits are left, and that credits will be gone, once each |
 //! | [`cycles`] | billing cycles: what counts together, what comes late, what has to wait |
 //! | [`gate`] | may this customer go on, from memory |
 //! | [`hold`] | credits set aside for work that is running: never more than there is, debited once, free in the end |
@@ -78,6 +79,7 @@ mod audit_guards;
 mod authorisation;
 mod catalog;
 mod credit;
+mod credit_notices;
 mod customer;
 mod cycles;
 mod dashboard;

@@ -43,7 +43,7 @@ on_both!(
     what_a_clock_refuses,
 );
 
-async fn clock(world: &World, now: &str) -> TestClock {
+pub async fn clock(world: &World, now: &str) -> TestClock {
     let input = CreateTestClock {
         name: "clock".to_owned(),
         now: Some(at(now)),
@@ -52,7 +52,7 @@ async fn clock(world: &World, now: &str) -> TestClock {
     made.unwrap().value
 }
 
-async fn customer_on(world: &World, clock: TestClockId, name: &str) -> CustomerId {
+pub async fn customer_on(world: &World, clock: TestClockId, name: &str) -> CustomerId {
     let input = CreateCustomer {
         external_id: name.to_owned(),
         clock: Some(clock),
@@ -75,7 +75,7 @@ async fn read(world: &World, id: TestClockId) -> TestClock {
 }
 
 /// Moves a clock and has everything done.
-async fn advance(world: &World, clock: TestClockId, to: &str) {
+pub async fn advance(world: &World, clock: TestClockId, to: &str) {
     assert!(!send(world, clock, to).await.unwrap().ready);
     world.catch_up().await;
     let arrived = read(world, clock).await;

@@ -6,7 +6,7 @@ use app::{
     event, job,
     page::Page,
     subscription::Wish,
-    webhook::{self, Delivery, DeliveryState, Endpoint, EndpointState, Range, UpdateEndpoint},
+    webhook::{self, Delivery, DeliveryState, Endpoint, EndpointState, MAX_RESENDS, Range, UpdateEndpoint},
 };
 use domain::{
     id::{CustomerId, SubscriptionId, WebhookEndpointId},
@@ -34,6 +34,7 @@ on_both!(
     one_that_hangs_keeps_nobody_waiting,
     redirects_and_endless_answers_are_contained,
     what_was_sent_can_be_sent_again,
+    nothing_is_sent_again_for_ever,
     a_test_goes_to_whom_it_tests,
     endpoints_are_changed_and_taken_away,
     no_more_than_allowed_are_on_their_way,
@@ -520,6 +521,45 @@ async fn what_was_sent_can_be_sent_again(world: World) {
         .unwrap();
     assert_eq!((&first.id, &first.body), (&received[2].id, &received[2].body));
     assert_eq!(states(&world, &hook).await, [DeliveryState::Delivered; 2]);
+}
+
+async fn nothing_is_sent_again_for_ever(world: World) {
+    let world = world.sends().await;
+    let receiver = Receiver::open().await;
+    let hook = world.hook(&receiver.url(), &["subscription.created"]).await;
+    subscribed(&world, "ada").await;
+    world.catch_up().await;
+    let sent = deliveries(&world, &hook).await[0].id;
+    let again = async |key: &str| webhook::resend(&world.app, &world.actor, sent, key).await;
+    for time in 0..MAX_RESENDS {
+        again(&format!("again-{time}")).await.unwrap();
+    }
+    let refused = again("once-more").await;
+    let field = "deliveryId".to_owned();
+    assert_eq!(refusal(refused), (RejectionCode::TooManyResends, field));
+    // What was asked for before has its answer.
+    assert!(again("again-0").await.unwrap().replay);
+    let range = Range {
+        endpoint: hook.endpoint.id,
+        after: 0,
+        through: None,
+        only_failed: false,
+    };
+    let done = webhook::resend_range(&world.app, &world.actor, range, &world.key()).await;
+    assert_eq!(done.unwrap().value.count, 0);
+    // The next one may be, and ranges count as well.
+    subscribed(&world, "bob").await;
+    world.catch_up().await;
+    for time in 0..=MAX_RESENDS {
+        let range = Range {
+            endpoint: hook.endpoint.id,
+            after: 0,
+            through: None,
+            only_failed: false,
+        };
+        let done = webhook::resend_range(&world.app, &world.actor, range, &world.key()).await;
+        assert_eq!(done.unwrap().value.count, u64::from(time < MAX_RESENDS));
+    }
 }
 
 async fn a_test_goes_to_whom_it_tests(world: World) {

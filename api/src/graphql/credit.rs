@@ -498,6 +498,8 @@ pub struct BalanceUpdate {
     pub available: Option<Decimal>,
     /// Credits used that no block could cover.
     pub overdraft: Decimal,
+    /// Credits set aside by open reservations at present; `available` is without them.
+    pub held: Decimal,
     /// Global id of the customer.
     pub customer_id: ID,
 }
@@ -509,6 +511,7 @@ impl From<live::BalanceUpdate> for BalanceUpdate {
             remaining: update.remaining.into(),
             available: update.available.map(Decimal::from),
             overdraft: update.overdraft.into(),
+            held: update.held.into(),
             customer_id: update.customer.to_string().into(),
         }
     }

@@ -57,6 +57,8 @@ pub enum UserErrorCode {
     InvoiceState,
     /// Nothing is sent to the webhook endpoint: switch it on first.
     WebhookEndpointDisabled,
+    /// The webhook message was sent again by hand as often as one may be.
+    TooManyResends,
     /// The work is not parked, so there is nothing to retry.
     WorkNotParked,
     /// The audit found that the customer's books do not add up: credits are not moved by hand until an operator has looked.

@@ -1,6 +1,9 @@
 //! Letters to customers: whether, where, about what, and what became of them.
 
-use app::notify::{self, CustomerMail, UpdateCustomerMail, UpdateMailSetting};
+use app::{
+    customer::CustomerRef,
+    notify::{self, CustomerMail, UpdateCustomerMail, UpdateMailSetting},
+};
 use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use domain::id::{CustomerId, MailId};
 
@@ -10,7 +13,7 @@ use super::{
     error::top_level,
     page::{Args, Connection, connection, cost},
     payload::{payload, plain},
-    scalar::DateTime,
+    scalar::{DateTime, Decimal},
 };
 
 /// What has become of a letter. New values may be added.
@@ -101,7 +104,7 @@ impl From<notify::MailSetting> for MailSettings {
     }
 }
 
-/// Where a customer is written to, and about what it is not.
+/// Where a customer is written to, about what it is not, and at which balance it is.
 #[derive(SimpleObject)]
 pub struct CustomerNotifications {
     /// Where letters go.
@@ -110,6 +113,8 @@ pub struct CustomerNotifications {
     pub is_billing_address: bool,
     /// Types of events that it is not written about.
     pub muted_types: Vec<String>,
+    /// The balance, in credits, that it wants to be told of when its own comes down to it (`balance.low`); null: it does not.
+    pub low_balance_threshold: Option<Decimal>,
 }
 
 impl From<CustomerMail> for CustomerNotifications {
@@ -118,6 +123,7 @@ impl From<CustomerMail> for CustomerNotifications {
             addresses: it.receivers(),
             is_billing_address: it.addresses.is_none(),
             muted_types: it.muted,
+            low_balance_threshold: it.low_balance.map(Decimal::from),
         }
     }
 }
@@ -192,6 +198,26 @@ pub struct UpdateCustomerNotificationsInput {
     pub addresses: MaybeUndefined<Vec<String>>,
     /// Types of events that it is not written about.
     pub muted_types: Option<Vec<String>>,
+    /// The balance, in credits, that it wants to be told of when its own comes down to it, zero or more: by the event `balance.low` and a letter,
+    /// once per UTC day at most. Told at once where the balance is there already. Null: it does not want to be told.
+    pub low_balance_threshold: MaybeUndefined<Decimal>,
+}
+
+impl UpdateCustomerNotificationsInput {
+    fn command(self) -> app::Result<(CustomerRef, UpdateCustomerMail)> {
+        let threshold: Option<Option<Decimal>> = self.low_balance_threshold.into();
+        let credits = |threshold: Decimal| threshold.credits("lowBalanceThreshold");
+        let low_balance = threshold.map(|it| it.map(credits).transpose()).transpose()?;
+        let command = UpdateCustomerMail {
+            addresses: self.addresses.into(),
+            muted: self.muted_types,
+            low_balance,
+        };
+        Ok((
+            customer_ref(self.customer_id, self.external_customer_id)?,
+            command,
+        ))
+    }
 }
 
 payload! {
@@ -232,19 +258,15 @@ impl MailMutation {
         UpdateMailSettingsPayload::from_outcome(plain(outcome), MailSettings::from)
     }
 
-    /// Says where one customer is written to, and about what it is not. Needs `customer:write`.
+    /// Says where one customer is written to, about what it is not, and at which balance it is. Needs `customer:write`.
     async fn update_customer_notifications(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "What to change.")] input: UpdateCustomerNotificationsInput,
     ) -> async_graphql::Result<UpdateCustomerNotificationsPayload> {
         let (app, actor) = caller(ctx)?;
-        let command = UpdateCustomerMail {
-            addresses: input.addresses.into(),
-            muted: input.muted_types,
-        };
-        let outcome = match customer_ref(input.customer_id, input.external_customer_id) {
-            Ok(who) => notify::update_customer_mail(app, actor, &who, command).await,
+        let outcome = match input.command() {
+            Ok((who, command)) => notify::update_customer_mail(app, actor, &who, command).await,
             Err(error) => Err(error),
         };
         UpdateCustomerNotificationsPayload::from_outcome(plain(outcome), CustomerNotifications::from)

@@ -79,6 +79,7 @@ enum Cell {
     Remaining,
     Available,
     Overdraft,
+    Held,
     CustomerId,
 }
 
@@ -174,6 +175,7 @@ impl Cell {
             "remaining" => Self::Remaining,
             "available" => Self::Available,
             "overdraft" => Self::Overdraft,
+            "held" => Self::Held,
             "customerId" => Self::CustomerId,
             _ => return None,
         };
@@ -188,6 +190,7 @@ impl Cell {
             Self::Remaining => amount(out, &update.remaining),
             Self::Available => json::or_null(out, update.available.as_ref(), amount),
             Self::Overdraft => amount(out, &update.overdraft),
+            Self::Held => amount(out, &update.held),
             Self::CustomerId => json::text(out, &update.customer_id),
         }
     }

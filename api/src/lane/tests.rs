@@ -10,7 +10,7 @@ const CHECK: &str = "query($who: String!, $units: Decimal) {
   may: entitlement(externalCustomerId: $who, metricKey: \"call\", units: $units) { allowed reason affordableUnits available asOf } }";
 
 const LIVE: &str = "subscription Live($who: String!, $after: SafeInt) {
-  b: balanceUpdated(externalCustomerId: $who, after: $after) { sequence remaining available overdraft customerId __typename } }";
+  b: balanceUpdated(externalCustomerId: $who, after: $after) { sequence remaining available overdraft held customerId __typename } }";
 
 fn watches(text: &str, variables: &str) -> bool {
     plan(text).is_some_and(|plan| plan.watch(Some(variables)).is_some())

@@ -78,6 +78,7 @@ pub(super) async fn look(app: &App, customers: &[Uuid], mode: Mode) -> Result<Lo
     paid(&tx, &mut subjects).await?;
     held(&tx, &mut subjects).await?;
     spent(&tx, &mut subjects, mode).await?;
+    told(&tx, &mut subjects).await?;
     replay(&tx, &mut subjects, &mut looked).await?;
     let blocks = blocks(&tx, &mut subjects, mode).await?;
     let counters = store::counters(&tx, customers).await?;
@@ -287,6 +288,21 @@ fn wrong_months(rows: Vec<spend_period::Model>) -> Vec<Uuid> {
     }
     let wrong = sums.into_iter().filter(|(_, sum)| *sum != 0);
     wrong.map(|((customer, _), _)| customer).collect()
+}
+
+/// Checks that nothing is missing of what was told about the customers. One statement.
+async fn told(tx: &DatabaseTransaction, subjects: &mut [Subject]) -> Result<()> {
+    let all: Vec<Uuid> = subjects.iter().map(Subject::id).collect();
+    let wrong = store::wrongly_numbered(tx, &all).await?;
+    for subject in subjects
+        .iter_mut()
+        .filter(|subject| wrong.contains(&subject.id()))
+    {
+        let message = "its events have a gap, or its account does not say the last number";
+        let who = CustomerId(subject.id()).to_string();
+        subject.found.add(Check::EventSequence, who, message);
+    }
+    Ok(())
 }
 
 /// Payments of which the credits taken are not in proportion to the money that went back: customer and payment. Two statements at most.

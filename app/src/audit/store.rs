@@ -532,6 +532,22 @@ pub(super) async fn wrongly_held(db: &impl ConnectionTrait, all: &[Uuid]) -> Res
     found.collect()
 }
 
+/// Customers whose events have gaps beyond what is no longer kept, or whose account does not say the last number. Whatever lies after the
+/// last event that its tenant has forgotten must be there; where none was forgotten, everything.
+pub(super) async fn wrongly_numbered(db: &impl ConnectionTrait, all: &[Uuid]) -> Result<Vec<Uuid>> {
+    let sql = "SELECT a.customer_id FROM {rows} AS v JOIN account a ON a.customer_id = v.id
+        LEFT JOIN event_feed f ON f.tenant_id = a.tenant_id
+        LEFT JOIN billing_event e ON e.customer_id = v.id
+            AND (e.position IS NULL OR e.position > COALESCE(f.forgotten, 0))
+        GROUP BY a.customer_id, a.event_sequence, f.forgotten
+        HAVING MAX(e.sequence) > a.event_sequence
+            OR COUNT(e.id) <> a.event_sequence - CASE WHEN COALESCE(f.forgotten, 0) = 0 THEN 0
+                ELSE COALESCE(MIN(e.sequence) - 1, a.event_sequence) END";
+    let rows = ids(all).query(db, sql, Vec::new()).await?;
+    let found = rows.iter().map(|row| Ok(row.try_get("", "customer_id")?));
+    found.collect()
+}
+
 /// Holds of customers that ended at or after an instant of each, and belong to another tenant or were captured and did not become the
 /// usage that they say: customer and hold. Of customers with test clocks all are looked at, whose ends have no place in time.
 pub(super) async fn wrongly_captured(

@@ -41,6 +41,8 @@ pub struct BalanceUpdate {
     pub available: Option<Credits>,
     /// What no block could cover.
     pub overdraft: Credits,
+    /// What open holds have set aside at present.
+    pub held: Credits,
 }
 
 /// Watches a customer's balance. The stream does not end by itself.
@@ -139,6 +141,7 @@ impl Watcher {
             remaining: account.balance(),
             available: reading.bounds.available(account.balance()),
             overdraft: account.overdraft,
+            held: reading.held,
         }
     }
 
@@ -149,6 +152,7 @@ impl Watcher {
             remaining: line.balance,
             available: reading.bounds.available(line.balance),
             overdraft: line.overdraft,
+            held: reading.held,
         }
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod desk;
 mod expiry;
 mod granting;
 pub mod live;
+pub(crate) mod notice;
 mod overview;
 mod reversal;
 mod store;
@@ -83,6 +84,15 @@ impl Posting {
             entries: Vec::new(),
             blocks: Vec::new(),
         }
+    }
+
+    /// The balance before the change; `None`: it moves nothing.
+    fn balance_before(&self) -> Option<Credits> {
+        let first = self.entries.first()?;
+        // It was a balance, so that the difference fits.
+        Some(Credits::from_raw(
+            first.balance_after.raw().saturating_sub(first.credits.raw()),
+        ))
     }
 
     /// Takes draws out of blocks and overdraft.

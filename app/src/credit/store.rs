@@ -7,6 +7,7 @@ use domain::{
     credit::{
         block::{Billing, Block, BlockState},
         burn::rank,
+        expiring,
     },
     customer::Terms,
     cycle::grants::PlanBlock,
@@ -28,6 +29,7 @@ use uuid::Uuid;
 use super::{
     Posting,
     desk::{Line, Whose},
+    notice,
     view::{Balance, BlockView, Bounds, LedgerLine},
 };
 use crate::{
@@ -48,7 +50,8 @@ const MAX_BLOCKS: u64 = 10_000;
 const MAX_PENDING_COUNT: i64 = 100_000;
 
 /// Writes what changes did: accounts, blocks and ledger, one statement each for any number of customers. The new entries are
-/// chained to the account's head on the way. Whose balance has come to where its auto-recharge watches it is evaluated at once.
+/// chained to the account's head on the way. Whose balance has come down to where the customer wants to know is told, and where its
+/// auto-recharge watches it is evaluated, at once.
 pub(crate) async fn post_in(op: &mut Op, postings: &[&Posting]) -> Result<()> {
     if postings.is_empty() {
         return Ok(());
@@ -69,6 +72,7 @@ pub(crate) async fn post_in(op: &mut Op, postings: &[&Posting]) -> Result<()> {
     reach("post.blocks")?;
     insert_entries(op, postings, &hashes).await?;
     reach("post.entries")?;
+    notice::fallen_in(op, postings).await?;
     let low = postings.iter().filter(|posting| posting.account.is_low());
     let low: Vec<CustomerId> = low.map(|posting| posting.customer).collect();
     recharge::decide_in(op, &low).await
@@ -182,6 +186,18 @@ pub(crate) struct NewBlockRow {
     pub(crate) origin: Option<Origin>,
 }
 
+impl NewBlockRow {
+    fn ends_with_cycle(&self) -> bool {
+        self.origin.is_some_and(|origin| origin.ends_with_cycle)
+    }
+
+    /// When the customer is first told that the block will end. What ends with a cycle is not told.
+    fn first_notice(&self) -> Option<Timestamp> {
+        let end = self.block.expires_at.filter(|_| !self.ends_with_cycle())?;
+        expiring::next_notice(self.block.granted_at, end)
+    }
+}
+
 /// What a subscription's block was made from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Origin {
@@ -254,13 +270,14 @@ pub(crate) async fn insert_blocks(op: &Op, all: &[NewBlockRow]) -> Result<()> {
         .opt_id("subscription_id", origins().map(|it| it.map(|it| it.subscription.0)))
         .opt_id("template_id", origins().map(|it| it.map(|it| it.template.0)))
         .opt_int("cycle_number", origins().map(|it| it.map(|it| it.cycle)))
-        .int("ends_with_cycle", origins().map(|it| i64::from(it.is_some_and(|it| it.ends_with_cycle))))
+        .int("ends_with_cycle", all.iter().map(|it| i64::from(it.ends_with_cycle())))
+        .opt_int("notice_at", all.iter().map(|it| it.first_notice().map(Timestamp::micros)))
         .execute(
             op.tx(),
             "INSERT INTO block (id, tenant_id, customer_id, source, billing, priority, credits, remaining, granted_at,
-                expires_at, metrics, state, description, subscription_id, template_id, cycle_number, ends_with_cycle)
+                expires_at, metrics, state, description, subscription_id, template_id, cycle_number, ends_with_cycle, notice_at)
              SELECT id, tenant_id, customer_id, source, billing, priority, credits, remaining, granted_at,
-                expires_at, metrics, state, description, subscription_id, template_id, cycle_number, ends_with_cycle
+                expires_at, metrics, state, description, subscription_id, template_id, cycle_number, ends_with_cycle, notice_at
              FROM {rows} AS v",
             Vec::new(),
         )
@@ -268,17 +285,22 @@ pub(crate) async fn insert_blocks(op: &Op, all: &[NewBlockRow]) -> Result<()> {
     Ok(())
 }
 
-/// Moves the expiry of blocks. One statement for any number.
+/// Moves the expiry of blocks, at the instant that decides, and with it when their customers are told of it. One statement for any number.
 pub(crate) async fn move_expiry(op: &Op, all: &[(BlockId, Timestamp)]) -> Result<()> {
     if all.is_empty() {
         return Ok(());
     }
+    let notice =
+        |(_, end): &(BlockId, Timestamp)| expiring::next_notice(op.present(), *end).map(Timestamp::micros);
     Rows::default()
         .id("id", all.iter().map(|(id, _)| id.0))
         .int("expires_at", all.iter().map(|(_, end)| end.micros()))
+        .opt_int("notice_at", all.iter().map(notice))
         .execute(
             op.tx(),
-            "UPDATE block SET expires_at = v.expires_at FROM {rows} AS v WHERE block.id = v.id",
+            "UPDATE block SET expires_at = v.expires_at,
+                notice_at = CASE WHEN ends_with_cycle = 0 THEN v.notice_at END
+             FROM {rows} AS v WHERE block.id = v.id",
             Vec::new(),
         )
         .await?;
@@ -687,6 +709,7 @@ pub(crate) async fn present_in(
                     head: EntryHash::from_bytes(&row.try_get::<Vec<u8>>("", "head")?).unwrap_or_default(),
                     // For whoever reads only.
                     watched_balance: None,
+                    low_balance: None,
                 },
                 terms: Terms {
                     at_zero: from_text("customer", &text("at_zero")?)?,

@@ -56,6 +56,8 @@ pub(super) async fn insert(op: &Op, tenant: TenantId, customer: &Customer) -> Re
         held: Set(0),
         holds: Set(0),
         spend_managed: Set(0),
+        low_balance: Set(None),
+        low_balance_told_at: Set(None),
     };
     account::Entity::insert(account)
         .exec_without_returning(op.tx())

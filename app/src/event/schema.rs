@@ -55,11 +55,27 @@ fn shape(shape: Shape) -> Value {
             "required": ["start", "end"],
         }),
         Shape::UsageSummary => usage_summary(),
+        Shape::Blocks => blocks(),
     }
 }
 
 fn shape_of_instant() -> Value {
     shape(Shape::Instant)
+}
+
+fn blocks() -> Value {
+    json!({
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {
+                "block_id": shape(Shape::Id),
+                "remaining": shape(Shape::Credits),
+                "expires_at": shape_of_instant(),
+            },
+            "required": ["block_id", "remaining", "expires_at"],
+        },
+    })
 }
 
 fn usage_summary() -> Value {
@@ -122,7 +138,18 @@ fn holds(shape: Shape, value: &Value) -> bool {
                     .all(|name| it.get(*name).is_some_and(is_instant))
         }),
         Shape::UsageSummary => value.get("by_billable_metric").is_some_and(Value::is_object),
+        Shape::Blocks => value.as_array().is_some_and(|all| all.iter().all(is_block)),
     }
+}
+
+fn is_block(value: &Value) -> bool {
+    let fields = [
+        ("block_id", Shape::Id),
+        ("remaining", Shape::Credits),
+        ("expires_at", Shape::Instant),
+    ];
+    let has = |(name, shape): &(&str, Shape)| value.get(name).is_some_and(|it| holds(*shape, it));
+    value.as_object().is_some_and(|it| it.len() == fields.len()) && fields.iter().all(has)
 }
 
 fn is_instant(value: &Value) -> bool {

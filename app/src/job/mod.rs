@@ -12,6 +12,7 @@ pub(crate) mod cycles;
 pub(crate) mod drain;
 pub(crate) mod events;
 mod expire;
+mod expiring;
 mod holds;
 pub(crate) mod invoices;
 mod listen;
@@ -61,7 +62,7 @@ pub enum Lane {
     Webhooks,
     /// Letters, and webhooks to receivers that fail, so that they keep nobody else waiting.
     Retries,
-    /// Work that time makes due besides: expiry, deadlines of holds.
+    /// Work that time makes due besides: expiry and notices of it, deadlines of holds.
     Upkeep,
 }
 
@@ -165,6 +166,7 @@ pub(crate) static KINDS: &[Kind] = &[
     webhooks::AGAIN,
     mail::KIND,
     expire::KIND,
+    expiring::KIND,
     holds::KIND,
     audit::KIND,
 ];

@@ -12,6 +12,8 @@ use serde_json::{Map, Value};
 
 /// The types of events that customers are written about.
 pub const ABOUT: &[EventType] = &[
+    EventType::BalanceLow,
+    EventType::CreditsExpiring,
     EventType::PaymentRequiresAction,
     EventType::PaymentSucceeded,
     EventType::PaymentFailed,
@@ -37,6 +39,19 @@ pub(super) fn notice(kind: EventType, data: &Map<String, Value>) -> Option<Notic
     let said = Said(data);
     let is_recharge = said.text("purpose").as_deref() == Some("recharge");
     match kind {
+        EventType::BalanceLow => Some(Notice::BalanceLow {
+            remaining: said.credits("balance")?,
+            threshold: said.credits("threshold")?,
+        }),
+        EventType::CreditsExpiring => {
+            let first = said.instant("first_expires_at")?;
+            Some(Notice::CreditsExpiring {
+                credits: said.credits("credits")?,
+                expires_at: first,
+                last_at: said.instant("last_expires_at").filter(|last| *last != first),
+                days: u32::try_from(said.whole("days_remaining")?).ok()?,
+            })
+        }
         EventType::PaymentRequiresAction if is_recharge => Some(Notice::RechargeActionRequired {
             amount: said.money("amount")?,
             url: said.text("action_url"),
@@ -183,5 +198,18 @@ mod tests {
         };
         let disabled = json!({ "reason": "retries_failed" });
         assert_eq!(of(EventType::AutoRechargeDisabled, disabled), Some(wanted));
+        let (first, last) = ("2026-04-01T00:00:00Z", "2026-04-01T12:00:00Z");
+        for (ends, last_at) in [(first, None), (last, last.parse().ok())] {
+            let expiring = json!({
+                "credits": "12.5", "first_expires_at": first, "last_expires_at": ends, "days_remaining": 7,
+            });
+            let wanted = Notice::CreditsExpiring {
+                credits: Credits::from_raw(12_500_000),
+                expires_at: Timestamp::from_micros(1_775_001_600_000_000),
+                last_at,
+                days: 7,
+            };
+            assert_eq!(of(EventType::CreditsExpiring, expiring), Some(wanted));
+        }
     }
 }

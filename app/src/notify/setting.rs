@@ -1,6 +1,6 @@
 //! Who is written to, and about what.
 
-use domain::{event::EventType, id::CustomerId, rejection::Rejection};
+use domain::{amount::Credits, credit::low_balance, event::EventType, id::CustomerId, rejection::Rejection};
 use serde::{Deserialize, Serialize};
 
 use super::{letter::is_written_about, store, tell::MAX_ADDRESSES};
@@ -8,6 +8,7 @@ use crate::{
     App,
     access::check_name,
     actor::{Actor, Scope},
+    credit,
     customer::{self, CustomerRef, check_email},
     error::Result,
     op::Op,
@@ -75,6 +76,8 @@ pub struct CustomerMail {
     pub muted: Vec<String>,
     /// The billing address.
     pub billing_email: Option<String>,
+    /// The balance that it wants to be told of when its own comes down to it; `None`: it does not.
+    pub low_balance: Option<Credits>,
 }
 
 impl CustomerMail {
@@ -95,6 +98,8 @@ pub struct UpdateCustomerMail {
     pub addresses: Option<Option<Vec<String>>>,
     /// Types of events that it is not written about.
     pub muted: Option<Vec<String>>,
+    /// The balance that it wants to be told of, zero credits or more; `Some(None)`: none.
+    pub low_balance: Option<Option<Credits>>,
 }
 
 /// Where a customer is written to.
@@ -109,10 +114,11 @@ pub async fn customer_mail(app: &App, actor: &Actor, customer: CustomerId) -> Re
     Ok(found.remove(&customer).unwrap_or_default())
 }
 
-/// Changes where a customer is written to. Three statements.
+/// Changes where a customer is written to, and about what. Where its balance is low by a new threshold it is told at once. Three statements; two
+/// more where the threshold is given, and what telling costs.
 ///
 /// # Errors
-/// No such customer, too many addresses or one that cannot be, or a type of events that nobody is written about anyway.
+/// No such customer, too many addresses or one that cannot be, a type of events that nobody is written about anyway, or a threshold below zero.
 pub async fn update_customer_mail(
     app: &App,
     actor: &Actor,
@@ -129,8 +135,16 @@ pub async fn update_customer_mail(
             check_email("addresses", address)?;
         }
     }
-    let op = Op::begin(app).await?;
+    if let Some(Some(threshold)) = input.low_balance {
+        low_balance::check("lowBalanceThreshold", threshold)?;
+    }
+    let mut op = Op::begin(app).await?;
     let customer = customer::resolve(op.tx(), actor.reach(), who).await?;
+    if let Some(threshold) = input.low_balance {
+        let account = op.lock_account(actor.tenant, customer).await?;
+        let account = account.ok_or_else(|| who.unknown())?;
+        credit::notice::watch_in(&op, &account, threshold).await?;
+    }
     let mut found = store::of_customers(op.tx(), &[customer]).await?;
     let mut mail = found.remove(&customer).unwrap_or_default();
     mail.addresses = input.addresses.unwrap_or(mail.addresses);

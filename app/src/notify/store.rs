@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::{
+    amount::Credits,
     id::{BillingEventId, CustomerId, MailId, TenantId},
     time::Timestamp,
 };
@@ -56,7 +57,8 @@ pub(super) async fn of_customers(
     let rows = Rows::of(customers)
         .query(
             db,
-            "SELECT c.id, c.billing_email, m.addresses, m.muted FROM {rows} AS v JOIN customer c ON c.id = v.id
+            "SELECT c.id, c.billing_email, a.low_balance, m.addresses, m.muted FROM {rows} AS v
+             JOIN customer c ON c.id = v.id JOIN account a ON a.customer_id = v.id
              LEFT JOIN customer_mail m ON m.customer_id = c.id",
             Vec::new(),
         )
@@ -71,6 +73,9 @@ pub(super) async fn of_customers(
             addresses: list("addresses")?,
             muted: list("muted")?.unwrap_or_default(),
             billing_email: row.try_get("", "billing_email")?,
+            low_balance: row
+                .try_get::<Option<i64>>("", "low_balance")?
+                .map(Credits::from_raw),
         };
         all.insert(CustomerId(row.try_get("", "id")?), mail);
     }

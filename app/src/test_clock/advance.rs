@@ -9,7 +9,8 @@ use domain::{
 
 use super::{TestClock, store};
 use crate::{
-    App, credit,
+    App,
+    credit::{self, notice},
     error::Result,
     failpoint::reach,
     hold, invoice,
@@ -65,14 +66,15 @@ async fn going(app: &App, members: &[CustomerId]) -> Result<Vec<CustomerId>> {
     Ok(going)
 }
 
-/// Does all that is due by an instant: steps of subscriptions, blocks that run out, deadlines of holds, auto-recharges and invoices, with the
-/// charges that follow.
+/// Does all that is due by an instant: steps of subscriptions, blocks that run out, notices of those that will, deadlines of holds,
+/// auto-recharges and invoices, with the charges that follow.
 async fn settle(app: &App, tenant: TenantId, customers: &[CustomerId], until: Timestamp) -> Result<()> {
     if customers.is_empty() {
         return Ok(());
     }
     subscription::advance_each(app, tenant, customers, until).await?;
     credit::expire_of(app, customers, until).await?;
+    notice::tell_expiring_of(app, customers, until).await?;
     hold::expire_of(app, customers, until).await?;
     recharge::evaluate_of(app, customers, until).await?;
     invoice::advance_of(app, customers, until).await
@@ -82,10 +84,11 @@ async fn settle(app: &App, tenant: TenantId, customers: &[CustomerId], until: Ti
 async fn next(app: &App, customers: &[CustomerId], now: Timestamp) -> Result<Option<Timestamp>> {
     let step = subscription::next_due(app, customers).await?;
     let expiry = credit::next_expiry(app, customers).await?;
+    let notice = notice::next_notice(app, customers, now).await?;
     let deadline = hold::next_deadline(app, customers).await?;
     let recharge = recharge::next_due(app, customers, now).await?;
     let invoice = invoice::next_due(app, customers, now).await?;
-    let all = [step, expiry, deadline, recharge, invoice];
+    let all = [step, expiry, notice, deadline, recharge, invoice];
     Ok(all.into_iter().flatten().min())
 }
 

@@ -25,7 +25,8 @@ pub use self::{
         update,
     },
     resend::{
-        MAX_RESENT, Range, Resent, deliveries, delivery, request_body, resend, resend_range, send_test,
+        MAX_RESENDS, MAX_RESENT, Range, Resent, deliveries, delivery, request_body, resend, resend_range,
+        send_test,
     },
     secret::Root,
     view::{AttemptView, Delivery, DeliveryState, Endpoint, EndpointState},

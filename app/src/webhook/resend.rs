@@ -8,7 +8,12 @@ use domain::{
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Delivery, DeliveryState, EndpointState, endpoint::locked, message, store};
+use super::{
+    Delivery, DeliveryState, EndpointState,
+    endpoint::locked,
+    message,
+    store::{self, Renewal},
+};
 use crate::{
     App,
     actor::{Actor, Scope},
@@ -22,6 +27,10 @@ use crate::{
 
 /// Most events that are looked at by one wish to send a range again.
 pub const MAX_RESENT: u64 = 10_000;
+
+/// How often one message is sent again by hand. Each time it is tried for a day, so that a receiver that has not taken it by then never will, and
+/// nobody makes a vendor call somebody else's address for ever.
+pub const MAX_RESENDS: i32 = 20;
 
 /// Deliveries to an endpoint, newest first.
 ///
@@ -65,7 +74,7 @@ pub async fn delivery(app: &App, actor: &Actor, id: WebhookDeliveryId) -> Result
 /// Has one message sent again at once, whatever became of it.
 ///
 /// # Errors
-/// No such delivery, or nothing is sent to its endpoint.
+/// No such delivery, nothing is sent to its endpoint, or it was sent again [`MAX_RESENDS`] times.
 pub async fn resend(app: &App, actor: &Actor, id: WebhookDeliveryId, key: &str) -> Result<Once<Delivery>> {
     actor.require_for_all(Scope::WebhookWrite)?;
     let mut op = Op::begin(app).await?;
@@ -76,7 +85,10 @@ pub async fn resend(app: &App, actor: &Actor, id: WebhookDeliveryId, key: &str) 
     let found = store::delivery(op.tx(), actor.tenant, id).await?;
     let mut delivery = found.ok_or_else(|| Rejection::not_found("deliveryId", "delivery"))?;
     check_enabled(&op, actor, delivery.endpoint).await?;
-    store::renew_one(&op, id).await?;
+    if !store::renew_one(&op, id, MAX_RESENDS).await? {
+        let message = format!("the message was sent again {MAX_RESENDS} times already");
+        return Err(Rejection::new(RejectionCode::TooManyResends, "deliveryId", message).into());
+    }
     delivery.state = DeliveryState::Pending;
     (delivery.attempts, delivery.next_at, delivery.ended_at) = (0, Some(op.now()), None);
     op.wake(job::webhooks::wakeup(delivery.endpoint));
@@ -109,7 +121,8 @@ pub struct Resent {
     pub has_more: bool,
 }
 
-/// Has a range of events sent to an endpoint again: those that it wants, at most [`MAX_RESENT`] looked at. Some five statements.
+/// Has a range of events sent to an endpoint again: those that it wants, at most [`MAX_RESENT`] looked at, but for those that were sent again
+/// [`MAX_RESENDS`] times. Some five statements.
 ///
 /// # Errors
 /// No such endpoint, or nothing is sent to it.
@@ -127,7 +140,11 @@ pub async fn resend_range(app: &App, actor: &Actor, range: Range, key: &str) -> 
         .filter(|(_, news)| news.kind.is_for_all() && endpoint.wants(news.kind, news.customer))
         .map(|(_, news)| news.event)
         .collect();
-    let count = store::renew(&op, actor.tenant, endpoint.id, &wanted, range.only_failed).await?;
+    let renewal = Renewal {
+        only_failed: range.only_failed,
+        most: MAX_RESENDS,
+    };
+    let count = store::renew(&op, actor.tenant, endpoint.id, &wanted, renewal).await?;
     op.wake(job::webhooks::wakeup(endpoint.id));
     let resent = Resent {
         count,

@@ -3,4 +3,6 @@
 pub mod block;
 pub mod burn;
 pub mod draws;
+pub mod expiring;
 pub mod grant;
+pub mod low_balance;

@@ -114,6 +114,14 @@ catalogue! {
     SubscriptionContractExtended "subscription.contract_extended" 1
         fields![subscription_id: Id, customer_id: Id, billing_mode: Word, previous_contract_end: Instant, contract_end: Instant, reactivated: Flag];
 
+    /// The balance has come down to where the customer wants to be told; once per UTC day at most. Null: the overage has no limit.
+    BalanceLow "balance.low" 1
+        fields![customer_id: Id, balance: Credits, threshold: Credits, overage_line: Credits or null];
+    /// Credits will be gone in 30, 7 or 1 days: blocks that come to the stage within a day, at most a hundred of them listed.
+    CreditsExpiring "credits.expiring" 1
+        fields![customer_id: Id, stage_days: Whole, days_remaining: Whole, credits: Credits, first_expires_at: Instant, last_expires_at: Instant,
+         block_count: Whole, blocks: Blocks];
+
     /// The customer has to confirm a payment.
     PaymentRequiresAction "payment.requires_action" 1 PAYMENT;
     /// A payment has succeeded.

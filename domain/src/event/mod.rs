@@ -33,6 +33,8 @@ pub enum Shape {
     /// What a cycle came to: `total_credits_consumed`, `net_balance_at_cycle_start`, `net_balance_at_cycle_end`, and
     /// `by_billable_metric` with `units` and `credits` for each metric's key.
     UsageSummary,
+    /// A list of blocks, the soonest end first, each with `block_id`, the credits that it has `remaining`, and `expires_at`.
+    Blocks,
 }
 
 /// One field of an event's `data`.

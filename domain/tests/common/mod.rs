@@ -171,6 +171,7 @@ pub fn state(blocks: Vec<Block>, overdraft: Credits, settlement: Settlement) -> 
             overdraft,
             head: EntryHash::NONE,
             watched_balance: None,
+            low_balance: None,
         },
         funds: Funds::new(blocks, overdraft),
         counters: HashMap::new(),

@@ -152,6 +152,7 @@ impl From<&account::Model> for Account {
             // The database keeps it at 32 bytes.
             head: EntryHash::from_bytes(&row.head).unwrap_or_default(),
             watched_balance: row.watched_balance.map(Credits::from_raw),
+            low_balance: row.low_balance.map(Credits::from_raw),
         }
     }
 }

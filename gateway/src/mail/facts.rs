@@ -51,10 +51,12 @@ pub(super) fn facts(notice: &Notice) -> Vec<Fact> {
         Notice::CreditsExpiring {
             credits: amount,
             expires_at,
+            last_at,
             days,
         } => vec![
             credits("credits", *amount),
             moment("expires_at", Some(*expires_at)),
+            moment("last_at", *last_at),
             ("days", Some(counted(days, "day"))),
         ],
         Notice::RechargeSucceeded {

@@ -40,9 +40,11 @@ pub enum Notice {
     CreditsExpiring {
         /// How many.
         credits: Credits,
-        /// When.
+        /// When the first of them.
         expires_at: Timestamp,
-        /// In how many days that is.
+        /// When the last of them, if they do not all expire at once.
+        last_at: Option<Timestamp>,
+        /// In how many days the first.
         days: u32,
     },
     /// Credits were bought by themselves.

@@ -69,6 +69,14 @@ pub(super) const CREDITS_EXPIRING: Wording = Wording {
     button: "",
 };
 
+pub(super) const CREDITS_EXPIRING_APART: Wording = Wording {
+    subject: CREDITS_EXPIRING.subject,
+    says: &[
+        "You have {credits} that will expire in {days}: the first on {expires_at}, the last on {last_at}. Until then they can be used.",
+    ],
+    button: "",
+};
+
 pub(super) const RECHARGE_SUCCEEDED: Wording = Wording {
     subject: "{vendor}: {customer} was recharged with {credits}",
     says: &[

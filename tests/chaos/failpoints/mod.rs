@@ -7,6 +7,7 @@ mod holds;
 mod inside;
 mod invoices;
 mod messages;
+mod notices;
 mod payments;
 mod recharges;
 mod returns;

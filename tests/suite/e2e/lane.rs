@@ -9,6 +9,7 @@ use api::LiveLimits;
 use app::{
     access::{self, CreateApiKey},
     customer::{self, CustomerRef, UpdateCustomer},
+    hold::{self, Reserve},
 };
 use domain::customer::AtZero;
 use futures::future::join_all;
@@ -22,7 +23,7 @@ use super::{
     socket::{Server, serve},
 };
 use crate::{
-    harness::World,
+    harness::{World, per_unit},
     lane::{Dice, NEUTRAL},
 };
 
@@ -173,6 +174,17 @@ async fn both_ways_tell_alike(world: World) {
     for _ in 0..5 {
         world.give(a, "1.5").await;
     }
+    // Nothing that is told of it is the same as another.
+    world.priced("call", per_unit("0.7")).await;
+    let wish = Reserve {
+        customer: Some(CustomerRef::Id(a)),
+        metric_key: "call".to_owned(),
+        units: "1".to_owned(),
+        properties: None,
+        seconds: None,
+        key: world.key(),
+    };
+    hold::reserve(&world.app, &world.actor, vec![wish]).await.unwrap();
     let terms = async |at_zero| {
         let input = UpdateCustomer {
             at_zero: Some(at_zero),
@@ -283,6 +295,7 @@ impl Dice {
             "remaining",
             "available",
             "overdraft",
+            "held",
             "customerId",
             "__typename",
         ]);

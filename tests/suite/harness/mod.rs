@@ -6,6 +6,7 @@ pub mod billing;
 pub mod cycles;
 pub mod desk;
 pub mod door;
+pub mod letters;
 pub mod mortal;
 pub mod naive;
 pub mod pages;

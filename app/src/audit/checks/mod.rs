@@ -118,6 +118,7 @@ checks! {
     RechargeWatched "recharge.watched" S2 "A balance is watched exactly while its customer's auto-recharge says so, and a charge under way is one of its customer's.";
     RechargeDue "recharge.due" S2 "An auto-recharge that waits is looked at again within ten minutes after its instant.";
     InvoiceDue "invoice.due" S2 "What is due of an invoice, and the bill of a cycle that has closed, is done within ten minutes.";
+    EventSequence "event.sequence" S2 "Events of a customer are numbered without gaps, beyond those that were forgotten, and the account knows the last number.";
     UsageWaiting "usage.waiting" S2 "An accepted event is debited within five minutes, unless it waits for a test clock.";
     WorkParked "work.parked" S2 "No work waits for a person, and none is overdue by ten minutes.";
 }

@@ -274,7 +274,7 @@ pub(in crate::usage) async fn lock_waiting(op: &mut Op, chosen: &Chosen, most: M
     let Most { events, customers } = most;
     let sql = format!(
         "SELECT a.customer_id, a.tenant_id, a.sequence, a.blocks, a.overdraft, a.head, a.barrier_at,
-            a.watched_balance, a.spend_managed FROM account a
+            a.watched_balance, a.low_balance, a.spend_managed FROM account a
          WHERE a.customer_id IN (
             SELECT first.customer_id FROM ({{first}}) AS first
             GROUP BY first.customer_id ORDER BY MIN(first.received_at) LIMIT {customers})
@@ -295,11 +295,12 @@ pub(in crate::usage) async fn lock_waiting(op: &mut Op, chosen: &Chosen, most: M
                     overdraft: Credits::from_raw(row.try_get_by_index(4)?),
                     head: EntryHash::from_bytes(&row.try_get_by_index::<Vec<u8>>(5)?).unwrap_or_default(),
                     watched_balance: row.try_get_by_index::<Option<i64>>(7)?.map(Credits::from_raw),
+                    low_balance: row.try_get_by_index::<Option<i64>>(8)?.map(Credits::from_raw),
                 },
                 barrier: row
                     .try_get_by_index::<Option<i64>>(6)?
                     .map(Timestamp::from_micros),
-                spend_managed: row.try_get_by_index::<i32>(8)? != 0,
+                spend_managed: row.try_get_by_index::<i32>(9)? != 0,
             })
         })
         .collect()

@@ -124,28 +124,36 @@ pub(in crate::webhook) async fn conclude(op: &Op, all: &[Ended]) -> Result<()> {
     Ok(())
 }
 
-/// Has a delivery sent again, from its first attempt. One statement.
-pub(in crate::webhook) async fn renew_one(op: &Op, id: WebhookDeliveryId) -> Result<()> {
-    op.tx()
-        .execute_raw(statement(
-            op.tx(),
-            "UPDATE webhook_delivery SET state = 'PENDING', attempts = 0, next_at = $2, ended_at = NULL WHERE id = $1",
-            vec![id.0.into(), op.now().micros().into()],
-        ))
-        .await?;
-    Ok(())
+/// Has a delivery sent again, from its first attempt, unless it was so many times. Answers whether it is. One statement.
+pub(in crate::webhook) async fn renew_one(op: &Op, id: WebhookDeliveryId, most: i32) -> Result<bool> {
+    let done = op.tx().execute_raw(statement(
+        op.tx(),
+        "UPDATE webhook_delivery SET state = 'PENDING', attempts = 0, next_at = $2, ended_at = NULL, resends = resends + 1
+         WHERE id = $1 AND resends < $3",
+        vec![id.0.into(), op.now().micros().into(), most.into()],
+    ));
+    Ok(done.await?.rows_affected() > 0)
 }
 
-/// Has events sent to an endpoint, those that were sent before as well, or only those that were given up. Answers how many. One statement
+/// Which deliveries that were made before are sent again.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::webhook) struct Renewal {
+    /// Only what was given up.
+    pub(in crate::webhook) only_failed: bool,
+    /// Those that were sent again fewer times.
+    pub(in crate::webhook) most: i32,
+}
+
+/// Has events sent to an endpoint: those that were not before, and of the others those that may be again. Answers how many. One statement
 /// for each ten thousand.
 pub(in crate::webhook) async fn renew(
     op: &Op,
     tenant: TenantId,
     endpoint: WebhookEndpointId,
     events: &[BillingEventId],
-    only_failed: bool,
+    again: Renewal,
 ) -> Result<u64> {
-    let condition = if only_failed {
+    let condition = if again.only_failed {
         "webhook_delivery.state = 'FAILED'"
     } else {
         "true"
@@ -154,7 +162,9 @@ pub(in crate::webhook) async fn renew(
         "INSERT INTO webhook_delivery (id, tenant_id, endpoint_id, event_id, state, attempts, next_at, log, created_at)
          SELECT id, $1, $2, event_id, 'PENDING', 0, $3, '[]', $3 FROM {{rows}} AS v WHERE true
          ON CONFLICT (endpoint_id, event_id) DO UPDATE
-            SET state = 'PENDING', attempts = 0, next_at = excluded.next_at, ended_at = NULL WHERE {condition}"
+            SET state = 'PENDING', attempts = 0, next_at = excluded.next_at, ended_at = NULL,
+                resends = webhook_delivery.resends + 1
+            WHERE {condition} AND webhook_delivery.resends < $4"
     );
     let mut renewed = 0;
     for events in events.chunks(ROWS) {
@@ -164,7 +174,12 @@ pub(in crate::webhook) async fn renew(
             .execute(
                 op.tx(),
                 &sql,
-                vec![tenant.0.into(), endpoint.0.into(), op.now().micros().into()],
+                vec![
+                    tenant.0.into(),
+                    endpoint.0.into(),
+                    op.now().micros().into(),
+                    again.most.into(),
+                ],
             )
             .await?;
         renewed += done.rows_affected();

@@ -50,6 +50,7 @@ fn all(text: &str, url: Option<&str>, retry_at: Option<Timestamp>) -> Vec<Notice
         Notice::CreditsExpiring {
             credits: used,
             expires_at: at(),
+            last_at: retry_at,
             days: 7,
         },
         Notice::RechargeSucceeded {
@@ -208,10 +209,13 @@ fn one_is_not_many() {
     let expiring = Notice::CreditsExpiring {
         credits: credits("1"),
         expires_at: at(),
+        last_at: None,
         days: 1,
     };
     let words = write(&expiring, "Acme", "Globex");
     assert_eq!(words.subject, "Acme: 1 credit of Globex will expire in 1 day");
+    let said = "You have 1 credit that will expire in 1 day, on 20 November 2026, 15:04 UTC. Until then";
+    assert!(words.text.contains(said), "{}", words.text);
 }
 
 #[test]

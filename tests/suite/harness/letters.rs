@@ -1,0 +1,64 @@
+//! Vendors that write to their customers, and what they have written.
+
+use app::{
+    customer::{CustomerRef, UpdateCustomer},
+    notify::{self, CustomerMail, Mail, UpdateCustomerMail, UpdateMailSetting},
+    page::Page,
+};
+use domain::{amount::Credits, id::CustomerId};
+
+use super::World;
+
+/// Has the vendor write to its customers.
+pub async fn writes(world: &World) {
+    let input = UpdateMailSetting {
+        enabled: Some(true),
+        sender: Some(Some("Acme Billing".to_owned())),
+        muted: None,
+    };
+    notify::update_mail_setting(&world.app, &world.actor, input)
+        .await
+        .unwrap();
+}
+
+/// Gives a customer a name and an address for bills.
+pub async fn named(world: &World, customer: CustomerId, name: &str, address: &str) {
+    let input = UpdateCustomer {
+        billing_email: Some(Some(address.to_owned())),
+        name: Some(Some(name.to_owned())),
+        ..UpdateCustomer::default()
+    };
+    app::customer::update(&world.app, &world.actor, &CustomerRef::Id(customer), input)
+        .await
+        .unwrap();
+}
+
+/// The letters, oldest first.
+pub async fn outbox(world: &World) -> Vec<Mail> {
+    let page = notify::outbox(&world.app, &world.actor, Page::first(100)).await;
+    let mut all = page.unwrap().items;
+    all.reverse();
+    all
+}
+
+/// Changes what a customer is written about.
+pub async fn wishes(
+    world: &World,
+    customer: CustomerId,
+    input: UpdateCustomerMail,
+) -> app::Result<CustomerMail> {
+    notify::update_customer_mail(&world.app, &world.actor, &CustomerRef::Id(customer), input).await
+}
+
+/// Has a customer told when its balance comes down so far; `None`: never.
+pub async fn told_at(
+    world: &World,
+    customer: CustomerId,
+    balance: Option<Credits>,
+) -> app::Result<CustomerMail> {
+    let input = UpdateCustomerMail {
+        low_balance: Some(balance),
+        ..UpdateCustomerMail::default()
+    };
+    wishes(world, customer, input).await
+}
