@@ -153,6 +153,7 @@ mod armed {
         "drain.rated",
         "drain.advanced",
         "drain.rehoused",
+        "drain.told",
         "post.accounts",
         "post.blocks",
         "post.entries",

@@ -29,6 +29,7 @@ mod m0018_events_and_webhooks;
 mod m0019_holds;
 mod m0020_money_fixes;
 mod m0021_mail;
+mod m0024_overshoot;
 
 use sea_orm_migration::MigrationTrait;
 pub use sea_orm_migration::{
@@ -64,6 +65,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0019_holds::Migration),
             Box::new(m0020_money_fixes::Migration),
             Box::new(m0021_mail::Migration),
+            Box::new(m0024_overshoot::Migration),
         ]
     }
 }

@@ -16,6 +16,7 @@ mod loader;
 mod mail;
 mod money;
 mod node;
+mod overshoot;
 mod page;
 mod payload;
 mod payment;
@@ -38,7 +39,7 @@ use async_graphql::{
     dataloader::DataLoader,
 };
 
-use self::loader::{Balances, Returns};
+use self::loader::{Balances, Returns, WrittenOff};
 
 /// Deepest selection: the standard introspection query needs 15.
 const MAX_SELECTION_DEPTH: usize = 16;
@@ -55,6 +56,7 @@ pub struct Query(
     plan::PlanQuery,
     customer::CustomerQuery,
     credit::CreditQuery,
+    overshoot::OvershootQuery,
     usage::UsageQuery,
     subscription::SubscriptionQuery,
     payment::PaymentQuery,
@@ -143,6 +145,8 @@ pub(crate) fn with_caller(request: Request, app: &App, actor: Actor) -> Request 
     let balances = DataLoader::new(balances, tokio::spawn).delay(Duration::ZERO);
     let returns = Returns::new(app.clone(), actor.clone());
     let returns = DataLoader::new(returns, tokio::spawn).delay(Duration::ZERO);
+    let written_off = WrittenOff::new(app.clone(), actor.clone());
+    let written_off = DataLoader::new(written_off, tokio::spawn).delay(Duration::ZERO);
     request
         .data(Caller {
             app: app.clone(),
@@ -150,6 +154,7 @@ pub(crate) fn with_caller(request: Request, app: &App, actor: Actor) -> Request 
         })
         .data(balances)
         .data(returns)
+        .data(written_off)
 }
 
 /// The data of a WebSocket on behalf of a caller.
