@@ -163,6 +163,7 @@ mod armed {
         "drain.advanced",
         "drain.rehoused",
         "drain.spent",
+        "drain.told",
         "post.accounts",
         "post.blocks",
         "post.entries",

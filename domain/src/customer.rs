@@ -30,6 +30,17 @@ pub enum Settlement {
     Manual,
 }
 
+/// What becomes of usage that takes the overdraft beyond its bound.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum BeyondOvershoot {
+    /// The customer owes it like the rest.
+    #[default]
+    Bill,
+    /// The vendor takes it upon itself.
+    WriteOff,
+}
+
 /// The terms of an account.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
@@ -39,6 +50,12 @@ pub struct Terms {
     pub overage_line: Credits,
     /// Who pays back an overdraft.
     pub settlement: Settlement,
+    /// How far usage that nobody could stop may go beyond where checks refuse, zero or more; `None`: nothing is promised.
+    #[serde(default)]
+    pub overshoot_limit: Option<Credits>,
+    /// What becomes of usage beyond that.
+    #[serde(default)]
+    pub beyond_overshoot: BeyondOvershoot,
 }
 
 impl Terms {
@@ -65,8 +82,51 @@ impl Terms {
                 at_zero,
                 overage_line: line,
                 settlement,
+                ..Self::default()
             }),
         }
+    }
+
+    /// The same terms with what is promised about usage beyond the point at which checks refuse.
+    ///
+    /// # Errors
+    /// A negative limit, one that cannot be added to the overage line, one with [`AtZero::Allow`] (checks never refuse, so nothing is
+    /// beyond), or [`BeyondOvershoot::WriteOff`] without a limit.
+    pub fn with_overshoot(self, limit: Option<Credits>, beyond: BeyondOvershoot) -> Result<Self, Rejection> {
+        let refuse = |field: &str, message: &str| Err(Rejection::invalid(field, message));
+        match limit {
+            None if beyond == BeyondOvershoot::WriteOff => refuse(
+                "beyondOvershoot",
+                "only what lies beyond an overshoot limit is written off",
+            ),
+            Some(_) if self.at_zero == AtZero::Allow => refuse(
+                "overshootLimit",
+                "the policy ALLOW has no line that usage could overshoot",
+            ),
+            Some(limit) if limit.is_negative() => {
+                refuse("overshootLimit", "the overshoot limit must not be negative")
+            }
+            Some(limit) if self.overage_line.plus(limit).is_err() => refuse(
+                "overshootLimit",
+                "overage line and overshoot limit together are too large",
+            ),
+            _ => Ok(Self {
+                overshoot_limit: limit,
+                beyond_overshoot: beyond,
+                ..self
+            }),
+        }
+    }
+
+    /// The most that the customer comes to owe for usage, zero or more: the overage line and the overshoot limit. `None`: there is no
+    /// such bound.
+    #[must_use]
+    pub fn bound(&self) -> Option<Credits> {
+        let limit = self
+            .overshoot_limit
+            .filter(|_| self.beyond_overshoot == BeyondOvershoot::WriteOff)?;
+        // Terms whose sum is out of range are refused.
+        Some(self.overage_line.plus(limit).unwrap_or(Credits::MAX))
     }
 
     /// What a balance leaves to spend: never below zero, `None` when there is no limit.

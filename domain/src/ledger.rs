@@ -9,6 +9,7 @@
 //! | debit of 3 from a block | −3 | 0 | −3 |
 //! | debit of 3 that no block covers | −3 | +3 | (none) |
 //! | overdraft of 3 repaid by a block | 0 | −3 | −3 |
+//! | overdraft of 3 written off | +3 | −3 | (none) |
 //!
 //! So `block change = credits + overdraft_change`, and `balance = blocks − overdraft`.
 //!
@@ -54,6 +55,8 @@ pub enum EntryKind {
     Settlement,
     /// Money of a payment went back, and its credits with it; or the money has come again.
     Reversal,
+    /// The vendor takes usage beyond the bound of the overdraft upon itself. Negative where such usage was taken back or has become cheaper.
+    WriteOff,
 }
 
 impl EntryKind {
@@ -71,6 +74,7 @@ impl EntryKind {
             Self::Proration => "PRORATION",
             Self::Settlement => "SETTLEMENT",
             Self::Reversal => "REVERSAL",
+            Self::WriteOff => "WRITE_OFF",
         }
     }
 }
@@ -181,7 +185,7 @@ impl Account {
         self.post(Some(block), credits, Credits::ZERO, cause, description)
     }
 
-    /// Credits leave a purse: a block, or the overdraft that grows.
+    /// Credits leave a purse: a block, the overdraft that grows, or that of the vendor, which pays for overdraft.
     ///
     /// # Errors
     /// A balance outside the range of credits.
@@ -190,10 +194,11 @@ impl Account {
         match draw.from {
             Purse::Block(block) => self.post(Some(block), out, Credits::ZERO, cause, description),
             Purse::Overdraft => self.post(None, out, draw.credits, cause, description),
+            Purse::WrittenOff => self.post(None, draw.credits, out, cause, description),
         }
     }
 
-    /// Credits return to a purse: a block, or the overdraft that shrinks.
+    /// Credits return to a purse: a block, the overdraft that shrinks, or that of the vendor, which had paid for overdraft.
     ///
     /// # Errors
     /// A balance outside the range of credits.
@@ -204,9 +209,11 @@ impl Account {
         cause: Cause,
         description: &str,
     ) -> Result<Entry, Overflow> {
+        let back = credits.negated()?;
         match to {
             Purse::Block(block) => self.post(Some(block), credits, Credits::ZERO, cause, description),
-            Purse::Overdraft => self.post(None, credits, credits.negated()?, cause, description),
+            Purse::Overdraft => self.post(None, credits, back, cause, description),
+            Purse::WrittenOff => self.post(None, back, credits, cause, description),
         }
     }
 
@@ -274,6 +281,7 @@ mod tests {
             EntryKind::Proration,
             EntryKind::Settlement,
             EntryKind::Reversal,
+            EntryKind::WriteOff,
         ] {
             assert_eq!(serde_json::to_value(kind).ok(), Some(kind.as_str().into()));
         }

@@ -8,7 +8,7 @@
 //! 4. [`metering`]: a *metering rule* turns units of a *metric* into credits. It prices a cumulative count, so that the
 //!    cost of a cycle does not depend on how the usage was split.
 //! 5. [`credit`]: a *block* is a deposit of credits with its own terms; blocks burn in one total order; what they cannot
-//!    cover becomes *overdraft*.
+//!    cover becomes *overdraft*, and beyond the bound that terms may promise it is *written off*.
 //! 6. [`ledger`]: the append-only list of everything that moved credits.
 //! 7. [`usage`]: from an accepted event to debits ([`usage::drain`]), and back again ([`usage::void`]).
 //! 8. [`spend`], [`hold`] and [`gate`]: what a customer wants to spend in a day or a month; credits set aside for work that is running;

@@ -231,6 +231,36 @@ fn what_was_paid_before_is_not_billed_again() {
 }
 
 #[test]
+fn what_was_written_off_is_billed_to_nobody() {
+    // 1,500 credits: 1,000 were bought, 200 are owed, and 300 lay beyond the bound.
+    let paid = [
+        (Purse::Block(PREPAID), "1000"),
+        (Purse::Overdraft, "200"),
+        (Purse::WrittenOff, "300"),
+    ];
+    let mut story = Story::of(pro(), used(1_500, "1500", &paid));
+    story.overdraft = "200";
+    assert_eq!(story.amounts(), (vec![2_000, 200], "200".to_owned()));
+    let billed = story.bill().unwrap().lines;
+    let Detail::Usage(usage) = billed[1].detail.clone() else {
+        panic!("no usage");
+    };
+    assert_eq!((usage.full, usage.covered), (usd(1_500), usd(1_300)));
+    assert_eq!(
+        (usage.credits.covered, usage.credits.written_off),
+        (credits("1300"), credits("300"))
+    );
+    // Late usage beyond the bound changes nothing of what is asked for.
+    let paid = [
+        (Purse::Block(PREPAID), "1000"),
+        (Purse::Overdraft, "200"),
+        (Purse::WrittenOff, "800"),
+    ];
+    let late = Story::of(pro(), used(2_000, "2000", &paid)).late(&billed);
+    assert_eq!((late.lines.len(), late.settles), (0, Credits::ZERO));
+}
+
+#[test]
 fn fees_of_cycles_and_changes() {
     let mut story = Story::of(pro(), Vec::new());
     assert_eq!(story.amounts().0, [2_000]);

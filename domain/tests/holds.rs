@@ -9,7 +9,7 @@ use common::{
 };
 use domain::{
     amount::{Credits, Quantity},
-    credit::block::Block,
+    credit::{block::Block, burn::Bound},
     customer::{AtZero, Settlement, Terms},
     gate::{Decision, Question, Reason, Standing},
     hold::{Hold, claims::Instant},
@@ -97,6 +97,28 @@ fn holds_of_one_count_are_priced_one_after_the_other() {
         (answer.cost, answer.missing),
         (Some(credits("0.5")), Some(credits("0.5")))
     );
+}
+
+/// What is held was not used yet, so all of it counts as held, also where its use would be written off.
+#[test]
+fn a_bound_hides_nothing_that_is_held() {
+    let rules = book(vec![rule(1, 1, 1, per_unit("1"))]);
+    let mut books = state(vec![block(1, 10_000_000)], micro(0), Settlement::NextPurchase);
+    let (most, repaid) = (micro(0), Vec::new());
+    books.funds = books.funds.bounded(Some(Bound { most, repaid }));
+    let mut standing = standing(blocked(), &books, &[hold(1, 1, units("8"))]);
+    let burst = event(1, 1, units("9"), NOW);
+    standing.count(&rules, &[burst.clone()]).unwrap();
+    let answer = ask(&mut standing, 1, "0", &rules, NOW);
+    let left = (answer.remaining, answer.held, answer.available);
+    assert_eq!(left, (credits("1"), credits("8"), Some(credits("0"))));
+    // And what the gate counts is what the drain will come to.
+    let more = event(2, 1, units("5"), NOW + 1);
+    standing.count(&rules, &[more.clone()]).unwrap();
+    let answer = ask(&mut standing, 1, "0", &rules, NOW + 1);
+    drain(&mut books, &rules, &[burst, more]).unwrap();
+    assert_eq!(answer.remaining, books.account.balance());
+    assert_eq!(answer.remaining, credits("0"));
 }
 
 /// Without the first hold the second is in the dearer tier: what it claims grows, and never beyond what both claimed.

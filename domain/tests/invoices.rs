@@ -66,6 +66,7 @@ fn metric(name: &str, unit: &str, units: i64, covered: i64, price: Price) -> Met
             covered: whole(covered),
             budget: whole(units - covered),
             overdraft: Credits::ZERO,
+            written_off: Credits::ZERO,
         },
         money_price: Some(MoneyPrice {
             currency: Currency::EUR,

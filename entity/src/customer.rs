@@ -37,6 +37,12 @@ pub struct Model {
     pub updated_at: i64,
     /// The test clock that it lives by; none: the clock on the wall.
     pub clock_id: Option<Uuid>,
+    /// How far usage may go beyond where checks refuse, in micro-credits; none: nothing is promised.
+    pub overshoot_limit: Option<i64>,
+    /// What becomes of usage beyond that.
+    pub beyond_overshoot: String,
+    /// Number of the last ledger entry when the present bound of the overdraft was agreed. Entries after it keep to it.
+    pub bounded_from: i64,
 }
 
 /// None: reads are joined by hand, in batches.

@@ -31,6 +31,7 @@ mod m0020_money_fixes;
 mod m0021_mail;
 mod m0022_spend;
 mod m0023_credit_notices;
+mod m0024_overshoot;
 
 use sea_orm_migration::MigrationTrait;
 pub use sea_orm_migration::{
@@ -68,6 +69,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0021_mail::Migration),
             Box::new(m0022_spend::Migration),
             Box::new(m0023_credit_notices::Migration),
+            Box::new(m0024_overshoot::Migration),
         ]
     }
 }

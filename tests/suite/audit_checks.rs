@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use app::{
     audit::{self, Mode, Reached, Run, ViolationState},
-    customer::CustomerRef,
+    customer::{self, CustomerRef, UpdateCustomer},
     db::Backend,
     hold,
     invoice::{self, CreateCreditNote},
@@ -14,6 +14,7 @@ use app::{
     subscription::CreateSubscription,
 };
 use domain::{
+    customer::BeyondOvershoot,
     id::CustomerId,
     invoice::credit_note::Reason,
     plan::variant::Mode as Billing,
@@ -389,6 +390,24 @@ const PLAN_FAULTS: &[Fault] = &[
     },
 ];
 
+const OWING: &str = "(SELECT id FROM customer WHERE external_id = 'owing')";
+
+/// What is planted once a customer owes two credits, and agreed to a bound when it owed one.
+const OWING_FAULTS: &[Fault] = &[
+    Fault {
+        damage: "UPDATE customer SET overshoot_limit = 1999999 WHERE id = {owing}",
+        repair: "UPDATE customer SET overshoot_limit = 2000000 WHERE id = {owing}",
+        found: &["account.bound"],
+        at_once: true,
+    },
+    Fault {
+        damage: "UPDATE usage_counter SET draws = REPLACE(draws, 'overdraft', 'written_off') WHERE customer_id = {owing}",
+        repair: "UPDATE usage_counter SET draws = REPLACE(draws, 'written_off', 'overdraft') WHERE customer_id = {owing}",
+        found: &["usage.written_off"],
+        at_once: true,
+    },
+];
+
 const OWNER: &str = "(SELECT id FROM customer WHERE external_id = 'owner')";
 
 const RECHARGE_FAULTS: &[Fault] = &[
@@ -686,6 +705,25 @@ async fn spend_story(world: &World) {
     world.run_to_rest().await;
 }
 
+/// A customer that owes something, and more than its terms let it owe from then on.
+async fn owing_story(world: &World) {
+    let id = world.customer("owing").await;
+    world.consume(id, "call", "1").await;
+    world.run_to_rest().await;
+    let terms = UpdateCustomer {
+        overshoot_limit: Some(Some(credits("2"))),
+        beyond_overshoot: Some(BeyondOvershoot::WriteOff),
+        ..UpdateCustomer::default()
+    };
+    let who = CustomerRef::Id(id);
+    customer::update(&world.app, &world.actor, &who, terms)
+        .await
+        .unwrap();
+    world.consume(id, "call", "1").await;
+    world.run_to_rest().await;
+    assert_eq!(world.stands(id).await.1, "2");
+}
+
 /// A customer with a reservation that is open, and one that is captured.
 async fn hold_story(world: &World) {
     let id = world.customer("holder").await;
@@ -810,6 +848,7 @@ fn sql(text: &str) -> String {
         .replace("{holder}", HOLDER)
         .replace("{owner}", OWNER)
         .replace("{spender}", SPENDER)
+        .replace("{owing}", OWING)
         .replace("{billed}", BILLED)
         .replace("{stranger}", STRANGER)
         .replace("{acme}", ACME)
@@ -837,6 +876,8 @@ async fn every_fault_is_found_by_its_check(world: World) {
     seen.extend(plant(&world, HOLD_FAULTS).await);
     spend_story(&world).await;
     seen.extend(plant(&world, SPEND_FAULTS).await);
+    owing_story(&world).await;
+    seen.extend(plant(&world, OWING_FAULTS).await);
     // Guards have a case of their own.
     let all: BTreeSet<&str> = audit::Check::ALL.iter().map(|check| check.id()).collect();
     let missing: Vec<_> = all.difference(&seen).collect();

@@ -221,7 +221,7 @@ async fn blocks_burn_in_the_order_shown(world: World) {
                     let view = credit::block(&world.app, &world.actor, block).await.unwrap();
                     view.unwrap().description.unwrap()
                 }
-                domain::credit::draws::Purse::Overdraft => "overdraft".to_owned(),
+                purse => purse.to_string(),
             };
             if drawn.last() != Some(&name) {
                 drawn.push(name);

@@ -15,6 +15,7 @@
 //! | [`payment`] | how credits are sold, ways to pay, purchases whatever a provider does |
 //! | [`invoice`] | what cycles cost, asked for once, collected once, put right by hand; taxes |
 //! | [`money_once`] | money goes back once, to the card or to the credit balance, and what providers know is found |
+//! | [`overshoot`] | usage beyond the bound that terms promise is written off, told and reported, and never a gift |
 //! | [`recharge`] | credits bought when the balance is low: once, within the cap, and why not |
 //! | [`plan`] | plans, variants, grant templates, previews in money |
 //! | [`customer`] | customers and their terms |
@@ -98,6 +99,7 @@ mod late_billing;
 mod letters;
 mod live;
 mod money_once;
+mod overshoot;
 mod paid_ahead;
 mod payment;
 mod plan;

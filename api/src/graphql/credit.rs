@@ -207,6 +207,9 @@ pub enum LedgerEntryKind {
     Settlement,
     /// Money of a payment went back, and its credits with it; or the money has come again.
     Reversal,
+    /// Usage beyond the bound of the overdraft was written off: the vendor takes it upon itself. Negative where such usage was taken back or
+    /// has become cheaper.
+    WriteOff,
 }
 
 /// One line of a customer's ledger. Never changed.

@@ -14,7 +14,8 @@ use async_graphql::{
     dataloader::DataLoader,
 };
 use domain::{
-    customer::{AtZero, Settlement},
+    amount::Credits,
+    customer::{AtZero, BeyondOvershoot, Settlement},
     hold::HoldState,
     id::{BlockId, CustomerId, EventId},
     rejection::Rejection,
@@ -31,6 +32,7 @@ use super::{
     loader::Balances,
     mail::{CustomerNotifications, customer_notifications},
     money::Money,
+    overshoot::written_off,
     page::{Args, Connection, connection, cost},
     payload::{payload, plain},
     payment::{Payment, PaymentMethod, methods, payments},
@@ -67,6 +69,16 @@ pub enum OverdraftSettlement {
     Manual,
 }
 
+/// What becomes of usage that takes the overdraft beyond its bound. Usage that has happened is always recorded.
+#[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "BeyondOvershoot")]
+pub enum BeyondOvershootPolicy {
+    /// The customer owes it like the rest.
+    Bill,
+    /// The vendor takes it upon itself: it is written off.
+    WriteOff,
+}
+
 /// A postal address for invoices.
 #[derive(SimpleObject)]
 pub struct InvoiceAddress {
@@ -100,6 +112,10 @@ pub struct Customer {
     pub overage_line: Decimal,
     /// Who pays back an overdraft.
     pub settlement: OverdraftSettlement,
+    /// How far usage that nobody could stop may go beyond where checks refuse, in credits; null: nothing is promised.
+    pub overshoot_limit: Option<Decimal>,
+    /// What becomes of usage beyond that.
+    pub beyond_overshoot: BeyondOvershootPolicy,
     /// Where bills go.
     pub billing_email: Option<EmailAddress>,
     /// Postal address for invoices.
@@ -138,6 +154,8 @@ impl From<customer::Customer> for Customer {
             policy: customer.terms.at_zero.into(),
             overage_line: customer.terms.overage_line.into(),
             settlement: customer.terms.settlement.into(),
+            overshoot_limit: customer.terms.overshoot_limit.map(Decimal::from),
+            beyond_overshoot: customer.terms.beyond_overshoot.into(),
             billing_email: customer.billing_email.map(EmailAddress),
             invoice_address: customer.invoice_address.map(address),
             po_number: customer.po_number,
@@ -164,6 +182,11 @@ impl Customer {
     /// What the customer was given, and what it has used of that in the present period. Needs `credit:read`.
     async fn credit_overview(&self, ctx: &Context<'_>) -> async_graphql::Result<CreditOverview> {
         credit_overview(ctx, self.customer).await
+    }
+
+    /// Credits of its usage that were written off, less what was taken back of them. Needs `credit:read`.
+    async fn written_off(&self, ctx: &Context<'_>) -> async_graphql::Result<Decimal> {
+        written_off(ctx, self.customer).await
     }
 
     /// Blocks: first those that can be used, in the order in which they will burn, then spent and ended ones. Needs
@@ -624,6 +647,11 @@ pub struct CreateCustomerInput {
     pub overage_line: Option<Decimal>,
     /// Who pays back an overdraft; `NEXT_PURCHASE` by default.
     pub settlement: Option<OverdraftSettlement>,
+    /// How far usage that nobody could stop may go beyond where checks refuse, in credits, zero or more: below zero with `BLOCK`, below the
+    /// overage line with `ALLOW_UP_TO`. Null or left out: nothing is promised. Does not go with `ALLOW`.
+    pub overshoot_limit: Option<Decimal>,
+    /// What becomes of usage beyond that; `BILL` by default.
+    pub beyond_overshoot: Option<BeyondOvershootPolicy>,
     /// Where bills go.
     pub billing_email: Option<EmailAddress>,
     /// Postal address for invoices.
@@ -649,6 +677,11 @@ impl CreateCustomerInput {
                 .map(|line| line.credits("overageLine"))
                 .transpose()?,
             settlement: self.settlement.map(Settlement::from).unwrap_or_default(),
+            overshoot_limit: self
+                .overshoot_limit
+                .map(|limit| limit.credits("overshootLimit"))
+                .transpose()?,
+            beyond_overshoot: self.beyond_overshoot.map(BeyondOvershoot::from),
             billing_email: self.billing_email.map(|email| email.0),
             invoice_address: self.invoice_address.map(Into::into),
             po_number: self.po_number,
@@ -689,6 +722,11 @@ pub struct UpdateCustomerInput {
     pub overage_line: MaybeUndefined<Decimal>,
     /// Who pays back an overdraft.
     pub settlement: Option<OverdraftSettlement>,
+    /// How far usage that nobody could stop may go beyond where checks refuse, in credits, zero or more; null: nothing is promised any more.
+    /// What is owed or written off already stays so.
+    pub overshoot_limit: MaybeUndefined<Decimal>,
+    /// What becomes of usage beyond that.
+    pub beyond_overshoot: Option<BeyondOvershootPolicy>,
     /// Where bills go.
     pub billing_email: MaybeUndefined<EmailAddress>,
     /// Postal address for invoices.
@@ -702,16 +740,13 @@ pub struct UpdateCustomerInput {
 impl UpdateCustomerInput {
     fn command(self) -> Result<(CustomerRef, customer::UpdateCustomer)> {
         let who = customer_ref(self.customer_id, self.external_customer_id)?;
-        let line = match self.overage_line {
-            MaybeUndefined::Undefined => None,
-            MaybeUndefined::Null => Some(None),
-            MaybeUndefined::Value(line) => Some(Some(line.credits("overageLine")?)),
-        };
         let command = customer::UpdateCustomer {
             name: change(self.name),
             at_zero: self.policy.map(AtZero::from),
-            overage_line: line,
+            overage_line: credits(self.overage_line, "overageLine")?,
             settlement: self.settlement.map(Settlement::from),
+            overshoot_limit: credits(self.overshoot_limit, "overshootLimit")?,
+            beyond_overshoot: self.beyond_overshoot.map(BeyondOvershoot::from),
             billing_email: change(self.billing_email).map(|email| email.map(|email| email.0)),
             invoice_address: change(self.invoice_address).map(|address| address.map(Into::into)),
             po_number: change(self.po_number),
@@ -719,6 +754,13 @@ impl UpdateCustomerInput {
         };
         Ok((who, command))
     }
+}
+
+/// A change of a field that holds credits.
+fn credits(value: MaybeUndefined<Decimal>, field: &str) -> Result<customer::Change<Credits>> {
+    change(value)
+        .map(|value| value.map(|value| value.credits(field)).transpose())
+        .transpose()
 }
 
 fn change<T>(value: MaybeUndefined<T>) -> customer::Change<T> {

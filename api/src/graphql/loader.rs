@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use app::{Actor, App, credit, payment};
 use async_graphql::dataloader::Loader;
 use domain::{
+    amount::Credits,
     id::{CustomerId, PaymentId},
     payment::returned::Return,
 };
@@ -27,6 +28,29 @@ impl Loader<CustomerId> for Balances {
 
     async fn load(&self, customers: &[CustomerId]) -> Result<HashMap<CustomerId, Self::Value>, Self::Error> {
         credit::balances(&self.app, &self.actor, customers)
+            .await
+            .map_err(Arc::new)
+    }
+}
+
+/// Loads what was written off: one statement for any number of customers in a request.
+pub(crate) struct WrittenOff {
+    app: App,
+    actor: Actor,
+}
+
+impl WrittenOff {
+    pub(crate) fn new(app: App, actor: Actor) -> Self {
+        Self { app, actor }
+    }
+}
+
+impl Loader<CustomerId> for WrittenOff {
+    type Value = Credits;
+    type Error = Arc<app::Error>;
+
+    async fn load(&self, customers: &[CustomerId]) -> Result<HashMap<CustomerId, Self::Value>, Self::Error> {
+        credit::overshoot::written_off_of(&self.app, &self.actor, customers)
             .await
             .map_err(Arc::new)
     }

@@ -16,6 +16,7 @@ mod loader;
 mod mail;
 mod money;
 mod node;
+mod overshoot;
 mod page;
 mod payload;
 mod payment;
@@ -39,7 +40,7 @@ use async_graphql::{
     dataloader::DataLoader,
 };
 
-use self::loader::{Balances, Returns};
+use self::loader::{Balances, Returns, WrittenOff};
 
 /// Deepest selection: the standard introspection query needs 15.
 const MAX_SELECTION_DEPTH: usize = 16;
@@ -56,6 +57,7 @@ pub struct Query(
     plan::PlanQuery,
     customer::CustomerQuery,
     credit::CreditQuery,
+    overshoot::OvershootQuery,
     usage::UsageQuery,
     subscription::SubscriptionQuery,
     payment::PaymentQuery,
@@ -145,6 +147,8 @@ pub(crate) fn with_caller(request: Request, app: &App, actor: Actor) -> Request 
     let balances = DataLoader::new(balances, tokio::spawn).delay(Duration::ZERO);
     let returns = Returns::new(app.clone(), actor.clone());
     let returns = DataLoader::new(returns, tokio::spawn).delay(Duration::ZERO);
+    let written_off = WrittenOff::new(app.clone(), actor.clone());
+    let written_off = DataLoader::new(written_off, tokio::spawn).delay(Duration::ZERO);
     request
         .data(Caller {
             app: app.clone(),
@@ -152,6 +156,7 @@ pub(crate) fn with_caller(request: Request, app: &App, actor: Actor) -> Request 
         })
         .data(balances)
         .data(returns)
+        .data(written_off)
 }
 
 /// The data of a WebSocket on behalf of a caller.

@@ -18,6 +18,7 @@ use super::{
     invoice::Invoice,
     job::ParkedWork,
     mail::Mail,
+    overshoot::WriteOff,
     payment::Payment,
     plan::{GrantTemplate, Plan, PlanVariant},
     subscription::{BillingCycle, PlanSubscription},
@@ -101,7 +102,8 @@ pub struct Edge<N> {
     concrete(name = "PlanVariantConnection", params(PlanVariant)),
     concrete(name = "UsageEventConnection", params(UsageEvent)),
     concrete(name = "WebhookDeliveryConnection", params(WebhookDelivery)),
-    concrete(name = "WebhookEndpointConnection", params(WebhookEndpoint))
+    concrete(name = "WebhookEndpointConnection", params(WebhookEndpoint)),
+    concrete(name = "WriteOffConnection", params(WriteOff))
 )]
 impl<N: OutputType> Connection<N>
 where
@@ -151,7 +153,8 @@ where
     concrete(name = "PlanVariantEdge", params(PlanVariant)),
     concrete(name = "UsageEventEdge", params(UsageEvent)),
     concrete(name = "WebhookDeliveryEdge", params(WebhookDelivery)),
-    concrete(name = "WebhookEndpointEdge", params(WebhookEndpoint))
+    concrete(name = "WebhookEndpointEdge", params(WebhookEndpoint)),
+    concrete(name = "WriteOffEdge", params(WriteOff))
 )]
 impl<N: OutputType> Edge<N> {
     /// Place of the item in the list; opaque.

@@ -57,8 +57,10 @@ impl From<Timing> for UsageTiming {
 /// Credits that paid for an event.
 #[derive(SimpleObject)]
 pub struct CreditDraw {
-    /// Global id of the block; null: overdraft.
+    /// Global id of the block; null: overdraft, or written off.
     pub block_id: Option<ID>,
+    /// Whether it lay beyond the bound of the overdraft and was written off.
+    pub written_off: bool,
     /// How many credits.
     pub credits: Decimal,
 }
@@ -116,10 +118,8 @@ impl From<usage::UsageEvent> for UsageEvent {
             draws: draws
                 .iter()
                 .map(|draw| CreditDraw {
-                    block_id: match draw.from {
-                        Purse::Block(block) => Some(block.to_string().into()),
-                        Purse::Overdraft => None,
-                    },
+                    block_id: draw.from.block().map(|block| block.to_string().into()),
+                    written_off: draw.from == Purse::WrittenOff,
                     credits: draw.credits.into(),
                 })
                 .collect(),

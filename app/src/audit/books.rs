@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use domain::{
     credit::block::Block,
+    customer::Terms,
     cycle::late::Timeline,
     id::{BlockId, CustomerId, MetricId, PaymentId},
     payment::returned::{Return, credits_due},
@@ -102,6 +103,9 @@ pub(super) async fn look(app: &App, customers: &[Uuid], mode: Mode) -> Result<Lo
             (mode == Mode::Full).then_some(&subject.tally),
             &mut subject.found,
         );
+        let who = CustomerId(subject.customer.id);
+        let written_off = subject.replay.place.written_off;
+        usage::written_off(who, &counters, written_off, &mut subject.found);
         usage::counts(tenant, &counters, &mut subject.tally, &known, &mut subject.found);
         usage::debits(
             subject.customer.id,
@@ -118,6 +122,12 @@ pub(super) async fn look(app: &App, customers: &[Uuid], mode: Mode) -> Result<Lo
 impl Subject {
     fn close(mut self, looked: &mut Looked) {
         self.replay.finish(&self.account, &mut self.found);
+        // Terms that cannot be read promise nothing; the drain parks such a customer.
+        let bound = Terms::try_from(&self.customer)
+            .ok()
+            .and_then(|terms| terms.bound());
+        self.replay
+            .bounded(CustomerId(self.customer.id), bound, &mut self.found);
         // What is not sound is looked at again from the same place until it is.
         if self.found.all.is_empty() {
             looked.marks.push(Mark {
@@ -169,7 +179,7 @@ async fn subjects(
             } else {
                 place.instant
             },
-            replay: Replay::from(place),
+            replay: Replay::from(place, customer.bounded_from),
             tally: Tally::default(),
             timeline: Timeline::default(),
             agreed: Agreed::default(),

@@ -10,6 +10,7 @@ mod expiry;
 mod granting;
 pub mod live;
 pub(crate) mod notice;
+pub mod overshoot;
 mod overview;
 mod reversal;
 mod store;
@@ -21,6 +22,7 @@ use domain::{
     amount::{Credits, Overflow},
     credit::{
         block::{Billing, Block, BlockState, DEFAULT_PRIORITY, Source},
+        burn::Bound,
         draws::{Draw, Purse},
         grant,
     },
@@ -240,6 +242,23 @@ pub(crate) async fn billing_in(
         return Ok(HashMap::new());
     }
     store::billing(db, blocks).await
+}
+
+/// The bounds of customers' overdrafts: of each the most that usage may let it owe, and when the first of its usage that waits was accepted.
+/// One statement, none where none waits.
+pub(crate) async fn bounds_in(
+    db: &impl ConnectionTrait,
+    all: Vec<(CustomerId, Credits, Option<Timestamp>)>,
+) -> Result<HashMap<CustomerId, Bound>> {
+    let waiting = all
+        .iter()
+        .filter_map(|(customer, _, first)| Some((*customer, (*first)?)));
+    let mut repaid = store::repaid_after(db, &waiting.collect::<Vec<_>>()).await?;
+    let bound = |(customer, most, _)| {
+        let repaid = repaid.remove(&customer).unwrap_or_default();
+        (customer, Bound { most, repaid })
+    };
+    Ok(all.into_iter().map(bound).collect())
 }
 
 /// Credits that return at an instant for an overdraft which has been repaid since go into a block of their own: somebody paid for them.

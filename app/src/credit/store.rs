@@ -6,7 +6,7 @@ use domain::{
     amount::{Credits, Quantity},
     credit::{
         block::{Billing, Block, BlockState},
-        burn::rank,
+        burn::{Repaid, rank},
         expiring,
     },
     customer::Terms,
@@ -17,12 +17,12 @@ use domain::{
     ledger::{Account, UsageCause, chain::EntryHash},
     metering::Position,
     subscription::admission::Admission,
-    time::Timestamp,
+    time::{Period, Timestamp},
 };
 use entity::{account, block, customer, from_text, ledger_entry, to_text};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, ExprTrait, JoinType, QueryFilter, QueryOrder,
-    QuerySelect, sea_query::Expr,
+    QuerySelect, Select, sea_query::Expr,
 };
 use uuid::Uuid;
 
@@ -30,11 +30,13 @@ use super::{
     Posting,
     desk::{Line, Whose},
     notice,
+    overshoot::{WriteOff, WriteOffKey, WrittenOff},
     view::{Balance, BlockView, Bounds, LedgerLine},
 };
 use crate::{
     actor::Reach,
     catalog,
+    customer::{TERMS, terms_of},
     error::{Error, Result},
     failpoint::reach,
     hold,
@@ -360,6 +362,41 @@ pub(crate) async fn blocks_in(
             .push(Block::try_from(&row)?);
     }
     Ok(blocks)
+}
+
+/// What blocks have repaid that were granted after an instant of each customer. One statement, none for no customers.
+pub(super) async fn repaid_after(
+    db: &impl ConnectionTrait,
+    after: &[(CustomerId, Timestamp)],
+) -> Result<HashMap<CustomerId, Vec<Repaid>>> {
+    let mut repaid: HashMap<CustomerId, Vec<Repaid>> = HashMap::new();
+    if after.is_empty() {
+        return Ok(repaid);
+    }
+    let rows = Rows::default()
+        .id("id", after.iter().map(|(customer, _)| customer.0))
+        .int("after", after.iter().map(|(_, at)| at.micros()))
+        .query(
+            db,
+            "SELECT b.customer_id, b.granted_at, CAST(SUM(-e.overdraft_change) AS bigint) AS credits
+             FROM {rows} AS v
+             JOIN block b ON b.customer_id = v.id AND b.granted_at > v.after
+             JOIN ledger_entry e ON e.customer_id = v.id AND e.block_id = b.id AND e.kind = 'REPAYMENT'
+             GROUP BY b.customer_id, b.granted_at",
+            Vec::new(),
+        )
+        .await?;
+    for row in &rows {
+        let one = Repaid {
+            granted_at: Timestamp::from_micros(row.try_get("", "granted_at")?),
+            credits: Credits::from_raw(row.try_get("", "credits")?),
+        };
+        repaid
+            .entry(CustomerId(row.try_get("", "customer_id")?))
+            .or_default()
+            .push(one);
+    }
+    Ok(repaid)
 }
 
 /// The blocks of one customer that hold credits.
@@ -691,10 +728,12 @@ pub(crate) async fn present_in(
     let rows = Rows::of(customers)
         .query(
             db,
-            "SELECT a.customer_id, a.sequence, a.blocks, a.overdraft, a.head, a.revision, a.barrier_at, a.admission,
-                a.holds, a.spend_managed, c.at_zero, c.overage_line, c.settlement,
-                (SELECT t.now_at FROM test_clock t WHERE t.id = a.clock_id) AS clock_now
-             FROM {rows} AS v JOIN account a ON a.customer_id = v.id JOIN customer c ON c.id = v.id",
+            &format!(
+                "SELECT a.customer_id, a.sequence, a.blocks, a.overdraft, a.head, a.revision, a.barrier_at, a.admission,
+                    a.holds, a.spend_managed, {TERMS},
+                    (SELECT t.now_at FROM test_clock t WHERE t.id = a.clock_id) AS clock_now
+                 FROM {{rows}} AS v JOIN account a ON a.customer_id = v.id JOIN customer c ON c.id = v.id"
+            ),
             Vec::new(),
         )
         .await?;
@@ -711,11 +750,7 @@ pub(crate) async fn present_in(
                     watched_balance: None,
                     low_balance: None,
                 },
-                terms: Terms {
-                    at_zero: from_text("customer", &text("at_zero")?)?,
-                    overage_line: Credits::from_raw(row.try_get("", "overage_line")?),
-                    settlement: from_text("customer", &text("settlement")?)?,
-                },
+                terms: terms_of(row)?,
                 admission: from_text("account", &text("admission")?)?,
                 barrier: row
                     .try_get::<Option<i64>>("", "barrier_at")?
@@ -893,4 +928,83 @@ fn line(row: ledger_entry::Model) -> Result<LedgerLine> {
         description: row.description,
         created_at: Timestamp::from_micros(row.created_at),
     })
+}
+
+/// The condition of the indexes on write-offs, in their own words.
+const IS_WRITE_OFF: &str = "kind = 'WRITE_OFF'";
+
+/// What was written off of a tenant's customers in a stretch of time. One statement.
+pub(super) async fn written_off_between(
+    db: &impl ConnectionTrait,
+    reach: Reach,
+    period: Period,
+) -> Result<WrittenOff> {
+    let found = write_offs_between(reach, period)
+        .select_only()
+        .column_as(ledger_entry::Column::Credits.sum().cast_as("bigint"), "credits")
+        .column_as(
+            Expr::col(ledger_entry::Column::CustomerId).count_distinct(),
+            "customers",
+        )
+        .into_tuple::<(Option<i64>, i64)>()
+        .one(db)
+        .await?;
+    let (credits, customers) = found.unwrap_or_default();
+    Ok(WrittenOff {
+        credits: Credits::from_raw(credits.unwrap_or(0)),
+        customers,
+    })
+}
+
+/// The write-offs of a tenant's customers in a stretch of time, newest first. One statement.
+pub(super) async fn write_offs(
+    db: &impl ConnectionTrait,
+    reach: Reach,
+    period: Period,
+    page: Page<WriteOffKey>,
+) -> Result<Slice<WriteOff>> {
+    let by = (
+        ledger_entry::Column::CreatedAt,
+        ledger_entry::Column::CustomerId,
+        ledger_entry::Column::Sequence,
+    );
+    let mut newest_first = ordered(write_offs_between(reach, period), by);
+    newest_first.desc();
+    let page = page.map(|(at, id)| (at, id.customer.0, id.sequence));
+    page.read(newest_first, db).await?.try_map(|row| {
+        let customer = CustomerId(row.customer_id);
+        Ok(WriteOff {
+            customer,
+            line: line(row)?,
+        })
+    })
+}
+
+fn write_offs_between(reach: Reach, period: Period) -> Select<ledger_entry::Entity> {
+    ledger_entry::Entity::find()
+        .filter(reach.condition(ledger_entry::Column::TenantId, ledger_entry::Column::CustomerId))
+        .filter(Expr::cust(IS_WRITE_OFF))
+        .filter(ledger_entry::Column::CreatedAt.gte(period.start.micros()))
+        .filter(ledger_entry::Column::CreatedAt.lt(period.end.micros()))
+}
+
+/// What was ever written off of customers. One statement.
+pub(super) async fn written_off_of(
+    db: &impl ConnectionTrait,
+    reach: Reach,
+    customers: &[CustomerId],
+) -> Result<HashMap<CustomerId, Credits>> {
+    let rows: Vec<(Uuid, i64)> = ledger_entry::Entity::find()
+        .select_only()
+        .column(ledger_entry::Column::CustomerId)
+        .column_as(ledger_entry::Column::Credits.sum().cast_as("bigint"), "credits")
+        .filter(reach.condition(ledger_entry::Column::TenantId, ledger_entry::Column::CustomerId))
+        .filter(ledger_entry::Column::CustomerId.is_in(customers.iter().map(|customer| customer.0)))
+        .filter(Expr::cust(IS_WRITE_OFF))
+        .group_by(ledger_entry::Column::CustomerId)
+        .into_tuple()
+        .all(db)
+        .await?;
+    let sum = |(customer, credits)| (CustomerId(customer), Credits::from_raw(credits));
+    Ok(rows.into_iter().map(sum).collect())
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use domain::{
     amount::Credits,
-    customer::{AtZero, Settlement, Terms},
+    customer::{AtZero, BeyondOvershoot, Settlement, Terms},
     id::{CustomerId, TestClockId},
     rejection::{Rejection, RejectionCode},
 };
@@ -15,7 +15,7 @@ use sea_orm::ConnectionTrait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub(crate) use self::store::{find, places};
+pub(crate) use self::store::{TERMS, find, places, terms_in, terms_of};
 pub use self::view::{Customer, InvoiceAddress};
 use crate::{
     App,
@@ -69,6 +69,12 @@ pub struct CreateCustomer {
     pub overage_line: Option<Credits>,
     /// Who pays back an overdraft.
     pub settlement: Settlement,
+    /// How far usage may go beyond where checks refuse; `None`: nothing is promised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overshoot_limit: Option<Credits>,
+    /// What becomes of usage beyond that; `None`: the customer owes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beyond_overshoot: Option<BeyondOvershoot>,
     /// Where bills go.
     pub billing_email: Option<String>,
     /// Postal address for invoices.
@@ -89,7 +95,8 @@ pub struct CreateCustomer {
 pub async fn create(app: &App, actor: &Actor, input: CreateCustomer, key: &str) -> Result<Once<Customer>> {
     actor.require(Scope::CustomerWrite)?;
     check_external_id("externalId", &input.external_id)?;
-    let terms = Terms::new(input.at_zero, input.overage_line, input.settlement)?;
+    let terms = Terms::new(input.at_zero, input.overage_line, input.settlement)?
+        .with_overshoot(input.overshoot_limit, input.beyond_overshoot.unwrap_or_default())?;
     let op = Op::begin(app).await?;
     let fresh = match claim(&op, actor.tenant, "createCustomer", key, &input).await? {
         Claim::Replay(known) => return Ok(known),
@@ -138,6 +145,10 @@ pub struct UpdateCustomer {
     pub overage_line: Change<Credits>,
     /// Who pays back an overdraft.
     pub settlement: Option<Settlement>,
+    /// How far usage may go beyond where checks refuse.
+    pub overshoot_limit: Change<Credits>,
+    /// What becomes of usage beyond that.
+    pub beyond_overshoot: Option<BeyondOvershoot>,
     /// Where bills go.
     pub billing_email: Change<String>,
     /// Postal address for invoices.
@@ -151,49 +162,63 @@ pub struct UpdateCustomer {
 /// Changes a customer. New terms hold from now on.
 ///
 /// # Errors
-/// No such customer, a field that is malformed, or a change of settlement while the customer's usage is parked.
+/// No such customer, a field that is malformed, or a change of settlement or of the bound of the overdraft while the customer's usage is
+/// parked.
 pub async fn update(app: &App, actor: &Actor, who: &CustomerRef, input: UpdateCustomer) -> Result<Customer> {
     actor.require(Scope::CustomerWrite)?;
     let row = find(app.db().reader(), actor.reach(), who).await?;
     let present = Customer::try_from(row.ok_or_else(|| who.unknown())?)?;
     let id = present.id;
-    if input
-        .settlement
-        .is_some_and(|wanted| wanted != present.terms.settlement)
-    {
-        // Overdraft of usage accepted before is settled by the terms of then.
+    if steers_debits(&input.terms(present.terms)?, &present.terms) {
+        // Usage accepted before is debited, and its overdraft settled, by the terms of then.
         let now = test_clock::now_of(app, id).await?;
         subscription::catch_up(app, id).await?;
         usage::settle_up_to_date(app, id, now).await?;
     }
     let mut op = Op::begin(app).await?;
     // Terms decide how credits move, so they change under the same lock as the credits.
-    op.lock_account(actor.tenant, id).await?;
+    let account = op.lock_account(actor.tenant, id).await?;
     let row = find(op.tx(), actor.reach(), &CustomerRef::Id(id)).await?;
     let mut customer =
         Customer::try_from(row.ok_or_else(|| Rejection::not_found("customerId", "customer"))?)?;
+    let before = customer.terms;
     apply(&mut customer, input)?;
     customer.updated_at = op.now();
     check(&customer)?;
-    store::update(&op, &customer).await?;
+    let bounded_anew = customer.terms.bound() != before.bound();
+    let last_entry = account.map(|account| account.sequence);
+    store::update(&op, &customer, last_entry.filter(|_| bounded_anew)).await?;
     op.changed(id);
     op.commit().await?;
     Ok(customer)
 }
 
+/// Whether usage is debited differently by other terms.
+fn steers_debits(one: &Terms, other: &Terms) -> bool {
+    (one.settlement, one.bound()) != (other.settlement, other.bound())
+}
+
+impl UpdateCustomer {
+    /// The terms that are wanted in place of others.
+    fn terms(&self, present: Terms) -> Result<Terms> {
+        let at_zero = self.at_zero.unwrap_or(present.at_zero);
+        let line = match self.overage_line {
+            Some(line) => line,
+            // A policy that knows no line forgets the old one.
+            None => {
+                (at_zero == AtZero::AllowUpTo && present.at_zero == at_zero).then_some(present.overage_line)
+            }
+        };
+        let settlement = self.settlement.unwrap_or(present.settlement);
+        // A promise is never forgotten: whoever wants terms that it does not fit has to say that it is over.
+        let limit = self.overshoot_limit.unwrap_or(present.overshoot_limit);
+        let beyond = self.beyond_overshoot.unwrap_or(present.beyond_overshoot);
+        Ok(Terms::new(at_zero, line, settlement)?.with_overshoot(limit, beyond)?)
+    }
+}
+
 fn apply(customer: &mut Customer, input: UpdateCustomer) -> Result<()> {
-    let at_zero = input.at_zero.unwrap_or(customer.terms.at_zero);
-    let line = match input.overage_line {
-        Some(line) => line,
-        // A policy that knows no line forgets the old one.
-        None => (at_zero == AtZero::AllowUpTo && customer.terms.at_zero == at_zero)
-            .then_some(customer.terms.overage_line),
-    };
-    customer.terms = Terms::new(
-        at_zero,
-        line,
-        input.settlement.unwrap_or(customer.terms.settlement),
-    )?;
+    customer.terms = input.terms(customer.terms)?;
     customer.name = input.name.unwrap_or(customer.name.take());
     customer.billing_email = input.billing_email.unwrap_or(customer.billing_email.take());
     customer.invoice_address = input.invoice_address.unwrap_or(customer.invoice_address.take());

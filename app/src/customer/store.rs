@@ -1,15 +1,19 @@
 //! The SQL of customers.
 
+use std::collections::HashMap;
+
 use domain::{
+    amount::Credits,
+    customer::Terms,
     id::{CustomerId, TenantId, TestClockId},
     ledger::chain::EntryHash,
     subscription::admission::Admission,
     time::Timestamp,
 };
-use entity::{account, customer, to_text};
+use entity::{account, customer, from_text, to_text};
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QuerySelect,
+    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QueryResult, QuerySelect,
     sea_query::{Expr, OnConflict},
 };
 use uuid::Uuid;
@@ -20,7 +24,7 @@ use crate::{
     error::Result,
     op::Op,
     page::{Page, Slice, ordered},
-    sql::is_storable,
+    sql::{Rows, is_storable},
 };
 
 /// Writes a customer and its empty account; `false` when the external id is taken.
@@ -30,6 +34,7 @@ pub(super) async fn insert(op: &Op, tenant: TenantId, customer: &Customer) -> Re
     row.external_id = Set(customer.external_id.clone());
     row.shard = Set(shard_of(customer.id));
     row.clock_id = Set(customer.clock.map(|clock| clock.0));
+    row.bounded_from = Set(0);
     row.created_at = Set(customer.created_at.micros());
     let written = customer::Entity::insert(row)
         .on_conflict(OnConflict::new().do_nothing().to_owned())
@@ -65,9 +70,12 @@ pub(super) async fn insert(op: &Op, tenant: TenantId, customer: &Customer) -> Re
     Ok(true)
 }
 
-/// Writes what may change, and tells watchers of the account by its revision.
-pub(super) async fn update(op: &Op, customer: &Customer) -> Result<()> {
-    customer::Entity::update(row(customer)?).exec(op.tx()).await?;
+/// Writes what may change, and tells watchers of the account by its revision. `bounded_from`: the last ledger entry, where another bound of
+/// the overdraft holds from now on.
+pub(super) async fn update(op: &Op, customer: &Customer, bounded_from: Option<i64>) -> Result<()> {
+    let mut row = row(customer)?;
+    row.bounded_from = bounded_from.map_or(NotSet, Set);
+    customer::Entity::update(row).exec(op.tx()).await?;
     account::Entity::update_many()
         .col_expr(
             account::Column::Revision,
@@ -92,11 +100,14 @@ fn row(customer: &Customer) -> Result<customer::ActiveModel> {
         external_id: NotSet,
         shard: NotSet,
         clock_id: NotSet,
+        bounded_from: NotSet,
         created_at: NotSet,
         name: Set(customer.name.clone()),
         at_zero: Set(to_text(customer.terms.at_zero)),
         overage_line: Set(customer.terms.overage_line.raw()),
         settlement: Set(to_text(customer.terms.settlement)),
+        overshoot_limit: Set(customer.terms.overshoot_limit.map(Credits::raw)),
+        beyond_overshoot: Set(to_text(customer.terms.beyond_overshoot)),
         billing_email: Set(customer.billing_email.clone()),
         invoice_address: Set(address),
         po_number: Set(customer.po_number.clone()),
@@ -133,6 +144,35 @@ pub(super) async fn list(
     page.map(|id| id.0)
         .read(ordered(all, customer::Column::Id), db)
         .await
+}
+
+/// The columns of `customer c` that [`terms_of`] reads.
+pub(crate) const TERMS: &str =
+    "c.at_zero, c.overage_line, c.settlement, c.overshoot_limit, c.beyond_overshoot";
+
+/// What is agreed with customers about running out of credits. One statement.
+pub(crate) async fn terms_in(
+    db: &impl ConnectionTrait,
+    customers: &[CustomerId],
+) -> Result<HashMap<CustomerId, Terms>> {
+    let sql = format!("SELECT c.id, {TERMS} FROM {{rows}} AS v JOIN customer c ON c.id = v.id");
+    let rows = Rows::of(customers).query(db, &sql, Vec::new()).await?;
+    rows.iter()
+        .map(|row| Ok((CustomerId(row.try_get("", "id")?), terms_of(row)?)))
+        .collect()
+}
+
+/// The terms that a row says, in the columns [`TERMS`].
+pub(crate) fn terms_of(row: &QueryResult) -> Result<Terms> {
+    let text = |column| -> Result<String> { Ok(row.try_get("", column)?) };
+    let limit: Option<i64> = row.try_get("", "overshoot_limit")?;
+    Ok(Terms {
+        at_zero: from_text("customer", &text("at_zero")?)?,
+        overage_line: Credits::from_raw(row.try_get("", "overage_line")?),
+        settlement: from_text("customer", &text("settlement")?)?,
+        overshoot_limit: limit.map(Credits::from_raw),
+        beyond_overshoot: from_text("customer", &text("beyond_overshoot")?)?,
+    })
 }
 
 /// Where many customers of a tenant are, with the vendor's names for them. One statement.

@@ -1,5 +1,6 @@
 //! Reading customers for the gate: seven statements for any number of them (one more where any has ever had a subscription, one where any
-//! has open holds, two where any has limits of its own, and five where a step of a subscription is due), or one when nothing has changed.
+//! has open holds, two where any has limits of its own, one where usage waits of any whose overdraft has a bound, and five where a step of a
+//! subscription is due), or one when nothing has changed.
 //!
 //! A step that is due and not taken yet is foreseen: the customer is moved on in memory by the rules that the worker will follow.
 
@@ -9,7 +10,10 @@ use std::{
 };
 
 use domain::{
-    credit::{block::Block, burn::Funds},
+    credit::{
+        block::Block,
+        burn::{Bound, Funds},
+    },
     cycle::late::Timeline,
     gate::Standing,
     hold::Hold,
@@ -112,7 +116,7 @@ async fn all(app: &App, readings: &[Reading], as_of: Timestamp) -> Result<HashMa
 }
 
 /// The standings of customers as a transaction sees them, at what is their present then. Whoever cannot be counted is left out. Seven
-/// statements, and up to nine more as above.
+/// statements, and up to ten more as above.
 pub(crate) async fn standings_in(
     app: &App,
     db: &impl ConnectionTrait,
@@ -150,6 +154,7 @@ async fn read_in(
     let managed = accounts.iter().filter(|(_, present)| present.spend_managed);
     let managed: Vec<CustomerId> = managed.map(|(customer, _)| *customer).collect();
     let mut spendings = spend::spendings_in(tx, &managed, as_of).await?;
+    let mut bounds = bounds(tx, &accounts, &waiting).await?;
     let mut foreseen = foreseen(tx, &accounts, as_of).await?;
     let mut found = HashMap::new();
     for &(tenant, customer) in whose {
@@ -165,6 +170,7 @@ async fn read_in(
             counters: counters.remove(&customer).unwrap_or_default(),
             timeline: timelines.remove(&customer).unwrap_or_default(),
             waiting: waiting.remove(&customer).unwrap_or_else(|| Some(Vec::new())),
+            bound: bounds.remove(&customer),
         };
         let agreements = foreseen.agreements.remove(&customer);
         found.insert(customer, loaded.read(prices, agreements, &foreseen.offers, as_of));
@@ -183,6 +189,8 @@ struct Loaded {
     timeline: Timeline,
     /// Accepted usage that is not debited yet, in the order of acceptance; `None`: more than can be counted.
     waiting: Option<Vec<PendingEvent>>,
+    /// How far usage may let it owe.
+    bound: Option<Bound>,
 }
 
 impl Loaded {
@@ -234,7 +242,7 @@ impl Loaded {
         let state = CustomerState {
             customer: self.customer,
             settlement: self.present.terms.settlement,
-            funds: Funds::new(self.blocks, self.present.account.overdraft),
+            funds: Funds::new(self.blocks, self.present.account.overdraft).bounded(self.bound),
             counters: self.counters,
             account: self.present.account,
             timeline: self.timeline,
@@ -274,6 +282,20 @@ impl Loaded {
             )
             .ok()
     }
+}
+
+/// How far usage may let customers owe, for those whose terms say so. One statement, none where none of them has usage that waits.
+async fn bounds(
+    db: &impl ConnectionTrait,
+    accounts: &HashMap<CustomerId, Present>,
+    waiting: &HashMap<CustomerId, Option<Vec<PendingEvent>>>,
+) -> Result<HashMap<CustomerId, Bound>> {
+    let bounded = |(customer, present): (&CustomerId, &Present)| {
+        let events = waiting.get(customer).into_iter().flatten().flatten();
+        let first = events.map(|event| event.received_at).min();
+        Some((*customer, present.terms.bound()?, first))
+    };
+    credit::bounds_in(db, accounts.iter().filter_map(bounded).collect()).await
 }
 
 /// What the subscriptions have agreed to of which a step is due. No statement when none is.

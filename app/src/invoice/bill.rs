@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use domain::{
     amount::Credits,
-    credit::{block::Billing, draws::Purse},
+    credit::block::Billing,
     customer::Settlement,
     cycle::{Cycle, CycleRef},
     id::{BlockId, CustomerId, MetricId, SubscriptionId, TenantId},
@@ -34,7 +34,7 @@ use super::{
     store,
 };
 use crate::{
-    App, catalog, credit,
+    App, catalog, credit, customer,
     error::{Error, Result},
     failpoint::reach,
     op::Op,
@@ -114,13 +114,8 @@ impl Story {
         let counts = counts(op, customer, row, &cycle).await?;
         let metrics: Vec<MetricId> = counts.iter().map(|(key, _)| key.metric).collect();
         let draws = counts.iter().flat_map(|(_, count)| count.draws.as_slice());
-        let blocks: Vec<BlockId> = draws
-            .filter_map(|draw| match draw.from {
-                Purse::Block(id) => Some(id),
-                Purse::Overdraft => None,
-            })
-            .collect();
-        let settlements = usage::settlements_in(op.tx(), &[customer]).await?;
+        let blocks: Vec<BlockId> = draws.filter_map(|draw| draw.from.block()).collect();
+        let terms = customer::terms_in(op.tx(), &[customer]).await?;
         Ok(Self {
             tenant,
             customer,
@@ -128,7 +123,7 @@ impl Story {
             changes: store::changes(op.tx(), row).await?,
             metrics: catalog::metric_names_in(op.tx(), &metrics).await?,
             blocks: credit::billing_in(op.tx(), &blocks).await?,
-            settlement: settlements.get(&customer).copied().unwrap_or_default(),
+            settlement: terms.get(&customer).copied().unwrap_or_default().settlement,
             row: row.clone(),
             cycle,
             variant,

@@ -188,8 +188,13 @@ fn used(usage: &Usage) -> Row {
         details.extend(usage.parts.iter().map(part));
     }
     if usage.covered.minor != 0 {
+        let by = if usage.credits.written_off.is_positive() {
+            "prepaid or free credits, or written off"
+        } else {
+            "prepaid or free credits"
+        };
         details.push(format!(
-            "{} less {} covered by prepaid or free credits",
+            "{} less {} covered by {by}",
             money(usage.full),
             money(usage.covered)
         ));

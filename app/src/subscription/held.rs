@@ -20,7 +20,7 @@ use sea_orm::ConnectionTrait;
 
 use super::{store, timeline, write::Outcome};
 use crate::{
-    catalog, credit,
+    catalog, credit, customer,
     error::{Error, Result},
     op::Op,
     usage,
@@ -237,7 +237,7 @@ async fn states(
     closing: &HashMap<CustomerId, Timestamp>,
 ) -> Result<HashMap<CustomerId, CustomerState>> {
     let mut blocks = credit::blocks_in(op.tx(), ids, &BTreeSet::new()).await?;
-    let settlements = usage::settlements_in(op.tx(), ids).await?;
+    let terms = customer::terms_in(op.tx(), ids).await?;
     let mut counters = HashMap::new();
     let mut timelines = HashMap::new();
     if let Some(first) = closing.values().min() {
@@ -251,7 +251,7 @@ async fn states(
         let account = Account::from(row);
         let state = CustomerState {
             customer,
-            settlement: settlements.get(&customer).copied().unwrap_or_default(),
+            settlement: terms.get(&customer).copied().unwrap_or_default().settlement,
             funds: Funds::new(blocks.remove(&customer).unwrap_or_default(), account.overdraft),
             counters: counters.remove(&customer).unwrap_or_default(),
             timeline: timelines.remove(&customer).unwrap_or_default(),

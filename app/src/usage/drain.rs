@@ -2,7 +2,8 @@
 //!
 //! Phases: lock the accounts of the customers whose events come first in id order, take their events out of the queue, read,
 //! fold in memory ([`domain::usage::drain`]), write. Some fourteen statements for any number of events and customers, and one more
-//! for the cycles where any of them has ever had a subscription, and one where usage adjusts a cycle that has closed. Two workers on the same shard are harmless: the second waits for
+//! for the cycles where any of them has ever had a subscription, one where usage adjusts a cycle that has closed, one where the terms of
+//! any of them bound its overdraft, and two to tell where something was written off. Two workers on the same shard are harmless: the second waits for
 //! the locks and then finds other events, or none.
 //!
 //! Usage accepted at the barrier of its customer or later waits until the step that is due there has been taken, because grants and
@@ -20,12 +21,14 @@ use std::{
 };
 
 use super::{
+    overshoot::{self, WrittenOff},
     rating,
     store::{self, Chosen, Locked, Most},
 };
 use crate::{
     App, catalog,
     credit::{self, BlockChange, Posting},
+    customer,
     db::Backend,
     error::{Error, Result},
     failpoint::reach,
@@ -38,8 +41,11 @@ use crate::{
 };
 use domain::{
     amount::Credits,
-    credit::{block::Block, burn::Funds, draws::Purse},
-    customer::Settlement,
+    credit::{
+        block::Block,
+        burn::{Bound, Funds},
+    },
+    customer::{Settlement, Terms},
     cycle::late::{Timeline, Timing},
     id::{BlockId, CustomerId, EventId, MetricId, TenantId},
     ledger::{Cause, EntryKind},
@@ -445,6 +451,8 @@ struct Debited {
     drained: Drained,
     counters: Vec<(CounterKey, Counter)>,
     settlement: Settlement,
+    /// The most that usage may let it owe; `None`: there is no such bound.
+    bound: Option<Credits>,
 }
 
 async fn read(op: &Op, locked: &[Locked], mut events: Vec<(CustomerId, Vec<PendingEvent>)>) -> Result<Batch> {
@@ -460,7 +468,8 @@ async fn read(op: &Op, locked: &[Locked], mut events: Vec<(CustomerId, Vec<Pendi
     let refundable = refundable(&rules, &counters);
     let mut blocks = credit::blocks_in(op.tx(), &customers, &refundable).await?;
     reach("drain.funded")?;
-    let settlements = store::settlements(op.tx(), &customers).await?;
+    let terms = customer::terms_in(op.tx(), &customers).await?;
+    let mut bounds = bounds(op, &terms, &events).await?;
     reach("drain.read")?;
     let mut batch = Batch {
         rules,
@@ -475,8 +484,9 @@ async fn read(op: &Op, locked: &[Locked], mut events: Vec<(CustomerId, Vec<Pendi
         let account = locked.account;
         let state = CustomerState {
             customer,
-            settlement: settlements.get(&customer).copied().unwrap_or_default(),
-            funds: Funds::new(blocks.remove(&customer).unwrap_or_default(), account.overdraft),
+            settlement: terms.get(&customer).copied().unwrap_or_default().settlement,
+            funds: Funds::new(blocks.remove(&customer).unwrap_or_default(), account.overdraft)
+                .bounded(bounds.remove(&customer)),
             counters: counters.remove(&customer).unwrap_or_default(),
             account,
             timeline: timelines.remove(&customer).unwrap_or_default(),
@@ -484,6 +494,19 @@ async fn read(op: &Op, locked: &[Locked], mut events: Vec<(CustomerId, Vec<Pendi
         batch.customers.push((locked.tenant, state, events));
     }
     Ok(batch)
+}
+
+/// How far usage may let customers owe, for those whose terms say so. One statement, none without such customers.
+async fn bounds(
+    op: &Op,
+    terms: &HashMap<CustomerId, Terms>,
+    events: &[(CustomerId, Vec<PendingEvent>)],
+) -> Result<HashMap<CustomerId, Bound>> {
+    let bounded = |(customer, events): &(CustomerId, Vec<PendingEvent>)| {
+        let first = events.iter().map(|event| event.received_at).min();
+        Some((*customer, terms.get(customer)?.bound()?, first))
+    };
+    credit::bounds_in(op.tx(), events.iter().filter_map(bounded).collect()).await
 }
 
 /// The cycles of those customers that have ever had a subscription. One statement, none without such customers.
@@ -560,12 +583,7 @@ pub(crate) fn refundable(
         .flatten()
         .filter(|(key, _)| falls(key))
         .flat_map(|(_, it)| it.draws.as_slice());
-    draws
-        .filter_map(|draw| match draw.from {
-            Purse::Block(block) => Some(block),
-            Purse::Overdraft => None,
-        })
-        .collect()
+    draws.filter_map(|draw| draw.from.block()).collect()
 }
 
 impl Batch {
@@ -617,6 +635,7 @@ impl Debited {
                 .collect(),
         };
         let settlement = state.settlement;
+        let bound = state.funds.bound().map(|bound| bound.most);
         let touched: HashSet<CounterKey> = drained.events.iter().map(|event| event.counter).collect();
         let counters = state
             .counters
@@ -629,7 +648,14 @@ impl Debited {
             drained,
             counters,
             settlement,
+            bound,
         }
+    }
+
+    /// What it wrote off, as of the usage, whenever a worker came round.
+    fn written_off(&self) -> Option<WrittenOff> {
+        let at = self.events.last()?.received_at;
+        WrittenOff::of(&self.posting, self.bound?, at)
     }
 }
 
@@ -659,6 +685,8 @@ async fn write(op: &mut Op, locked: &[Locked], mut done: Vec<Debited>) -> Result
     reach("drain.rehoused")?;
     spend::count_in(op, &spent(locked, &done)).await?;
     reach("drain.spent")?;
+    overshoot::tell_in(op, done.iter().filter_map(Debited::written_off)).await?;
+    reach("drain.told")?;
     let postings: Vec<&Posting> = done.iter().map(|debited| &debited.posting).collect();
     credit::post_in(op, &postings).await
 }

@@ -10,6 +10,7 @@
 pub(crate) mod collector;
 pub(crate) mod directory;
 pub(crate) mod drain;
+mod overshoot;
 mod rating;
 pub(crate) mod standing;
 mod store;
@@ -21,7 +22,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use domain::{
     amount::Quantity,
-    customer::Settlement,
     cycle::late::{Timeline, Timing},
     id::{CustomerId, EventId, MeteringRuleId, MetricId, TenantId, TestClockId},
     ledger::UsageCause,
@@ -461,14 +461,6 @@ pub(crate) enum CountOf {
     Line(Option<MeteringRuleId>),
     /// All of them together.
     All,
-}
-
-/// Who pays back customers' overdrafts. One statement.
-pub(crate) async fn settlements_in(
-    db: &impl ConnectionTrait,
-    customers: &[CustomerId],
-) -> Result<HashMap<CustomerId, Settlement>> {
-    store::settlements(db, customers).await
 }
 
 /// Whether usage of a customer that was accepted before an instant is still to be debited.

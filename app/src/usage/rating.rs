@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use domain::{
     amount::{Credits, Overflow, Quantity},
-    credit::draws::{Draw, Draws, Purse},
+    credit::draws::{Draw, Draws, OVERDRAFT, Purse, WRITTEN_OFF},
     cycle::late::Timing,
     id::{BlockId, CustomerId, EventId, MeteringRuleId, MetricId, TenantId},
     metering::Position,
@@ -22,8 +22,6 @@ use crate::error::{Error, Result};
 
 /// Events in one row: enough that the row itself costs nothing, few enough that looking at one event stays cheap (some 20 KB).
 const MAX_EVENTS: i64 = 250;
-/// How the overdraft is called in the list of purses.
-const OVERDRAFT: &str = "overdraft";
 
 /// A row in the making.
 #[derive(Debug)]
@@ -153,7 +151,7 @@ impl RatingRow {
     pub(super) fn purses(&self) -> String {
         let name = |purse: &Purse| match purse {
             Purse::Block(block) => format!("\"{}\"", block.0.simple()),
-            Purse::Overdraft => format!("\"{OVERDRAFT}\""),
+            Purse::Overdraft | Purse::WrittenOff => format!("\"{purse}\""),
         };
         format!("[{}]", self.purses.iter().map(name).collect::<Vec<_>>().join(","))
     }
@@ -203,6 +201,7 @@ pub(crate) fn unpack(row: &usage_rating::Model) -> Result<Vec<(EventId, Rating)>
         .iter()
         .map(|name| match *name {
             OVERDRAFT => Ok(Purse::Overdraft),
+            WRITTEN_OFF => Ok(Purse::WrittenOff),
             id => Uuid::try_parse(id).map(|id| Purse::Block(BlockId(id))),
         })
         .collect::<std::result::Result<_, _>>()

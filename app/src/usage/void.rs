@@ -5,10 +5,10 @@ use std::collections::{BTreeSet, HashMap};
 use domain::{
     amount::Credits,
     credit::{
-        burn::Funds,
-        draws::{Draws, Purse},
+        burn::{Bound, Funds},
+        draws::Draws,
     },
-    customer::Settlement,
+    customer::{Settlement, Terms},
     cycle::late::Timeline,
     id::{BlockId, CustomerId},
     ledger::{Account, Cause, EntryKind},
@@ -26,7 +26,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     drain::settle_up_to_date,
-    is_waiting, store,
+    is_waiting,
+    overshoot::{self, WrittenOff},
+    store,
     view::{Rating, UsageEvent},
 };
 use crate::{
@@ -34,7 +36,7 @@ use crate::{
     actor::{Actor, Scope},
     catalog,
     credit::{self, BlockChange, Posting},
-    customer::shard_of,
+    customer::{self, shard_of},
     error::{Error, Result},
     idempotency::{Claim, Once, claim},
     job::work::{self, Duty},
@@ -252,6 +254,9 @@ async fn take_back(
         )
         .await?;
     }
+    let bound = state.funds.bound();
+    let written_off = bound.and_then(|bound| WrittenOff::of(&posting, bound.most, op.present()));
+    overshoot::tell_in(op, written_off).await?;
     if let Some(counter) = state.counters.get(&rating.counter) {
         store::put_counters(op, &[(actor.tenant, event.customer, rating.counter, counter)]).await?;
     }
@@ -272,23 +277,24 @@ async fn read(
     let customer = CustomerId(account.customer_id);
     let counter = store::counter(op.tx(), customer, rating.counter).await?;
     let drawn = rating.draws.as_slice().iter().chain(counter.draws.as_slice());
-    let owners: BTreeSet<BlockId> = drawn
-        .filter_map(|draw| match draw.from {
-            Purse::Block(block) => Some(block),
-            Purse::Overdraft => None,
-        })
-        .collect();
+    let owners: BTreeSet<BlockId> = drawn.filter_map(|draw| draw.from.block()).collect();
     let blocks = credit::blocks_in(op.tx(), &[customer], &owners)
         .await?
         .remove(&customer)
         .unwrap_or_default();
     let before = blocks.iter().map(|block| (block.id, block.remaining)).collect();
-    let settlements = store::settlements(op.tx(), &[event.customer]).await?;
+    let terms = customer::terms_in(op.tx(), &[event.customer]).await?;
+    let terms = terms.get(&customer);
+    // Everything accepted before is debited: nothing was repaid by what comes after it.
+    let bound = terms.and_then(Terms::bound).map(|most| Bound {
+        most,
+        repaid: Vec::new(),
+    });
     let account = Account::from(&account);
     let state = CustomerState {
         customer,
-        settlement: settlements.get(&customer).copied().unwrap_or(Settlement::Manual),
-        funds: Funds::new(blocks, account.overdraft),
+        settlement: terms.map_or(Settlement::Manual, |terms| terms.settlement),
+        funds: Funds::new(blocks, account.overdraft).bounded(bound),
         counters: HashMap::from([(rating.counter, counter)]),
         account,
         // The count is known, and nothing else is placed.

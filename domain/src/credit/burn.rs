@@ -40,6 +40,36 @@ pub fn rank(block: &Block) -> impl Ord + use<> {
 pub struct Funds {
     blocks: Vec<Block>,
     overdraft: Credits,
+    bound: Option<Bound>,
+}
+
+/// How far usage may let the overdraft grow. What lands beyond is written off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bound {
+    /// The most that usage lets the customer owe, zero or more.
+    pub most: Credits,
+    /// What blocks have repaid of the overdraft that were granted after usage which is still to be debited. When that usage was accepted it was
+    /// still owed, so whoever comes round late finds the same room as whoever comes at once.
+    pub repaid: Vec<Repaid>,
+}
+
+/// Overdraft that a block has repaid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repaid {
+    /// When the block was granted.
+    pub granted_at: Timestamp,
+    /// How much it has repaid, more than zero.
+    pub credits: Credits,
+}
+
+impl Bound {
+    /// What more may be owed for usage that was accepted at an instant, zero or more.
+    fn room(&self, overdraft: Credits, at: Timestamp) -> Credits {
+        let since = self.repaid.iter().filter(|it| it.granted_at > at);
+        let since: i128 = since.map(|it| i128::from(it.credits.raw())).sum();
+        let room = i128::from(self.most.raw()) - i128::from(overdraft.raw()) - since;
+        Credits::from_raw(i64::try_from(room.max(0)).unwrap_or(i64::MAX))
+    }
 }
 
 /// Credits that went back to one purse.
@@ -47,7 +77,7 @@ pub struct Funds {
 pub struct Return {
     /// Where they went.
     pub to: Purse,
-    /// How many. For [`Purse::Overdraft`] the overdraft shrank by as much.
+    /// How many. For [`Purse::Overdraft`] the overdraft shrank by as much, for [`Purse::WrittenOff`] what the vendor has taken upon itself.
     pub credits: Credits,
 }
 
@@ -67,7 +97,23 @@ impl Funds {
     #[must_use]
     pub fn new(mut blocks: Vec<Block>, overdraft: Credits) -> Self {
         blocks.sort_by_cached_key(rank);
-        Self { blocks, overdraft }
+        Self {
+            blocks,
+            overdraft,
+            bound: None,
+        }
+    }
+
+    /// The same funds with a bound on what usage may let the customer owe; `None`: without one.
+    #[must_use]
+    pub fn bounded(self, bound: Option<Bound>) -> Self {
+        Self { bound, ..self }
+    }
+
+    /// Other blocks and another overdraft under the same bound.
+    #[must_use]
+    pub fn with(&self, blocks: Vec<Block>, overdraft: Credits) -> Self {
+        Self::new(blocks, overdraft).bounded(self.bound.clone())
     }
 
     /// Blocks in burn order.
@@ -82,7 +128,14 @@ impl Funds {
         self.overdraft
     }
 
-    /// Takes `amount` (zero or more) for a metric from the blocks open at `at`, in order; the rest becomes overdraft.
+    /// How far usage may let the overdraft grow; `None`: without a bound.
+    #[must_use]
+    pub fn bound(&self) -> Option<&Bound> {
+        self.bound.as_ref()
+    }
+
+    /// Takes `amount` (zero or more) for a metric from the blocks open at `at`, in order; the rest becomes overdraft, and
+    /// what is beyond the bound is written off.
     ///
     /// # Errors
     /// An overdraft outside the range of credits. The funds are then half used and must be dropped.
@@ -119,12 +172,14 @@ impl Funds {
                 credits: part,
             });
         }
-        if !left.is_zero() {
-            self.overdraft = self.overdraft.plus(left)?;
-            draws.push(Draw {
-                from: Purse::Overdraft,
-                credits: left,
-            });
+        let room = self.bound.as_ref();
+        let room = room.map_or(Credits::MAX, |bound| bound.room(self.overdraft, at));
+        let owed = left.min(room);
+        self.overdraft = self.overdraft.plus(owed)?;
+        for (from, credits) in [(Purse::Overdraft, owed), (Purse::WrittenOff, left.minus(owed)?)] {
+            if !credits.is_zero() {
+                draws.push(Draw { from, credits });
+            }
         }
         Ok(())
     }
@@ -143,6 +198,8 @@ impl Funds {
                     given.homeless = given.homeless.plus(draw.credits.minus(part)?)?;
                     given.note(Purse::Overdraft, part);
                 }
+                // Nobody has paid for it, so it is a gift to nobody: it only is not written off any more.
+                Purse::WrittenOff => given.note(Purse::WrittenOff, draw.credits),
                 Purse::Block(id) => {
                     let block = self
                         .blocks
@@ -180,6 +237,12 @@ impl Funds {
             }
             block.remaining = block.remaining.minus(part)?;
             self.overdraft = self.overdraft.minus(part)?;
+            if let Some(bound) = &mut self.bound {
+                bound.repaid.push(Repaid {
+                    granted_at: block.granted_at,
+                    credits: part,
+                });
+            }
             draws.push(Draw {
                 from: Purse::Block(block.id),
                 credits: part,

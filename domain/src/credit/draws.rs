@@ -7,13 +7,31 @@ use crate::{
     id::{BlockId, NotAnId},
 };
 
+/// How the overdraft is called in rows.
+pub const OVERDRAFT: &str = "overdraft";
+/// How what was written off is called in rows.
+pub const WRITTEN_OFF: &str = "written_off";
+
 /// A place that credits are drawn from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Purse {
     /// A block.
     Block(BlockId),
-    /// What no block could cover.
+    /// What no block could cover, and the customer owes.
     Overdraft,
+    /// What no block could cover, and the vendor has taken upon itself.
+    WrittenOff,
+}
+
+impl Purse {
+    /// The block, if it is one.
+    #[must_use]
+    pub fn block(self) -> Option<BlockId> {
+        match self {
+            Self::Block(id) => Some(id),
+            Self::Overdraft | Self::WrittenOff => None,
+        }
+    }
 }
 
 /// Credits drawn from one purse, more than zero.
@@ -26,6 +44,9 @@ pub struct Draw {
 }
 
 /// Net amounts per purse, ordered by last use. A purse occurs once.
+///
+/// What was written off stands behind all others, whenever that was, and so is the first that comes back: had there been less usage, less
+/// of it would have been beyond the bound.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Draws(Vec<Draw>);
 
@@ -36,22 +57,28 @@ impl Draws {
     /// A total outside the range of credits.
     pub fn push(&mut self, draw: Draw) -> Result<(), Overflow> {
         let mut credits = draw.credits;
+        let mut end = self.end_for(draw.from);
         // Nearly always the purse in use is the last one: no move is needed then.
         if let Some(index) = self.0.iter().rposition(|known| known.from == draw.from) {
             credits = credits.plus(self.0[index].credits)?;
-            if index + 1 == self.0.len() {
+            if index + 1 == end {
                 self.0[index].credits = credits;
                 return Ok(());
             }
             self.0.remove(index);
+            end -= 1;
         }
         if credits.is_positive() {
-            self.0.push(Draw {
-                from: draw.from,
-                credits,
-            });
+            let from = draw.from;
+            self.0.insert(end, Draw { from, credits });
         }
         Ok(())
+    }
+
+    /// Behind which place a purse stands when it was used last.
+    fn end_for(&self, purse: Purse) -> usize {
+        let written_off = self.0.last().is_some_and(|last| last.from == Purse::WrittenOff);
+        self.0.len() - usize::from(written_off && purse != Purse::WrittenOff)
     }
 
     /// Takes back up to `amount`, last used first. Returns what was found.
@@ -101,11 +128,52 @@ impl Draws {
     }
 }
 
+/// Signed changes, one per purse: positive when credits were drawn from it. What was written off was overdraft first: the ledger tells of
+/// the usage in full, and then of the write-off.
+#[derive(Debug, Default)]
+pub(crate) struct Moves(Vec<Moved>);
+
+/// Signed change of one purse.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moved {
+    pub(crate) purse: Purse,
+    pub(crate) credits: Credits,
+}
+
+impl Moves {
+    /// Adds a change, and where it is one of what was written off, the same of the overdraft that it was.
+    pub(crate) fn add(&mut self, purse: Purse, credits: Credits) -> Result<(), Overflow> {
+        if purse == Purse::WrittenOff {
+            self.sum_up(Purse::Overdraft, credits)?;
+        }
+        self.sum_up(purse, credits)
+    }
+
+    fn sum_up(&mut self, purse: Purse, credits: Credits) -> Result<(), Overflow> {
+        match self.0.iter_mut().find(|known| known.purse == purse) {
+            Some(known) => known.credits = known.credits.plus(credits)?,
+            None => self.0.push(Moved { purse, credits }),
+        }
+        Ok(())
+    }
+
+    /// Forgets all, and keeps the room.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// The changes, in the order of first use.
+    pub(crate) fn as_slice(&self) -> &[Moved] {
+        &self.0
+    }
+}
+
 impl fmt::Display for Purse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Block(id) => id.fmt(f),
-            Self::Overdraft => f.write_str("overdraft"),
+            Self::Overdraft => f.write_str(OVERDRAFT),
+            Self::WrittenOff => f.write_str(WRITTEN_OFF),
         }
     }
 }
@@ -129,10 +197,10 @@ impl FromStr for Draws {
     fn from_str(text: &str) -> Result<Self, NotAnId> {
         let draw = |part: &str| {
             let (from, raw) = part.split_once(':').ok_or(NotAnId)?;
-            let from = if from == "overdraft" {
-                Purse::Overdraft
-            } else {
-                Purse::Block(from.parse()?)
+            let from = match from {
+                OVERDRAFT => Purse::Overdraft,
+                WRITTEN_OFF => Purse::WrittenOff,
+                id => Purse::Block(id.parse()?),
             };
             Ok(Draw {
                 from,
@@ -153,11 +221,13 @@ mod tests {
 
     use super::*;
 
+    const WRITE_OFF: u128 = 99;
+
     fn draw(block: u128, raw: i64) -> Draw {
-        let from = if block == 0 {
-            Purse::Overdraft
-        } else {
-            Purse::Block(BlockId(Uuid::from_u128(block)))
+        let from = match block {
+            0 => Purse::Overdraft,
+            WRITE_OFF => Purse::WrittenOff,
+            id => Purse::Block(BlockId(Uuid::from_u128(id))),
         };
         Draw {
             from,
@@ -185,8 +255,32 @@ mod tests {
     }
 
     #[test]
+    fn what_was_written_off_comes_back_first() {
+        let mut all = draws(&[
+            (1, 10),
+            (WRITE_OFF, 3),
+            (2, 20),
+            (WRITE_OFF, 1),
+            (1, 5),
+            (1, 1),
+            (0, 2),
+        ]);
+        let wanted = [draw(2, 20), draw(1, 16), draw(0, 2), draw(WRITE_OFF, 4)];
+        assert_eq!(all.as_slice(), wanted);
+        assert_eq!(
+            all.pop(Credits::from_raw(7)),
+            [draw(WRITE_OFF, 4), draw(0, 2), draw(1, 1)]
+        );
+        assert_eq!(all.as_slice(), [draw(2, 20), draw(1, 15)]);
+    }
+
+    #[test]
     fn text_form() {
-        for all in [draws(&[]), draws(&[(1, 10), (0, 3)])] {
+        for all in [
+            draws(&[]),
+            draws(&[(1, 10), (0, 3)]),
+            draws(&[(0, 3), (WRITE_OFF, 7)]),
+        ] {
             assert_eq!(all.to_string().parse(), Ok(all));
         }
         assert!("blk_nonsense:3".parse::<Draws>().is_err());

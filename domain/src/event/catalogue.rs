@@ -147,6 +147,10 @@ catalogue! {
         fields![payment_method_id: Id, customer_id: Id, brand: Text, last_four: Text or null, is_default: Flag, expiry_year: Whole or null,
          expiry_month: Whole or null];
 
+    /// Usage beyond the bound of the customer's overdraft was written off: the vendor takes it upon itself.
+    OvershootWrittenOff "overshoot.written_off" 1
+        fields![customer_id: Id, ledger_entry_id: Text, credits: Credits, bound: Credits, overdraft: Credits, metric_id: Id or null];
+
     /// An auto-recharge does not charge for now.
     AutoRechargeHeld "auto_recharge.held" 1 RECHARGE;
     /// An auto-recharge waits for its customer.

@@ -111,7 +111,8 @@ impl Claims {
         let mut claims = Self {
             counted: counted.map(|(key, count)| (*key, count.position)).collect(),
             reached: HashMap::new(),
-            funds: state.funds.clone(),
+            // What is held was not used yet, so nobody takes it upon himself.
+            funds: state.funds.clone().bounded(None),
             drawn: Vec::new(),
             total: Credits::ZERO,
             boundless: false,

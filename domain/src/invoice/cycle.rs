@@ -221,13 +221,14 @@ impl CycleBill<'_> {
                     Purse::Block(block) if self.blocks.get(&block) == Some(&Billing::Budget) => {
                         &mut credits.budget
                     }
+                    Purse::WrittenOff => &mut credits.written_off,
                     Purse::Block(_) => &mut credits.covered,
                 };
                 *part = part.plus(draw.credits)?;
             }
         }
         for (_, credits) in all.values_mut() {
-            // What was put back by hand, or lapsed, stands behind no purse any more: it is not billed.
+            // What was put back by hand, or lapsed, stands behind no purse any more: it is not billed. No more is what was written off.
             let drawn = credits.budget.plus(credits.overdraft)?;
             credits.covered = credits.total.minus(drawn)?;
         }

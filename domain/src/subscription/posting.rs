@@ -5,7 +5,6 @@ use crate::{
     amount::{Credits, Overflow},
     credit::{
         block::{Block, BlockState, Source},
-        burn::Funds,
         draws::{Draw, Purse},
         grant,
     },
@@ -88,7 +87,7 @@ impl Decision {
             posted.made.push((block.clone(), new.clone()));
             blocks.push(block);
         }
-        state.funds = Funds::new(blocks, state.account.overdraft);
+        state.funds = state.funds.with(blocks, state.account.overdraft);
         Ok(posted)
     }
 
@@ -129,7 +128,7 @@ impl Posted {
         posted
             .end(state, &mut blocks, ended)
             .map_err(|_| UsageError::Books)?;
-        state.funds = Funds::new(blocks, state.account.overdraft);
+        state.funds = state.funds.with(blocks, state.account.overdraft);
         state.check()?;
         Ok(posted)
     }

@@ -5,6 +5,9 @@
 //! the event does not pay for it, but may repay the overdraft, exactly as if the event had been drained before the grant. So
 //! the end state does not depend on when workers come round.
 //!
+//! Where the customer's terms bound the overdraft ([`crate::customer::Terms::bound`]), what an event takes beyond the bound is written off.
+//! The ledger tells of the debit in full and of the write-off.
+//!
 //! Entries are one per (metric, rule, cycle, purse) and batch; late usage has entries of its own that name its original cycle.
 //! Splitting a batch changes how many entries there are, never what they add up to.
 
@@ -18,7 +21,7 @@ use crate::{
     credit::{
         block::Block,
         burn::Funds,
-        draws::{Draw, Draws, Purse},
+        draws::{Draw, Draws, Moved, Moves, Purse},
     },
     customer::Settlement,
     cycle::late::{Placement, Timing},
@@ -91,14 +94,8 @@ struct Fold {
     repayments: Vec<Draw>,
     drained: Drained,
     /// What the event at hand moves; kept so that it need not be allocated for each.
-    moved: Vec<Moved>,
+    moved: Moves,
     drawn: Vec<Draw>,
-}
-
-/// Signed change of one purse: positive when credits were drawn from it.
-struct Moved {
-    purse: Purse,
-    credits: Credits,
 }
 
 impl Fold {
@@ -113,7 +110,7 @@ impl Fold {
             .place_accepted(event.occurred_at, event.received_at);
         let rated = self.rate(state, rules, event, &placed)?;
         let late = placed.timing.is_late().then_some(placed.occurred_in.period);
-        self.groups.add(&rated, event, late, &self.moved)?;
+        self.groups.add(&rated, event, late, self.moved.as_slice())?;
         self.repayments.extend(repay_from_later_blocks(state, event)?);
         self.drained.events.push(rated);
         Ok(())
@@ -180,10 +177,7 @@ impl Fold {
         for &draw in &self.drawn {
             count.draws.push(draw)?;
             rated.draws.push(draw)?;
-            self.moved.push(Moved {
-                purse: draw.from,
-                credits: draw.credits,
-            });
+            self.moved.add(draw.from, draw.credits)?;
         }
         Ok(())
     }
@@ -204,10 +198,7 @@ impl Fold {
                 from: part.to,
                 credits: part.credits,
             })?;
-            self.moved.push(Moved {
-                purse: part.to,
-                credits: part.credits.negated()?,
-            });
+            self.moved.add(part.to, part.credits.negated()?)?;
         }
         Ok(())
     }
@@ -320,11 +311,12 @@ impl Groups {
     }
 
     fn post(mut self, state: &mut CustomerState, rules: &RuleBook) -> Result<Vec<Entry>, Overflow> {
-        // What returns to blocks comes first and what returns to the overdraft last, so that neither total dips below zero
-        // on the way.
+        // What returns to blocks comes first, and what returns to the overdraft or is written off of it last, so that neither total
+        // dips below zero on the way.
         self.groups.sort_by_key(|group| match group.key.purse {
             Purse::Block(_) if group.credits < 0 => 0,
             Purse::Overdraft if group.credits < 0 => 2,
+            Purse::WrittenOff if group.credits > 0 => 2,
             _ => 1,
         });
         let mut entries = Vec::with_capacity(self.groups.len());
@@ -332,7 +324,10 @@ impl Groups {
             let purse = group.key.purse;
             let text = describe(rules, &group);
             let cause = Cause {
-                kind: EntryKind::Debit,
+                kind: match purse {
+                    Purse::WrittenOff => EntryKind::WriteOff,
+                    Purse::Block(_) | Purse::Overdraft => EntryKind::Debit,
+                },
                 effect_key: format!("debit:{}:{purse}", group.cause.first_event),
                 usage: Some(group.cause),
             };
@@ -362,15 +357,16 @@ fn describe(rules: &RuleBook, group: &Group) -> String {
         .map_or(("Usage", "unit"), |metric| (&metric.name, &metric.unit));
     let events = group.cause.events;
     let plural = if events == 1 { "event" } else { "events" };
-    let overdraft = if group.key.purse == Purse::Overdraft {
-        ", beyond the credits"
-    } else {
-        ""
+    let beyond = match group.key.purse {
+        Purse::Block(_) => "",
+        Purse::Overdraft => ", beyond the credits",
+        Purse::WrittenOff if group.credits > 0 => ", beyond the bound: written off",
+        Purse::WrittenOff => ": not written off any more",
     };
     let late = group.key.late;
     let late = late.map_or_else(String::new, |period| format!(", late, of {}", period.in_words()));
     format!(
-        "{name}: {} {unit} in {events} {plural}{overdraft}{late}",
+        "{name}: {} {unit} in {events} {plural}{beyond}{late}",
         group.units
     )
 }

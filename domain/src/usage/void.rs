@@ -2,7 +2,8 @@
 //!
 //! Afterwards the count of the cycle stands as if the event had never been, and so does its total: what returns is
 //! `C(u) − C(u − n)`, which is the event's own cost unless a tier lies between. It returns first to the purses that paid for
-//! the event, then to those last debited for the metric; what belonged to a block that has expired returns to nowhere.
+//! the event, then to those last debited for the metric; what belonged to a block that has expired returns to nowhere. What the count has
+//! written off comes back before all of that, to the vendor.
 
 use super::{CounterKey, CustomerState, UsageError, event::PendingEvent};
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
     credit::{
         block::Block,
         burn::GivenBack,
-        draws::{Draw, Draws, Purse},
+        draws::{Draw, Draws, Moved, Moves, Purse},
     },
     customer::Settlement,
     ledger::{Cause, Entry, EntryKind, UsageCause},
@@ -78,13 +79,22 @@ fn take_back(state: &mut CustomerState, usage: &RatedUsage<'_>, at: Timestamp) -
         homeless: given.homeless,
         ..Voided::default()
     };
+    let mut moves = Moves::default();
     for part in &given.returns {
-        let cause = cause(usage, from, to, part.to);
-        voided.entries.push(
-            state
-                .account
-                .refund(part.to, part.credits, cause, "Usage taken back")?,
-        );
+        moves.add(part.to, part.credits)?;
+    }
+    let mut moves = moves.as_slice().to_vec();
+    // First it is overdraft again, so that the overdraft never dips below zero.
+    moves.sort_by_key(|part| part.purse != Purse::WrittenOff);
+    for Moved { purse, credits } in moves {
+        let cause = cause(usage, from, to, purse);
+        let text = match purse {
+            Purse::WrittenOff => "Usage taken back: not written off any more",
+            Purse::Block(_) | Purse::Overdraft => "Usage taken back",
+        };
+        voided
+            .entries
+            .push(state.account.refund(purse, credits, cause, text)?);
     }
     repay_overdraft(state, &given, &mut voided)?;
     Ok(voided)
@@ -125,22 +135,35 @@ fn charge_again(
     };
     let count = state.counters.entry(usage.counter).or_default();
     let position = count.position;
+    let mut moves = Moves::default();
     for draw in state.funds.burn(credits.negated()?, usage.event.metric, at)? {
         count.draws.push(draw)?;
-        let cause = cause(usage, position.after(usage.event.units)?, position, draw.from);
-        voided.entries.push(
-            state
-                .account
-                .withdrawal(draw, cause, "Usage taken back, volume price lost")?,
-        );
+        moves.add(draw.from, draw.credits)?;
+    }
+    for &Moved { purse: from, credits } in moves.as_slice() {
+        let cause = cause(usage, position.after(usage.event.units)?, position, from);
+        let text = match from {
+            Purse::WrittenOff => "Usage taken back, volume price lost, beyond the bound: written off",
+            Purse::Block(_) | Purse::Overdraft => "Usage taken back, volume price lost",
+        };
+        let draw = Draw { from, credits };
+        voided.entries.push(state.account.withdrawal(draw, cause, text)?);
     }
     Ok(voided)
 }
 
-/// Whose credits return: the event's own purses first, then those last debited for the same count.
+/// Whose credits return: what was written off, then the event's own purses, then those last debited for the same count.
 fn owners(all: &mut Draws, own: &Draws, amount: Credits) -> Result<Vec<Draw>, Overflow> {
     let mut returns = Draws::default();
-    let mut left = amount;
+    let written_off = all.forget(Draw {
+        from: Purse::WrittenOff,
+        credits: amount,
+    });
+    returns.push(Draw {
+        from: Purse::WrittenOff,
+        credits: written_off,
+    })?;
+    let mut left = amount.minus(written_off)?;
     for draw in own.as_slice().iter().rev() {
         // Only what the count still holds: a price drop or another void may have returned some of it.
         let credits = all.forget(Draw {
@@ -158,7 +181,10 @@ fn owners(all: &mut Draws, own: &Draws, amount: Credits) -> Result<Vec<Draw>, Ov
 
 fn cause(usage: &RatedUsage<'_>, from: Position, to: Position, purse: Purse) -> Cause {
     Cause {
-        kind: EntryKind::Void,
+        kind: match purse {
+            Purse::WrittenOff => EntryKind::WriteOff,
+            Purse::Block(_) | Purse::Overdraft => EntryKind::Void,
+        },
         effect_key: format!("void:{}:{purse}", usage.event.id),
         usage: Some(UsageCause {
             metric: usage.event.metric,

@@ -139,6 +139,8 @@ impl TryFrom<&customer::Model> for Terms {
             at_zero: from_text("customer", &row.at_zero)?,
             overage_line: Credits::from_raw(row.overage_line),
             settlement: from_text("customer", &row.settlement)?,
+            overshoot_limit: row.overshoot_limit.map(Credits::from_raw),
+            beyond_overshoot: from_text("customer", &row.beyond_overshoot)?,
         })
     }
 }

@@ -26,6 +26,7 @@ const SHARED: &[&str] = &[
     "drain.rated",
     "drain.advanced",
     "drain.rehoused",
+    "drain.told",
     "post.accounts",
     "post.blocks",
     "post.entries",

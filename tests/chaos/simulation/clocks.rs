@@ -77,7 +77,7 @@ impl Two {
             Settlement::Manual,
             Settlement::NextInvoice,
         ] {
-            let id = newcomer(&world, settlement, &customers).await;
+            let id = newcomer(&world, settlement, None, &customers).await;
             customers.push(id);
         }
         // However far they jump back, nobody's clock shows a time before the prices were written.

@@ -14,8 +14,8 @@ use std::{
 };
 
 use app::{customer::shard_of, db::Backend};
-use domain::{customer::Settlement, id::CustomerId};
-use entity::{account, block, usage_counter, usage_rating};
+use domain::{amount::Credits, customer::Settlement, id::CustomerId};
+use entity::{account, block, ledger_entry, usage_counter, usage_rating};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use crate::{
@@ -66,9 +66,15 @@ async fn sound(world: &World) {
 }
 
 /// A customer of a shard that none of the others has, so that what a worker does to one does not depend on random ids.
-async fn newcomer(world: &World, settlement: Settlement, others: &[CustomerId]) -> CustomerId {
+async fn newcomer(
+    world: &World,
+    settlement: Settlement,
+    bound: Option<i64>,
+    others: &[CustomerId],
+) -> CustomerId {
+    let bound = bound.map(Credits::from_raw);
     loop {
-        let id = world.customer_settling(&world.key(), settlement).await;
+        let id = world.customer_bounded(&world.key(), settlement, bound).await;
         if others.iter().all(|other| shard_of(*other) != shard_of(id)) {
             return id;
         }
@@ -88,7 +94,15 @@ async fn stands(world: &World, id: CustomerId) -> String {
     let counters = counters.all(db).await.unwrap();
     let ratings = usage_rating::Entity::find().filter(usage_rating::Column::CustomerId.eq(id.0));
     let ratings = ratings.all(db).await.unwrap();
-    let mut lines = vec![format!("overdraft {}", account.overdraft)];
+    let written_off = ledger_entry::Entity::find()
+        .filter(ledger_entry::Column::CustomerId.eq(id.0))
+        .filter(ledger_entry::Column::Kind.eq("WRITE_OFF"));
+    let written_off = written_off.all(db).await.unwrap();
+    let written_off: i64 = written_off.iter().map(|it| it.credits).sum();
+    let mut lines = vec![format!(
+        "overdraft {}, written off {written_off}",
+        account.overdraft
+    )];
     // What a turn makes, it makes at one instant.
     let block = |it: &block::Model| format!("block {} {} of {}", it.granted_at, it.remaining, it.credits);
     let mut held: Vec<String> = blocks.iter().map(block).collect();

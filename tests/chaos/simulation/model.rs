@@ -67,6 +67,8 @@ pub struct Sold {
 
 pub struct Model {
     settlement: Settlement,
+    /// The most that it comes to owe; the rest is written off.
+    bound: Option<i64>,
     /// What the customer has agreed to.
     pub sold: Option<Sold>,
     /// Of the customer, if it ever had any.
@@ -93,8 +95,17 @@ impl Block {
     }
 }
 
-/// Where credits were drawn from: the number of a block, or the overdraft. Last used last.
-type Draws = Vec<(Option<usize>, i64)>;
+/// Where credits were drawn from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purse {
+    /// The block with a number.
+    Block(usize),
+    Owed,
+    WrittenOff,
+}
+
+/// Where credits were drawn from, last used last.
+type Draws = Vec<(Purse, i64)>;
 
 #[derive(Default)]
 struct Count {
@@ -118,14 +129,17 @@ struct Rated {
 struct Books {
     blocks: Vec<Block>,
     overdraft: i64,
+    bound: Option<i64>,
+    written_off: i64,
     counts: BTreeMap<Cycle, Count>,
     rated: BTreeMap<String, Rated>,
 }
 
 impl Model {
-    pub fn new(settlement: Settlement) -> Self {
+    pub fn new(settlement: Settlement, bound: Option<i64>) -> Self {
         Self {
             settlement,
+            bound,
             sold: None,
             cycles: vec![],
             history: vec![],
@@ -134,7 +148,10 @@ impl Model {
 
     /// How the customer stands at an instant.
     pub fn replay(&self, prices: &Prices, now: i64) -> String {
-        let mut books = Books::default();
+        let mut books = Books {
+            bound: self.bound,
+            ..Books::default()
+        };
         let mut turned = 0;
         for (at, input) in &self.history {
             self.turn(&mut books, &mut turned, *at);
@@ -248,7 +265,7 @@ fn by_hand(granted: i64, amount: i64, billing: Billing) -> Block {
     }
 }
 
-fn draw(draws: &mut Draws, purse: Option<usize>, amount: i64) {
+fn draw(draws: &mut Draws, purse: Purse, amount: i64) {
     let before: i64 = draws.iter().filter(|it| it.0 == purse).map(|it| it.1).sum();
     draws.retain(|it| it.0 != purse);
     draws.push((purse, before + amount));
@@ -301,12 +318,19 @@ impl Books {
             if part > 0 && block.open(at) && block.metric.is_none_or(|only| only == metric) {
                 block.remaining -= part;
                 left -= part;
-                drawn.push((Some(index), part));
+                drawn.push((Purse::Block(index), part));
             }
         }
-        if left > 0 {
-            self.overdraft += left;
-            drawn.push((None, left));
+        let room = self.bound.map_or(left, |bound| (bound - self.overdraft).max(0));
+        let owed = left.min(room);
+        let beyond = left - owed;
+        if owed > 0 {
+            self.overdraft += owed;
+            drawn.push((Purse::Owed, owed));
+        }
+        if beyond > 0 {
+            self.written_off += beyond;
+            drawn.push((Purse::WrittenOff, beyond));
         }
         let count = self.counts.get_mut(&cycle).unwrap();
         count.units += units;
@@ -345,7 +369,8 @@ impl Books {
         }
     }
 
-    /// The cycle costs what it would without the event. That returns to the event's own purses, then to those last debited.
+    /// The cycle costs what it would without the event. That returns to the vendor, as far as it has written something off, then to the
+    /// event's own purses, then to those last debited.
     fn void(&mut self, key: &str, at: i64, purchase: bool) {
         let event = self.rated.remove(key).unwrap();
         let count = self.counts.get_mut(&event.cycle).unwrap();
@@ -360,7 +385,8 @@ impl Books {
         let mut returns: Draws = vec![];
         let own = event.draws.iter().rev().map(|it| (it.0, it.1));
         let last: Vec<_> = count.draws.iter().rev().map(|it| (it.0, i64::MAX)).collect();
-        for (purse, most) in own.chain(last) {
+        let vendor = [(Purse::WrittenOff, i64::MAX)].into_iter();
+        for (purse, most) in vendor.chain(own).chain(last) {
             let Some(held) = count.draws.iter_mut().find(|it| it.0 == purse) else {
                 continue;
             };
@@ -374,12 +400,13 @@ impl Books {
         let mut returned = BTreeMap::new();
         for (purse, amount) in returns {
             match purse {
-                None => {
+                Purse::WrittenOff => self.written_off -= amount,
+                Purse::Owed => {
                     let part = amount.min(self.overdraft);
                     self.overdraft -= part;
                     homeless += amount - part;
                 }
-                Some(index) => {
+                Purse::Block(index) => {
                     let block = &mut self.blocks[index];
                     if !block.revoked && block.expires.is_none_or(|end| at < end) {
                         let part = amount.min(block.credits - block.remaining);
@@ -403,7 +430,10 @@ impl Books {
     }
 
     fn told(&self) -> String {
-        let mut lines = vec![format!("overdraft {}", self.overdraft)];
+        let mut lines = vec![format!(
+            "overdraft {}, written off {}",
+            self.overdraft, self.written_off
+        )];
         let block = |it: &Block| format!("block {} {} of {}", it.granted, it.remaining, it.credits);
         let mut blocks: Vec<String> = self.blocks.iter().map(block).collect();
         blocks.sort();

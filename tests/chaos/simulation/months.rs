@@ -111,18 +111,18 @@ struct Months {
 impl Months {
     async fn begin(world: World, seed: u64) -> Self {
         let mut players: Vec<Player> = vec![];
-        for settlement in [
-            Settlement::NextPurchase,
-            Settlement::Manual,
-            Settlement::NextPurchase,
-            Settlement::NextInvoice,
-            Settlement::NextPurchase,
-            Settlement::Manual,
+        for (settlement, bound) in [
+            (Settlement::NextPurchase, None),
+            (Settlement::Manual, None),
+            (Settlement::NextPurchase, Some(5_000_000)),
+            (Settlement::NextInvoice, Some(2_000_000)),
+            (Settlement::NextPurchase, Some(0)),
+            (Settlement::Manual, Some(9_000_000)),
         ] {
             let others: Vec<CustomerId> = players.iter().map(|player| player.id).collect();
             players.push(Player {
-                id: newcomer(&world, settlement, &others).await,
-                model: Model::new(settlement),
+                id: newcomer(&world, settlement, bound, &others).await,
+                model: Model::new(settlement, bound),
                 unclear: false,
                 blocks: vec![],
                 events: vec![],

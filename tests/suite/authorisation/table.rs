@@ -90,6 +90,7 @@ pub const TABLE: &[Line] = &[
     line("Query", "node", &[OperationsRead], Never, r#"node(id: "CLOCK") { id ... on TestClock { name } }"#),
     line("Query", "node", &[PaymentRead], Own, r#"node(id: "PAYMENT") { id }"#),
     line("Query", "node", &[InvoiceRead], Own, r#"node(id: "INVOICE") { id }"#),
+    line("Query", "overshootReport", &[CreditRead], Never, r#"overshootReport(from: "2026-01-01T00:00:00Z", to: "2100-01-01T00:00:00Z") { writtenOff writeOffs { nodes { reason } } }"#),
     line("Query", "payment", &[PaymentRead], Own, r#"payment(id: "PAYMENT") { id }"#),
     line("Query", "paymentMethodSetup", &[PaymentRead], Own, r#"paymentMethodSetup(id: "SETUP") { id }"#),
     line("Query", "paymentSettings", &[PaymentRead], Shared, "paymentSettings { provider }"),
@@ -108,6 +109,7 @@ pub const TABLE: &[Line] = &[
     line("Query", "viewer", &[], Shared, "viewer { kind tenant { name } apiKeyId customerId scopes expiresAt }"),
 
     line("Customer", "balance", &[CustomerRead, CreditRead], Own, r#"customer(id: "CUSTOMER") { balance { remaining } }"#),
+    line("Customer", "writtenOff", &[CustomerRead, CreditRead], Own, r#"customer(id: "CUSTOMER") { writtenOff }"#),
     line("Customer", "blocks", &[CustomerRead, CreditRead], Own, r#"customer(id: "CUSTOMER") { blocks { nodes { id description } } }"#),
     line("Customer", "creditOverview", &[CustomerRead, CreditRead], Own, r#"customer(id: "CUSTOMER") { creditOverview { granted } }"#),
     line("Customer", "cycles", &[CustomerRead, SubscriptionRead], Own, r#"customer(id: "CUSTOMER") { cycles { nodes { number } } }"#),

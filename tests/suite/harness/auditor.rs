@@ -94,6 +94,7 @@ pub async fn problems(db: &Db) -> Vec<String> {
         books.account(customer, &mut found);
         books.ledger(customer.id, &mut found);
         books.blocks(customer.id, &mut found);
+        books.write_offs(customer, &mut found);
         books.counters(customer.id, &mut found);
         books.cycles(customer.id, &mut found);
         books.plan_blocks(customer.id, &mut found);
@@ -238,6 +239,45 @@ impl Books {
             if !effects.insert(&entry.effect_key) {
                 found.push(format!("{line}: `{}` happened before", entry.effect_key));
             }
+        }
+    }
+
+    /// What the ledger has written off is what counts say was; and usage has not taken the overdraft beyond the bound that was agreed.
+    fn write_offs(&self, customer: &customer::Model, found: &mut Vec<String>) {
+        let who = CustomerId(customer.id);
+        let entries = || self.entries_of(customer.id);
+        let by_entries: i128 = entries()
+            .filter(|it| it.kind == "WRITE_OFF")
+            .map(|it| i128::from(it.credits))
+            .sum();
+        let counters = self.counters.iter().filter(|it| it.customer_id == customer.id);
+        let by_counts: i128 = counters
+            .flat_map(|it| it.draws.split(','))
+            .filter_map(|part| part.strip_prefix("written_off:"))
+            .map(|raw| raw.parse::<i128>().unwrap())
+            .sum();
+        if by_entries != by_counts {
+            found.push(format!(
+                "{who}: {by_entries} are written off, counts say {by_counts}"
+            ));
+        }
+        let Some(limit) = customer
+            .overshoot_limit
+            .filter(|_| customer.beyond_overshoot == "WRITE_OFF")
+        else {
+            return;
+        };
+        let before = entries().filter(|it| it.sequence <= customer.bounded_from);
+        let owed = before.last().map_or(0, |it| it.overdraft_after);
+        let since = entries().filter(|it| it.sequence > customer.bounded_from);
+        let reversed: i64 = since
+            .filter(|it| it.kind == "REVERSAL")
+            .map(|it| it.overdraft_change.max(0))
+            .sum();
+        let most = (customer.overage_line + limit).max(owed) + reversed;
+        let owes = entries().last().map_or(0, |it| it.overdraft_after);
+        if owes > most {
+            found.push(format!("{who} owes {owes}, its terms allow {most}"));
         }
     }
 
@@ -532,7 +572,7 @@ impl Books {
                 found.push(format!("event {} cost {cost}, drawn {sum}", event.key));
             }
             for (purse, _) in &rated.draws {
-                if purse == "overdraft" {
+                if purse == "overdraft" || purse == "written_off" {
                     continue;
                 }
                 let id: Uuid = purse.parse().unwrap();

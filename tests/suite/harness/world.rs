@@ -21,8 +21,9 @@ use app::{
     usage::{self, Age, NewEvent, Outcome, VoidUsage, Voided},
 };
 use domain::{
+    amount::Credits,
     credit::block::Source,
-    customer::Settlement,
+    customer::{BeyondOvershoot, Settlement},
     id::{CustomerId, TenantId},
     ledger::chain::EntryHash,
     metering::{Price, rule::Properties},
@@ -209,9 +210,21 @@ impl World {
     }
 
     pub async fn customer_settling(&self, external_id: &str, settlement: Settlement) -> CustomerId {
+        self.customer_bounded(external_id, settlement, None).await
+    }
+
+    /// One whose usage beyond so many credits below zero is written off.
+    pub async fn customer_bounded(
+        &self,
+        external_id: &str,
+        settlement: Settlement,
+        bound: Option<Credits>,
+    ) -> CustomerId {
         let input = CreateCustomer {
             external_id: external_id.to_owned(),
             settlement,
+            overshoot_limit: bound,
+            beyond_overshoot: bound.map(|_| BeyondOvershoot::WriteOff),
             ..CreateCustomer::default()
         };
         let made = customer::create(&self.app, &self.actor, input, &self.key()).await;

@@ -72,13 +72,15 @@ pub struct InvoiceUsage {
     pub units: Decimal,
     /// Credits that it cost.
     pub credits: Decimal,
-    /// Credits of these that prepaid or free credits have paid for.
+    /// Credits of these that prepaid or free credits have paid for, or that were written off.
     pub covered_credits: Decimal,
+    /// Credits of the covered ones that were written off: they lay beyond the bound of the customer's overdraft.
+    pub written_off_credits: Decimal,
     /// The full amount, tier by tier.
     pub parts: Vec<InvoiceLinePart>,
     /// What all of it is worth.
     pub full_amount: Money,
-    /// What of that prepaid or free credits have paid for. The line bills the rest.
+    /// What of that prepaid or free credits have paid for, or was written off. The line bills the rest.
     pub covered_amount: Money,
 }
 
@@ -91,6 +93,7 @@ impl From<Usage> for InvoiceUsage {
             units: usage.units.into(),
             credits: usage.credits.total.into(),
             covered_credits: usage.credits.covered.into(),
+            written_off_credits: usage.credits.written_off.into(),
             parts: usage.parts.into_iter().map(InvoiceLinePart::from).collect(),
             full_amount: usage.full.into(),
             covered_amount: usage.covered.into(),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use domain::{
+    amount::Credits,
     id::{BlockId, CustomerId, EntryId},
     ledger::{EntryKind, chain::EntryHash},
 };
@@ -29,6 +30,23 @@ pub(in crate::audit) struct Place {
     pub(in crate::audit) instant: i64,
     /// What was debited at that very instant: ratings of the same instant may still be compared with it.
     pub(in crate::audit) debits: Vec<(Option<BlockId>, i64)>,
+    /// What was written off, less what was taken back of it.
+    #[serde(default)]
+    pub(in crate::audit) written_off: i64,
+    /// What may be owed whatever the bound of the overdraft.
+    #[serde(default)]
+    pub(in crate::audit) excused: Excused,
+}
+
+/// What may be owed although it lies beyond the bound that was agreed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::audit) struct Excused {
+    /// Number of the last entry when the bound was agreed.
+    since: i64,
+    /// What was owed then.
+    owed: i64,
+    /// What was added since because money went back.
+    reversed: i64,
 }
 
 /// What was debited, by instant and purse (`None`: the overdraft). Positive when credits were drawn.
@@ -47,24 +65,43 @@ pub(in crate::audit) struct Replay {
     pub(in crate::audit) causes: BTreeMap<Uuid, String>,
     ended: HashSet<Uuid>,
     from_beginning: bool,
+    /// Number of the last entry when the present bound of the overdraft was agreed.
+    bounded_from: i64,
 }
 
 impl Replay {
-    /// Goes on from a place.
-    pub(in crate::audit) fn from(place: Place) -> Self {
+    /// Goes on from a place, of a customer the bound of whose overdraft was agreed after an entry.
+    pub(in crate::audit) fn from(place: Place, bounded_from: i64) -> Self {
         let debits = place
             .debits
             .iter()
             .map(|(block, credits)| ((place.instant, block.map(|block| block.0)), i128::from(*credits)))
             .collect();
-        Self {
+        let mut replay = Self {
             from_beginning: place.sequence == 0,
+            bounded_from,
             place,
             debits,
             touched: HashSet::new(),
             deposits: BTreeMap::new(),
             causes: BTreeMap::new(),
             ended: HashSet::new(),
+        };
+        replay.excuse(0);
+        replay
+    }
+
+    /// Notes what may be owed whatever the bound: what is owed when it is agreed, and what reversals add afterwards.
+    fn excuse(&mut self, reversed: i64) {
+        let place = &mut self.place;
+        if place.sequence == self.bounded_from {
+            place.excused = Excused {
+                since: self.bounded_from,
+                owed: place.overdraft,
+                reversed: 0,
+            };
+        } else {
+            place.excused.reversed = place.excused.reversed.saturating_add(reversed.max(0));
         }
     }
 
@@ -78,6 +115,11 @@ impl Replay {
         self.totals(entry, id, found);
         self.block(entry, id, found);
         self.note_debit(entry);
+        if entry.kind == EntryKind::WriteOff.as_str() {
+            self.place.written_off = self.place.written_off.saturating_add(entry.credits);
+        }
+        let reversal = entry.kind == EntryKind::Reversal.as_str();
+        self.excuse(if reversal { entry.overdraft_change } else { 0 });
     }
 
     fn number(&mut self, entry: &ledger_entry::Model, id: EntryId, found: &mut Findings) {
@@ -146,6 +188,23 @@ impl Replay {
         }
         let sum = self.debits.entry((entry.created_at, entry.block_id)).or_default();
         *sum -= i128::from(entry.credits);
+    }
+
+    /// Compares what is owed with the most that terms let usage take it to. A place that knows nothing of these terms says nothing.
+    pub(in crate::audit) fn bounded(&self, who: CustomerId, bound: Option<Credits>, found: &mut Findings) {
+        let Excused {
+            since,
+            owed,
+            reversed,
+        } = self.place.excused;
+        let Some(bound) = bound.filter(|_| since == self.bounded_from) else {
+            return;
+        };
+        let most = i128::from(bound.raw().max(owed)) + i128::from(reversed);
+        let overdraft = self.place.overdraft;
+        found.expect(i128::from(overdraft) <= most, Check::AccountBound, who, || {
+            format!("{overdraft} are owed, its terms allow {most}")
+        });
     }
 
     /// Compares the end with the account.

@@ -84,6 +84,7 @@ checks! {
     LedgerSequence "ledger.sequence" S1 "Entries are numbered from 1 without gaps, and the account knows the last number.";
     LedgerBalance "ledger.balance" S1 "Balance and overdraft after an entry are those before it plus its changes, and the account has the last ones.";
     LedgerChain "ledger.chain" S1 "The hash of an entry covers its content and the hash before it, and the account has the last one.";
+    AccountBound "account.bound" S1 "Where terms bound the overdraft, usage has not taken it beyond since they were agreed: more is owed only if it was owed then, or because money went back.";
     AccountBlocks "account.blocks" S1 "What an account says is in blocks is the sum of what its blocks hold.";
     BlockEntries "block.entries" S1 "A block holds the sum of its entries.";
     BlockBounds "block.bounds" S1 "A block holds no less than nothing and no more than was deposited, and nothing once it has ended.";
@@ -96,6 +97,7 @@ checks! {
     UsagePaid "usage.paid" S1 "What an event cost was drawn in full, from blocks of its customer that were open to it.";
     UsageCounts "usage.counts" S1 "A count is the sum of its rated events, and costs what its price says and what was drawn for it.";
     UsageDebits "usage.debits" S1 "Debit entries move exactly what the events of their batch drew from each block and the overdraft.";
+    UsageWrittenOff "usage.written_off" S1 "What the ledger has written off is what the counts say was written off of their usage.";
     CycleOrder "cycle.order" S1 "Cycles of a subscription are numbered without gaps, follow each other, and close in order; only the last may run.";
     CycleGrants "cycle.grants" S1 "A block of a plan was granted by a cycle of its customer's subscription, and has ended where it ends with that cycle.";
     CycleSummary "cycle.summary" S1 "What a closed cycle says it came to is the sum of its metrics, and of what was rated and counted in time.";

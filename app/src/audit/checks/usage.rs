@@ -6,7 +6,7 @@ use domain::{
     amount::{Credits, Quantity},
     credit::{block::Block, draws::Purse},
     cycle::late::{Timeline, Timing},
-    id::{BlockId, EventId, MeteringRuleId, MetricId},
+    id::{BlockId, CustomerId, EventId, MeteringRuleId, MetricId},
     metering::{
         Position,
         rule::{Properties, RuleBook, select},
@@ -211,10 +211,8 @@ fn one_row(
         );
         last = to;
         for draw in rating.draws.as_slice() {
-            let purse = match draw.from {
-                Purse::Block(block) => Some(block.0),
-                Purse::Overdraft => None,
-            };
+            // What was written off was debited from the overdraft first.
+            let purse = draw.from.block().map(|block| block.0);
             let sign = if rating.credits.is_negative() { -1 } else { 1 };
             *tally.drawn.entry((row.settled_at, purse)).or_default() += sign * i128::from(draw.credits.raw());
         }
@@ -430,6 +428,28 @@ pub(in crate::audit) fn counts(
             || format!("{} events are rated that nobody counts", count.events),
         );
     }
+}
+
+/// Compares what a customer's ledger has written off with what its counts have drawn of that.
+pub(in crate::audit) fn written_off(
+    who: CustomerId,
+    counters: &[usage_counter::Model],
+    by_entries: i64,
+    found: &mut Findings,
+) {
+    // Counts that cannot be read are another finding.
+    let counts = counters.iter().filter_map(|counter| counter.noun().ok());
+    let by_counts: i128 = counts
+        .flat_map(|(_, _, count)| count.draws.as_slice().to_vec())
+        .filter(|draw| draw.from == Purse::WrittenOff)
+        .map(|draw| i128::from(draw.credits.raw()))
+        .sum();
+    found.expect(
+        by_counts == i128::from(by_entries),
+        Check::UsageWrittenOff,
+        who,
+        || format!("its entries have written {by_entries} off, its counts {by_counts}"),
+    );
 }
 
 fn count_name(customer: Uuid, (metric, line, period): CountKey) -> String {

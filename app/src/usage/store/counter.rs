@@ -1,17 +1,16 @@
-//! The counts of the cycles, and the terms beside them.
+//! The counts of the cycles.
 
 use std::collections::HashMap;
 
 use domain::{
     amount::{Credits, Overflow},
-    customer::Settlement,
     cycle::late::Timeline,
     id::{CustomerId, MeteringRuleId, MetricId, TenantId},
     metering::Position,
     time::Timestamp,
     usage::{Counter, CounterKey, event::PendingEvent},
 };
-use entity::{from_text, usage_counter};
+use entity::usage_counter;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 use uuid::Uuid;
 
@@ -134,29 +133,6 @@ pub(crate) async fn used_in(
     let row = db.query_one_raw(statement(db, sql, values)).await?;
     let used = row.map(|row| row.try_get("", "used")).transpose()?;
     Ok(Credits::from_raw(used.unwrap_or_default()))
-}
-
-/// Who pays back overdrafts. One statement.
-pub(in crate::usage) async fn settlements(
-    db: &impl ConnectionTrait,
-    customers: &[CustomerId],
-) -> Result<HashMap<CustomerId, Settlement>> {
-    let rows = Rows::of(customers)
-        .query(
-            db,
-            "SELECT c.id, c.settlement FROM {rows} AS v JOIN customer c ON c.id = v.id",
-            Vec::new(),
-        )
-        .await?;
-    rows.iter()
-        .map(|row| {
-            let text: String = row.try_get_by_index(1)?;
-            Ok((
-                CustomerId(row.try_get_by_index(0)?),
-                from_text("customer", &text)?,
-            ))
-        })
-        .collect()
 }
 
 /// Writes counts.

@@ -9,7 +9,7 @@ mod summary;
 
 pub(crate) use self::{counter::used_in, summary::spent_by_day};
 pub(super) use self::{
-    counter::{counter, counters, position, position_in_all, put_counters, settlements},
+    counter::{counter, counters, position, position_in_all, put_counters},
     event::{accepted_anew, event_by_id, event_by_key, events, events_between, mark_voided},
     ingest::{New, insert_events, known_keys},
     queue::{

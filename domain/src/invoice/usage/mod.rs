@@ -17,14 +17,17 @@ use crate::{
 /// An overdraft that a purchase has repaid since counts as covered: it was paid with credits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreditsUsed {
-    /// In all: the three parts below.
+    /// In all: the three parts `covered`, `budget` and `overdraft`.
     pub total: Credits,
-    /// From blocks that are prepaid or free.
+    /// From blocks that are prepaid or free, and what was written off.
     pub covered: Credits,
     /// From budgets: credits that are billed afterwards.
     pub budget: Credits,
     /// From no block.
     pub overdraft: Credits,
+    /// Of what counts as covered, what the vendor has taken upon itself.
+    #[serde(default)]
+    pub written_off: Credits,
 }
 
 /// What a cycle came to for one metric.
@@ -128,7 +131,7 @@ pub struct Usage {
     pub parts: Vec<Part>,
     /// What all of it is worth.
     pub full: Money,
-    /// What of that prepaid or free credits have paid for. The line bills the rest.
+    /// What of that prepaid or free credits have paid for, or was written off. The line bills the rest.
     pub covered: Money,
 }
 

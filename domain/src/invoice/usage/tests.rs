@@ -72,6 +72,7 @@ fn bill(units: &str, events: i64, parts: [&str; 3]) -> MetricBill {
             covered,
             budget,
             overdraft,
+            written_off: Credits::ZERO,
         },
         money_price: None,
         credit_price: None,
@@ -362,6 +363,7 @@ fn any_bill(price: Price, currency: &str, events: &[i64], parts: (i64, i64, i64)
             covered,
             budget,
             overdraft,
+            written_off: Credits::ZERO,
         },
         money_price: start.money_price.map(|known| MoneyPrice { price, ..known }),
         ..start

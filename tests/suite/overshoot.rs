@@ -1,0 +1,502 @@
+//! Bounded overshoot: a customer comes to owe no more than its terms promise, what lies beyond is written off, told and reported, and
+//! nobody gets it as a gift.
+
+use api::Limits;
+use app::{
+    audit,
+    customer::{self, CustomerRef, UpdateCustomer},
+    job,
+};
+use domain::{
+    credit::block::Billing,
+    customer::{AtZero, BeyondOvershoot, Settlement},
+    id::CustomerId,
+    invoice::line::Detail,
+    plan::{money_price::CreditPrice, variant::Mode},
+};
+use serde_json::{Value, json};
+
+use crate::harness::{
+    World,
+    billing::{all, bills, terms},
+    credits,
+    door::Door,
+    paying::money,
+    per_unit,
+    plans::{template, variant},
+    volume,
+};
+
+on_both!(
+    a_burst_owes_exactly_the_bound,
+    terms_that_do_not_fit_are_refused,
+    usage_before_new_terms_keeps_to_the_old,
+    what_is_taken_back_is_no_gift,
+    a_late_worker_writes_the_same_off,
+    two_workers_write_off_once,
+    an_invoice_bills_no_more_than_the_bound,
+    an_overage_line_comes_first,
+    without_a_promise_all_is_owed,
+    the_report_goes_page_by_page,
+);
+
+/// A listener; work comes to rest in spite of it.
+async fn open(world: &World) -> Door {
+    let door = Door::open(world, Limits::default()).await;
+    ask(&door, "{ viewer { tenant { name } } }", json!({})).await;
+    world.count_tasks().await;
+    door
+}
+
+/// Asks through the listener what must be answered.
+async fn ask(door: &Door, query: &str, variables: Value) -> Value {
+    let answer = door.ask(query, variables).await;
+    assert_eq!(answer.body.get("errors"), None, "{query}: {}", answer.body);
+    answer.body["data"].clone()
+}
+
+/// A customer of whom no more than so much is asked, below zero or below a line.
+async fn bounded(world: &World, limit: &str, settlement: Settlement) -> CustomerId {
+    world
+        .customer_bounded(&world.key(), settlement, Some(credits(limit)))
+        .await
+}
+
+async fn change(world: &World, id: CustomerId, input: UpdateCustomer) {
+    world.advance(1);
+    let who = CustomerRef::Id(id);
+    customer::update(&world.app, &world.actor, &who, input)
+        .await
+        .unwrap();
+}
+
+/// Kind, credits, change of the overdraft and overdraft of each line of the ledger.
+async fn ledger(world: &World, id: CustomerId) -> Vec<String> {
+    let line = |it: app::credit::LedgerLine| {
+        let kind = entity::to_text(it.kind);
+        format!(
+            "{kind} {} {} {}",
+            it.credits, it.overdraft_change, it.overdraft_after
+        )
+    };
+    world.ledger(id).await.into_iter().map(line).collect()
+}
+
+async fn written_off(world: &World, id: CustomerId) -> String {
+    let all = app::credit::overshoot::written_off_of(&world.app, &world.actor, &[id]).await;
+    all.unwrap().remove(&id).unwrap_or_default().to_string()
+}
+
+async fn a_burst_owes_exactly_the_bound(world: World) {
+    world.priced("call", per_unit("1")).await;
+    let door = open(&world).await;
+    let made = ask(
+        &door,
+        r#"mutation { createCustomer(input: {externalId: "burst", policy: BLOCK, overshootLimit: "5", beyondOvershoot: WRITE_OFF,
+            idempotencyKey: "c"}) { customer { id overshootLimit beyondOvershoot writtenOff } userErrors { path } } }"#,
+        json!({}),
+    )
+    .await;
+    let made = &made["createCustomer"]["customer"];
+    assert_eq!(
+        (
+            &made["overshootLimit"],
+            &made["beyondOvershoot"],
+            &made["writtenOff"]
+        ),
+        (&json!("5"), &json!("WRITE_OFF"), &json!("0"))
+    );
+    let id: CustomerId = made["id"].as_str().unwrap().parse().unwrap();
+    world.give(id, "10").await;
+    // A prepaid account runs to −563, all at once.
+    let calls: Vec<_> = (0..573).map(|_| world.event(id, "call", "1")).collect();
+    let key = calls[572].key.clone();
+    world.accept(calls).await;
+    world.run_to_rest().await;
+    assert_eq!(world.stands(id).await, ("-5".to_owned(), "5".to_owned()));
+    assert_eq!(
+        ledger(&world, id).await,
+        [
+            "GRANT 10 0 0",
+            "DEBIT -10 0 0",
+            "DEBIT -563 563 563",
+            "WRITE_OFF 558 -558 5"
+        ]
+    );
+    let shown = ask(
+        &door,
+        r#"query ($key: String!, $id: ID!) {
+            entitlement(externalCustomerId: "burst", metricKey: "call", units: "1") { allowed remaining available }
+            usageEvent(key: $key) { credits draws { blockId writtenOff credits } }
+            overshootReport(from: "2020-01-01T00:00:00Z", to: "2100-01-01T00:00:00Z") {
+                writtenOff customers
+                writeOffs { nodes { customerId metricId credits reason entry { id kind blockId } } } }
+            customer(id: $id) { writtenOff balance { overdraft } }
+        }"#,
+        json!({ "key": key, "id": id.to_string() }),
+    )
+    .await;
+    assert_eq!(
+        shown["entitlement"],
+        json!({ "allowed": false, "remaining": "-5", "available": "0" })
+    );
+    let written_off = json!([{ "blockId": null, "writtenOff": true, "credits": "1" }]);
+    assert_eq!(
+        shown["usageEvent"],
+        json!({ "credits": "1", "draws": written_off })
+    );
+    assert_eq!(
+        shown["customer"],
+        json!({ "writtenOff": "558", "balance": { "overdraft": "5" } })
+    );
+    let report = &shown["overshootReport"];
+    assert_eq!(
+        (&report["writtenOff"], &report["customers"]),
+        (&json!("558"), &json!(1))
+    );
+    let it = &report["writeOffs"]["nodes"][0];
+    assert_eq!(
+        (&it["customerId"], &it["credits"]),
+        (&json!(id.to_string()), &json!("558"))
+    );
+    assert!(
+        it["reason"].as_str().unwrap().contains("beyond the bound"),
+        "{it}"
+    );
+    // What is behind it: price, place in the tiers and events.
+    let why = ask(
+        &door,
+        "query ($id: ID!) { explainEntry(id: $id) { entry { kind } block { id } meteringRule { version } position { eventCount }
+            events { credits } } }",
+        json!({ "id": it["entry"]["id"] }),
+    )
+    .await;
+    let why = &why["explainEntry"];
+    assert_eq!(
+        (&why["entry"]["kind"], &why["block"]),
+        (&json!("WRITE_OFF"), &Value::Null)
+    );
+    assert_eq!(
+        (&why["meteringRule"]["version"], &why["position"]["eventCount"]),
+        (&json!(1), &json!(558))
+    );
+    // It was told once.
+    let told = crate::harness::paying::events(&world, id).await;
+    let told: Vec<_> = told
+        .iter()
+        .filter(|it| it.kind.as_str() == "overshoot.written_off")
+        .collect();
+    assert_eq!(told.len(), 1);
+    let data = &told[0].data;
+    assert_eq!(
+        (
+            &data["credits"],
+            &data["bound"],
+            &data["overdraft"],
+            &data["metric_id"]
+        ),
+        (&json!("558"), &json!("5"), &json!("5"), &it["metricId"])
+    );
+    assert_eq!(data["ledger_entry_id"], it["entry"]["id"]);
+    // The next purchase repays what is owed, and no more.
+    world.give(id, "20").await;
+    assert_eq!(world.stands(id).await, ("15".to_owned(), "0".to_owned()));
+    // What fits the credits is debited as ever, and told of by nobody.
+    world.consume(id, "call", "3").await;
+    world.run_to_rest().await;
+    assert_eq!(world.stands(id).await.0, "12");
+    assert_eq!(
+        crate::harness::paying::told(&world, id, "overshoot").await.len(),
+        1
+    );
+}
+
+async fn terms_that_do_not_fit_are_refused(world: World) {
+    let door = open(&world).await;
+    let create = "mutation ($input: CreateCustomerInput!) { createCustomer(input: $input) { customer { id }
+        userErrors { code path } } }";
+    let update = "mutation ($input: UpdateCustomerInput!) { updateCustomer(input: $input) {
+        customer { policy overshootLimit beyondOvershoot } userErrors { code path } } }";
+    for (mut terms, field) in [
+        (
+            json!({ "policy": "ALLOW", "overshootLimit": "5" }),
+            "overshootLimit",
+        ),
+        (
+            json!({ "overshootLimit": "-1", "beyondOvershoot": "WRITE_OFF" }),
+            "overshootLimit",
+        ),
+        (json!({ "beyondOvershoot": "WRITE_OFF" }), "beyondOvershoot"),
+        (json!({ "overshootLimit": "0.0000001" }), "overshootLimit"),
+    ] {
+        terms["externalId"] = json!("x");
+        terms["idempotencyKey"] = json!(world.key());
+        let shown = terms.to_string();
+        let made = ask(&door, create, json!({ "input": terms })).await;
+        let error = &made["createCustomer"]["userErrors"][0];
+        assert_eq!(error["path"], json!(["input", field]), "{shown}: {made}");
+    }
+    bounded(&world, "5", Settlement::Manual).await;
+    let id = bounded(&world, "5", Settlement::Manual).await.to_string();
+    // A promise is not forgotten by the way.
+    for (mut terms, field) in [
+        (json!({ "policy": "ALLOW" }), "overshootLimit"),
+        (json!({ "overshootLimit": null }), "beyondOvershoot"),
+    ] {
+        terms["customerId"] = json!(id);
+        let done = ask(&door, update, json!({ "input": terms })).await;
+        let error = &done["updateCustomer"]["userErrors"][0];
+        assert_eq!(error["path"], json!(["input", field]), "{done}");
+    }
+    let over =
+        json!({ "customerId": id, "policy": "ALLOW", "overshootLimit": null, "beyondOvershoot": "BILL" });
+    let done = ask(&door, update, json!({ "input": over })).await;
+    let now = json!({ "policy": "ALLOW", "overshootLimit": null, "beyondOvershoot": "BILL" });
+    assert_eq!(done["updateCustomer"]["customer"], now);
+}
+
+async fn usage_before_new_terms_keeps_to_the_old(world: World) {
+    world.priced("call", per_unit("1")).await;
+    let id = world.customer("acme").await;
+    world.consume(id, "call", "20").await;
+    // Nobody has debited it yet when the promise is made.
+    let promise = |limit| UpdateCustomer {
+        overshoot_limit: Some(Some(credits(limit))),
+        beyond_overshoot: Some(BeyondOvershoot::WriteOff),
+        ..UpdateCustomer::default()
+    };
+    change(&world, id, promise("5")).await;
+    assert_eq!(world.stands(id).await.1, "20");
+    world.consume(id, "call", "7").await;
+    world.run_to_rest().await;
+    assert_eq!(
+        (world.stands(id).await.1, written_off(&world, id).await),
+        ("20".to_owned(), "7".to_owned())
+    );
+    // With a wider bound there is room again, for usage from now on.
+    world.consume(id, "call", "1").await;
+    change(&world, id, promise("30")).await;
+    world.consume(id, "call", "20").await;
+    world.run_to_rest().await;
+    assert_eq!(
+        (world.stands(id).await.1, written_off(&world, id).await),
+        ("30".to_owned(), "18".to_owned())
+    );
+    // A tighter one takes nothing back, and the audit knows what was owed before.
+    change(&world, id, promise("1")).await;
+    world.consume(id, "call", "1").await;
+    world.run_to_rest().await;
+    assert_eq!(world.stands(id).await.1, "30");
+    world.advance(1);
+    let run = audit::incremental(&world.app, audit::Reached::All).await.unwrap();
+    assert_eq!(run.violations, 0, "{:?}", run.first);
+}
+
+async fn what_is_taken_back_is_no_gift(world: World) {
+    world.priced("call", per_unit("1")).await;
+    let id = bounded(&world, "5", Settlement::NextPurchase).await;
+    let first = world.consume(id, "call", "4").await;
+    let burst = world.consume(id, "call", "40").await;
+    world.run_to_rest().await;
+    world.give(id, "100").await;
+    assert_eq!(world.stands(id).await, ("95".to_owned(), "0".to_owned()));
+    // 4 of the 39 that were written off come back, and nothing to the customer, who paid for none of them.
+    world.void(&first).await.unwrap();
+    assert_eq!(
+        (world.stands(id).await.0, written_off(&world, id).await),
+        ("95".to_owned(), "35".to_owned())
+    );
+    assert_eq!(ledger(&world, id).await[4..], ["WRITE_OFF -4 4 4", "VOID 4 -4 0"]);
+    // All of it: the 5 that were repaid go into a block, the rest to nobody.
+    world.void(&burst).await.unwrap();
+    assert_eq!(
+        (world.stands(id).await.0, written_off(&world, id).await),
+        ("100".to_owned(), "0".to_owned())
+    );
+    // A falling price gives back to the vendor as well.
+    world.priced("bulk", volume(&[("10", "1"), ("", "0.1")])).await;
+    let id = bounded(&world, "4", Settlement::NextPurchase).await;
+    world.consume(id, "bulk", "10").await;
+    world.run_to_rest().await;
+    world.give(id, "50").await;
+    let last = world.consume(id, "bulk", "1").await;
+    world.run_to_rest().await;
+    // 1.1 in all: of the 4 that were repaid, 2.9 come again.
+    assert_eq!(
+        (world.stands(id).await.0, written_off(&world, id).await),
+        ("48.9".to_owned(), "0".to_owned())
+    );
+    // And a price that is lost again is debited within the bound; there are credits enough.
+    world.void(&last).await.unwrap();
+    assert_eq!(
+        (world.stands(id).await.0, written_off(&world, id).await),
+        ("40".to_owned(), "0".to_owned())
+    );
+}
+
+/// A purchase makes no room for usage that was accepted before it, whoever comes first.
+async fn a_late_worker_writes_the_same_off(world: World) {
+    world.priced("call", per_unit("1")).await;
+    for late in [false, true] {
+        let id = bounded(&world, "5", Settlement::NextPurchase).await;
+        world.consume(id, "call", "5").await;
+        world.run_to_rest().await;
+        world.advance(1);
+        world.consume(id, "call", "3").await;
+        if !late {
+            world.run_to_rest().await;
+        }
+        world.advance(1);
+        world.give(id, "100").await;
+        let door = open(&world).await;
+        let asked = "query ($id: ID!) { entitlement(customerId: $id, metricKey: \"call\", units: \"1\") { available } }";
+        let answer = ask(&door, asked, json!({ "id": id.to_string() })).await;
+        assert_eq!(
+            answer["entitlement"]["available"],
+            json!("95"),
+            "the gate knows, late: {late}"
+        );
+        world.run_to_rest().await;
+        let stands = (world.stands(id).await.0, written_off(&world, id).await);
+        assert_eq!(stands, ("95".to_owned(), "3".to_owned()), "late: {late}");
+    }
+}
+
+async fn two_workers_write_off_once(world: World) {
+    world.priced("call", per_unit("1")).await;
+    let other = world.another().await;
+    let id = bounded(&world, "5", Settlement::NextPurchase).await;
+    world.give(id, "10").await;
+    for _ in 0..4 {
+        let calls: Vec<_> = (0..200).map(|_| world.event(id, "call", "1")).collect();
+        world.accept(calls).await;
+        let job = World::drain_job(id);
+        tokio::join!(
+            job::run(&world.app, job.clone()),
+            job::run(&other.app, job.clone())
+        );
+    }
+    world.run_to_rest().await;
+    assert_eq!(world.stands(id).await.1, "5");
+    assert_eq!(written_off(&world, id).await, "785");
+    let told = crate::harness::paying::events(&world, id).await;
+    let told = told
+        .iter()
+        .filter(|it| it.kind.as_str() == "overshoot.written_off");
+    let told: Vec<i64> = told
+        .map(|it| it.data["credits"].as_str().unwrap().parse().unwrap())
+        .collect();
+    assert_eq!(told.iter().sum::<i64>(), 785, "{told:?}");
+}
+
+async fn an_invoice_bills_no_more_than_the_bound(world: World) {
+    bills(&world, terms()).await;
+    world.priced("call", per_unit("1")).await;
+    let mut plan = variant(Mode::Postpaid);
+    plan.credit_price = Some(CreditPrice {
+        currency: "USD".parse().unwrap(),
+        per_credit: "0.01".parse().unwrap(),
+    });
+    let mut budget = template("1000");
+    budget.billing = Some(Billing::Budget);
+    let plan = world.sells(plan, vec![budget]).await;
+    let id = bounded(&world, "200", Settlement::NextInvoice).await;
+    world.subscribe(id, plan).await;
+    world.consume(id, "call", "9000").await;
+    world.run_to_rest().await;
+    assert_eq!(
+        (world.stands(id).await.1, written_off(&world, id).await),
+        ("200".to_owned(), "7800".to_owned())
+    );
+    world.until("2026-04-12").await;
+    let filed = all(&world, id).await;
+    assert_eq!(filed.len(), 1);
+    let line = &filed[0].invoice.lines[0];
+    assert_eq!(line.amount, money("12 USD"));
+    let Detail::Usage(usage) = &line.detail else {
+        panic!("no usage");
+    };
+    assert_eq!((usage.full, usage.covered), (money("90 USD"), money("78 USD")));
+    assert_eq!(usage.credits.written_off, credits("7800"));
+    assert_eq!(world.stands(id).await.1, "0");
+}
+
+async fn an_overage_line_comes_first(world: World) {
+    world.priced("call", per_unit("1")).await;
+    let id = bounded(&world, "5", Settlement::Manual).await;
+    let line = UpdateCustomer {
+        at_zero: Some(AtZero::AllowUpTo),
+        overage_line: Some(Some(credits("20"))),
+        ..UpdateCustomer::default()
+    };
+    change(&world, id, line).await;
+    world.consume(id, "call", "100").await;
+    world.run_to_rest().await;
+    assert_eq!(
+        (world.stands(id).await.1, written_off(&world, id).await),
+        ("25".to_owned(), "75".to_owned())
+    );
+}
+
+async fn without_a_promise_all_is_owed(world: World) {
+    world.priced("call", per_unit("1")).await;
+    let id = world.customer("plain").await;
+    // A limit whose excess is billed promises nothing.
+    let limit = UpdateCustomer {
+        overshoot_limit: Some(Some(credits("5"))),
+        ..UpdateCustomer::default()
+    };
+    change(&world, id, limit).await;
+    world.consume(id, "call", "100").await;
+    world.run_to_rest().await;
+    assert_eq!(
+        (world.stands(id).await.1, written_off(&world, id).await),
+        ("100".to_owned(), "0".to_owned())
+    );
+    assert_eq!(
+        crate::harness::paying::told(&world, id, "overshoot").await.len(),
+        0
+    );
+}
+
+async fn the_report_goes_page_by_page(world: World) {
+    world.priced("call", per_unit("1")).await;
+    let (one, other) = (
+        bounded(&world, "0", Settlement::Manual).await,
+        bounded(&world, "0", Settlement::Manual).await,
+    );
+    for units in ["1", "2", "3"] {
+        world.consume(one, "call", units).await;
+        world.consume(other, "call", units).await;
+        world.run_to_rest().await;
+        world.advance(1);
+    }
+    let door = open(&world).await;
+    let query = r#"query ($from: DateTime!, $to: DateTime!, $after: String) { overshootReport(from: $from, to: $to) { writtenOff customers
+        writeOffs(first: 2, after: $after) { nodes { credits } pageInfo { hasNextPage endCursor } } } }"#;
+    let (from, to) = ("2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z");
+    let (mut seen, mut after) = (vec![], Value::Null);
+    loop {
+        let variables = json!({ "from": from, "to": to, "after": after });
+        let report = ask(&door, query, variables).await["overshootReport"].clone();
+        assert_eq!(
+            (&report["writtenOff"], &report["customers"]),
+            (&json!("12"), &json!(2))
+        );
+        let page = &report["writeOffs"];
+        for it in page["nodes"].as_array().unwrap() {
+            seen.push(it["credits"].as_str().unwrap().to_owned());
+        }
+        if page["pageInfo"]["hasNextPage"] == json!(false) {
+            break;
+        }
+        after = page["pageInfo"]["endCursor"].clone();
+    }
+    assert_eq!(seen, ["3", "3", "2", "2", "1", "1"]);
+    // Half-open, and never backwards.
+    let now = world.now().to_string();
+    let later = ask(&door, query, json!({ "from": now, "to": to })).await;
+    assert_eq!(later["overshootReport"]["writtenOff"], json!("0"));
+    let refused = door.ask(query, json!({ "from": to, "to": from })).await;
+    assert_eq!(refused.code(), "BAD_USER_INPUT", "{}", refused.body);
+}
