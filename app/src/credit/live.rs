@@ -141,7 +141,7 @@ impl Watcher {
             remaining: account.balance(),
             available: reading.bounds.available(account.balance()),
             overdraft: account.overdraft,
-            held: reading.held,
+            held: reading.bounds.held,
         }
     }
 
@@ -152,7 +152,7 @@ impl Watcher {
             remaining: line.balance,
             available: reading.bounds.available(line.balance),
             overdraft: line.overdraft,
-            held: reading.held,
+            held: reading.bounds.held,
         }
     }
 }
