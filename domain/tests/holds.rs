@@ -108,13 +108,13 @@ fn a_bound_hides_nothing_that_is_held() {
     books.funds = books.funds.bounded(Some(Bound { most, repaid }));
     let mut standing = standing(blocked(), &books, &[hold(1, 1, units("8"))]);
     let burst = event(1, 1, units("9"), NOW);
-    standing.count(&rules, &[burst.clone()]).unwrap();
+    standing.count(&rules, std::slice::from_ref(&burst)).unwrap();
     let answer = ask(&mut standing, 1, "0", &rules, NOW);
     let left = (answer.remaining, answer.held, answer.available);
     assert_eq!(left, (credits("1"), credits("8"), Some(credits("0"))));
     // And what the gate counts is what the drain will come to.
     let more = event(2, 1, units("5"), NOW + 1);
-    standing.count(&rules, &[more.clone()]).unwrap();
+    standing.count(&rules, std::slice::from_ref(&more)).unwrap();
     let answer = ask(&mut standing, 1, "0", &rules, NOW + 1);
     drain(&mut books, &rules, &[burst, more]).unwrap();
     assert_eq!(answer.remaining, books.account.balance());

@@ -109,7 +109,6 @@ pub const TABLE: &[Line] = &[
     line("Query", "viewer", &[], Shared, "viewer { kind tenant { name } apiKeyId customerId scopes expiresAt }"),
 
     line("Customer", "balance", &[CustomerRead, CreditRead], Own, r#"customer(id: "CUSTOMER") { balance { remaining } }"#),
-    line("Customer", "writtenOff", &[CustomerRead, CreditRead], Own, r#"customer(id: "CUSTOMER") { writtenOff }"#),
     line("Customer", "blocks", &[CustomerRead, CreditRead], Own, r#"customer(id: "CUSTOMER") { blocks { nodes { id description } } }"#),
     line("Customer", "creditOverview", &[CustomerRead, CreditRead], Own, r#"customer(id: "CUSTOMER") { creditOverview { granted } }"#),
     line("Customer", "cycles", &[CustomerRead, SubscriptionRead], Own, r#"customer(id: "CUSTOMER") { cycles { nodes { number } } }"#),
