@@ -1,8 +1,10 @@
 //! `GET /gate`: may this customer go on? For gateways that ask somebody else before they let a request through: nginx (`auth_request`), Envoy
 //! (`ext_authz` over HTTP), Traefik (`ForwardAuth`).
 //!
-//! What is asked stands in the query (`customer`, `metric`, `units`, `property.<name>`), or in headers of our own where the query names no
-//! customer. So a gateway that writes the query itself is not misled by headers that its callers send. The credential is a key with
+//! What is asked stands in the query (`customer` or `customer_id`, `metric`, `units`, `property.<name>`). Where it names no customer, headers of our
+//! own say what it leaves open (`X-Tallygate-Customer` or `-Customer-Id`, `-Metric`, `-Units`): a gateway that uses them has to set or remove all
+//! four. So what a gateway has written into the query is not overridden by headers that its callers send. Below `/gate/`, where the path and the
+//! query are those of the caller (Envoy), only headers count. The credential is a key with
 //! `entitlement:read`, in `X-Tallygate-Key`, since `Authorization` may belong to the caller of the gateway; without it, in `Authorization`.
 //!
 //! | answer | meaning |
@@ -30,7 +32,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::RETRY_AFTER},
     response::{IntoResponse, Response},
 };
-use domain::{metering::rule::Properties, time::Timestamp};
+use domain::metering::rule::Properties;
 use serde_json::json;
 
 use crate::{
@@ -83,9 +85,12 @@ async fn ask(
     // A gateway that asks too often hears that nobody knows: 429 would blame its customer.
     charge(service, &actor, Charge::new(Class::Check, 1, 0)).map_err(Refusal::unavailable)?;
     let _place = service.places.try_acquire().map_err(|_| Refusal::busy())?;
+    let nothing = BTreeMap::new();
+    // Below `/gate/` the path and the query are those of the gateway's caller.
+    let query = if parts.uri.path() == GATE { query } else { &nothing };
     let asked = asked(query, &parts.headers)?;
     match check(&service.app, &actor, &asked).await {
-        Ok(answer) => Ok(told(&answer, service.app.now())),
+        Ok(answer) => Ok(told(&answer)),
         Err(Error::Rejected(no)) => Err(Refusal::input(no.message)),
         Err(Error::Denied(scope)) => Err(Refusal::forbidden(format!("the key lacks the scope `{scope}`"))),
         Err(error) => {
@@ -95,37 +100,46 @@ async fn ask(
     }
 }
 
-/// What is asked, from the query alone or from headers alone.
+/// What is asked. Where the query names the customer, headers say nothing at all; otherwise they say what the query leaves open.
 fn asked(query: &BTreeMap<String, String>, headers: &HeaderMap) -> Result<Check, Refusal> {
     let by_query = query.contains_key("customer") || query.contains_key("customer_id");
-    let header = |name: &str| {
-        let value = headers.get(format!("x-tallygate-{}", name.replace('_', "-")))?;
-        value.to_str().ok().map(str::to_owned)
+    let word = |name: &str| match (query.get(name), by_query) {
+        (Some(word), _) => Ok(Some(word.clone())),
+        (None, true) => Ok(None),
+        (None, false) => header(headers, name),
     };
-    let word = |name: &str| {
-        if by_query {
-            query.get(name).cloned()
-        } else {
-            header(name)
-        }
-    };
-    let needed = |name: &str| word(name).ok_or_else(|| Refusal::input(format!("`{name}` is missing")));
-    let customer = match word("customer_id") {
-        Some(id) => CustomerRef::Id(
+    let needed = |name: &str| word(name)?.ok_or_else(|| Refusal::input(format!("`{name}` is missing")));
+    let customer = match (word("customer_id")?, word("customer")?) {
+        (Some(_), Some(_)) => return Err(Refusal::input("`customer` and `customer_id` name two customers")),
+        (Some(id), None) => CustomerRef::Id(
             id.parse()
                 .map_err(|_| Refusal::input("`customer_id` is no id of a customer"))?,
         ),
-        None => CustomerRef::External(needed("customer")?),
+        (None, _) => CustomerRef::External(needed("customer")?),
     };
-    let units = word("units").unwrap_or_else(|| "1".to_owned());
+    let units = word("units")?.unwrap_or_else(|| "1".to_owned());
     Ok(Check {
         customer,
-        metric_key: needed("metric").or_else(|no| query.get("metric").cloned().ok_or(no))?,
+        metric_key: needed("metric")?,
         units: units
             .parse()
             .map_err(|_| Refusal::input("`units` is no number of units"))?,
         properties: properties(query),
     })
+}
+
+/// The word of a header of ours. One that is sent twice has two authors, and nobody knows which to believe.
+fn header(headers: &HeaderMap, name: &str) -> Result<Option<String>, Refusal> {
+    let name = format!("x-tallygate-{}", name.replace('_', "-"));
+    let mut values = headers.get_all(&name).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    match (value.to_str(), values.next()) {
+        (Ok(word), None) => Ok(Some(word.to_owned())),
+        (Ok(_), Some(_)) => Err(Refusal::input(format!("the header `{name}` is there twice"))),
+        (Err(_), _) => Err(Refusal::input(format!("the header `{name}` cannot be read"))),
+    }
 }
 
 /// Facts that a rule may match on: `property.model=large`.
@@ -136,22 +150,16 @@ fn properties(query: &BTreeMap<String, String>) -> Properties {
         .collect()
 }
 
-fn told(answer: &Entitlement, now: Timestamp) -> Response {
+fn told(answer: &Entitlement) -> Response {
     let mut response = match (answer.allowed, answer.reason) {
         (true, _) => StatusCode::NO_CONTENT.into_response(),
-        (false, reason) => refused(reason.unwrap_or(Reason::Outage), wait(answer, now)),
+        (false, reason) => refused(reason.unwrap_or(Reason::Outage), answer.resets_in_seconds),
     };
     let available = answer.available.map(|it| it.to_string());
     if let Some(value) = available.and_then(|text| HeaderValue::try_from(text).ok()) {
         response.headers_mut().insert(AVAILABLE, value);
     }
     response
-}
-
-/// Seconds until what stands against a customer is over by itself, rounded up.
-fn wait(answer: &Entitlement, now: Timestamp) -> Option<u64> {
-    let seconds = answer.resets_at?.seconds_since(now);
-    Some(u64::try_from(seconds).unwrap_or_default().saturating_add(1))
 }
 
 /// `wait`: seconds until what stands against it is over by itself.

@@ -17,6 +17,8 @@ pub struct Model {
     pub start: i64,
     /// What its usage cost, in micro-credits.
     pub credits: i64,
+    /// What of that comes from usage that was taken back at another price than its own, in micro-credits.
+    pub corrected: i64,
     /// What was told of it: 1 the threshold, 2 the budget.
     pub told: i32,
 }

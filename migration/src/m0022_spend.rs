@@ -14,13 +14,14 @@ const UP: &[&str] = &[
         since {big} NOT NULL,
         updated_at {big} NOT NULL
     ) {table}",
-    // What was spent in a day or a month of UTC, of customers that have it switched on; the sums of `usage_rating`. `told` counts 1 for
-    // the threshold and 2 for the budget.
+    // What was spent in a day or a month of UTC, of customers that have it switched on: the sums of `usage_rating`, and what returned beyond or
+    // below the own costs of events that were taken back (`corrected`). `told` counts 1 for the threshold and 2 for the budget.
     "CREATE TABLE spend_period (
         customer_id {id} NOT NULL REFERENCES customer (id),
         span {text} NOT NULL CHECK (span IN ('DAY', 'MONTH')),
         start {big} NOT NULL,
         credits {big} NOT NULL,
+        corrected {big} NOT NULL,
         told {int} NOT NULL CHECK (told BETWEEN 0 AND 3),
         PRIMARY KEY (customer_id, span, start)
     ) {table}",

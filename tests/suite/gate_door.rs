@@ -66,9 +66,32 @@ async fn gateways_are_answered_by_status(world: World) {
         ("x-tallygate-customer", "ada"),
         ("x-tallygate-units", "6"),
     ];
-    let headers = ask(&door, "/v1/anything?metric=call&units=1", &named).await;
-    assert_eq!(headers.status, 402, "headers say six");
-    let both = ask(&door, "?customer=ada&metric=call", &named).await;
+    let id = customer.to_string();
+    // The path and the query are the caller's there, so they say nothing.
+    let caller = "/v1/anything?customer=rich&metric=call&units=0";
+    assert_eq!(
+        ask(&door, caller, &named).await.status,
+        400,
+        "no header names a metric"
+    );
+    let metric = [&named[..], &[("x-tallygate-metric", "call")]].concat();
+    assert_eq!(ask(&door, caller, &metric).await.status, 402, "headers say six");
+    // What the gateway has written into its query is not overridden.
+    let beyond = ask(
+        &door,
+        "?metric=call&units=6",
+        &[
+            &key[..],
+            &[("x-tallygate-customer", "ada"), ("x-tallygate-units", "0")],
+        ]
+        .concat(),
+    );
+    assert_eq!(beyond.await.status, 402, "the query says six");
+    let two = [&metric[..], &[("x-tallygate-customer-id", &id)]].concat();
+    assert_eq!(ask(&door, caller, &two).await.status, 400, "two customers");
+    let twice = [&metric[..], &[("x-tallygate-customer", "rich")]].concat();
+    assert_eq!(ask(&door, caller, &twice).await.status, 400, "said twice");
+    let both = ask(&door, "?customer=ada&metric=call", &metric).await;
     assert_eq!(both.status, 204, "the query says one");
     // What was used a moment ago counts.
     world.consume(customer, "call", "5").await;

@@ -497,7 +497,8 @@ pub struct BalanceUpdate {
     pub sequence: SafeInt,
     /// Sum of the blocks minus overdraft, in credits; may be negative.
     pub remaining: Decimal,
-    /// Credits left to spend under the present terms and budgets; null: no limit.
+    /// Credits left to spend under the present terms and budgets; null: no limit. That a budget begins anew at midnight is told with the next
+    /// change.
     pub available: Option<Decimal>,
     /// Credits used that no block could cover.
     pub overdraft: Decimal,

@@ -440,7 +440,8 @@ impl Customer {
         customer_notifications(ctx, self.customer).await
     }
 
-    /// What was told about the customer, newest first. Needs `subscription:read`.
+    /// What was told about the customer, newest first, as far as the caller may read about it: `subscription:read`, `payment:read`, `invoice:read` and
+    /// `credit:read` each show their own, `event:read` all.
     #[graphql(complexity = "cost(first, last, child_complexity)")]
     async fn events(
         &self,

@@ -85,7 +85,7 @@ impl From<notify::Mail> for Mail {
 pub struct MailSettings {
     /// Whether it does. It does not unless it says so.
     pub enabled: bool,
-    /// The name that letters come from; null: that of the tenant.
+    /// The vendor's name in letters; null: that of the tenant. The address that they come from is the server's (`TALLYGATE_MAIL_FROM`).
     pub sender: Option<String>,
     /// Types of events that nobody is written about.
     pub muted_types: Vec<String>,
@@ -181,7 +181,7 @@ impl MailQuery {
 pub struct UpdateMailSettingsInput {
     /// Whether customers are written to.
     pub enabled: Option<bool>,
-    /// The name that letters come from; null: that of the tenant.
+    /// The vendor's name in letters; null: that of the tenant. The address that they come from is the server's (`TALLYGATE_MAIL_FROM`).
     pub sender: MaybeUndefined<String>,
     /// Types of events that nobody is written about.
     pub muted_types: Option<Vec<String>>,

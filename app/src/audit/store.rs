@@ -501,7 +501,7 @@ pub(super) async fn wrongly_spent(
                 JOIN spend_setting s ON s.customer_id = v.id JOIN usage_rating r ON r.customer_id = v.id
                 WHERE r.day >= s.since AND r.day >= v.since
                 UNION ALL
-                SELECT p.customer_id, p.start, -p.credits FROM {rows} AS v
+                SELECT p.customer_id, p.start, p.corrected - p.credits FROM {rows} AS v
                 JOIN spend_setting s ON s.customer_id = v.id JOIN spend_period p ON p.customer_id = v.id
                 WHERE p.span = 'DAY' AND p.start >= s.since AND p.start >= v.since) AS booked
             GROUP BY customer_id, day HAVING SUM(credits) <> 0) AS wrong";

@@ -3,7 +3,7 @@
 //! A change is a ledger entry, so numbers have no gaps and a client can tell that it has missed nothing, or resume after the
 //! last number it saw. A reader that has fallen more than [`CATCH_UP`] entries behind is given the present state instead of
 //! each of them. A change of terms or of what is held moves no credits; it is sent with the number of the last entry. A hold that
-//! comes to its deadline is seen when a worker has freed it.
+//! comes to its deadline is seen when a worker has freed it, and a budget that begins anew with the next change.
 
 use std::{sync::Arc, time::Duration};
 

@@ -200,7 +200,7 @@ pub(crate) async fn lock(op: &mut Op, reach: Reach, customer: CustomerId) -> Res
         .ok_or_else(|| who.unknown())?;
     let accounts = std::slice::from_ref(&account);
     let held = hold::held_in(op.tx(), accounts, op.now()).await?;
-    let budget = spend::left_in(op.tx(), accounts, op.now()).await?;
+    let budget = spend::left_in(op.tx(), accounts, &held, op.now()).await?;
     Ok(Locked {
         bounds: Bounds {
             terms: Terms::try_from(&row)?,

@@ -665,7 +665,7 @@ pub(super) async fn balances(
         .all(db)
         .await?;
     let held = hold::held_in(db, &accounts, now).await?;
-    let budgets = spend::left_in(db, &accounts, now).await?;
+    let budgets = spend::left_in(db, &accounts, &held, now).await?;
     let accounts: HashMap<Uuid, Account> = accounts
         .iter()
         .map(|row| (row.customer_id, Account::from(row)))
@@ -818,12 +818,16 @@ pub(super) async fn presents(
             .into_iter()
             .filter_map(|(customer, account)| Some((customer, account?)))
             .unzip();
-        let budgets = spend::left_in(db, &accounts, now).await?;
+        let held: HashMap<CustomerId, Credits> = accounts
+            .iter()
+            .map(|row| (CustomerId(row.customer_id), Credits::from_raw(row.held)))
+            .collect();
+        let budgets = spend::left_in(db, &accounts, &held, now).await?;
         for (customer, account) in customers.iter().zip(&accounts) {
             let id = CustomerId(customer.id);
             let bounds = Bounds {
                 terms: Terms::try_from(customer)?,
-                held: Credits::from_raw(account.held),
+                held: held.get(&id).copied().unwrap_or_default(),
                 budget: budgets.get(&id).copied(),
             };
             found.insert((tenant, id), (Account::from(account), bounds, account.revision));

@@ -34,7 +34,8 @@ pub struct FeedPage {
 /// Events after a number, in order: at most so many, of some types. Without a number: from the oldest that is kept. Two statements.
 ///
 /// # Errors
-/// The scope is missing, or the number lies before events that have been forgotten: something has been missed.
+/// The scope is missing; the number lies before events that have been forgotten, so that something has been missed; or the feed has not come so
+/// far, so that something would be.
 pub async fn feed(
     app: &App,
     actor: &Actor,
@@ -65,6 +66,11 @@ async fn begin(app: &App, tenant: TenantId, after: Option<i64>) -> Result<(i64, 
         let message = format!(
             "events up to {forgotten} are no longer kept: some have been missed; begin with {forgotten} and read the present state"
         );
+        return Err(Rejection::invalid("after", message).into());
+    }
+    if after > last {
+        // The number comes from another database, or from after the backup that this one was restored from.
+        let message = format!("the feed goes up to {last}: begin with a number that it gave, or without one");
         return Err(Rejection::invalid("after", message).into());
     }
     Ok((last, after))

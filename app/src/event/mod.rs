@@ -89,25 +89,58 @@ pub enum About {
     Subscription(SubscriptionId),
 }
 
-/// Events about a customer or a subscription, newest first.
+/// What it takes to read about a type of events; [`Scope::EventRead`] reads all.
+fn scope_of(kind: EventType) -> Scope {
+    let room = kind.as_str().split('.').next().unwrap_or_default();
+    match room {
+        "subscription" => Scope::SubscriptionRead,
+        "payment" | "payment_method" | "auto_recharge" => Scope::PaymentRead,
+        "invoice" => Scope::InvoiceRead,
+        "balance" | "credits" | "overshoot" | "spend" => Scope::CreditRead,
+        _ => Scope::EventRead,
+    }
+}
+
+/// The types of events that somebody may read about.
 ///
 /// # Errors
-/// The scope is missing.
+/// None.
+fn readable(actor: &Actor) -> Result<Vec<EventType>> {
+    let may = |kind: &EventType| {
+        let scopes = [scope_of(*kind), Scope::EventRead];
+        scopes.iter().any(|scope| actor.scopes.contains(scope))
+    };
+    let kinds: Vec<EventType> = EventType::ALL.iter().copied().filter(may).collect();
+    let first = kinds.first().map(|kind| scope_of(*kind));
+    let scope = first.filter(|scope| actor.scopes.contains(scope));
+    match (kinds.is_empty(), scope) {
+        (true, _) => actor.require(Scope::SubscriptionRead)?,
+        (false, Some(scope)) => actor.require(scope)?,
+        (false, None) => actor.require(Scope::EventRead)?,
+    }
+    Ok(kinds)
+}
+
+/// Events about a customer or a subscription, newest first: those that the caller may read about.
+///
+/// # Errors
+/// The caller may read about none.
 pub async fn events(
     app: &App,
     actor: &Actor,
     about: About,
     page: Page<BillingEventId>,
 ) -> Result<Slice<BillingEvent>> {
-    actor.require(Scope::SubscriptionRead)?;
-    store::list(app.db().reader(), actor.reach(), about, page).await
+    let kinds = readable(actor)?;
+    store::list(app.db().reader(), actor.reach(), about, &kinds, page).await
 }
 
-/// One event.
+/// One event, if the caller may read about it.
 ///
 /// # Errors
-/// The scope is missing.
+/// The caller may read about none.
 pub async fn event(app: &App, actor: &Actor, id: BillingEventId) -> Result<Option<BillingEvent>> {
-    actor.require(Scope::SubscriptionRead)?;
-    store::get(app.db().reader(), actor.reach(), id).await
+    let kinds = readable(actor)?;
+    let event = store::get(app.db().reader(), actor.reach(), id).await?;
+    Ok(event.filter(|it| kinds.contains(&it.kind)))
 }

@@ -351,13 +351,16 @@ pub(super) async fn list(
     db: &impl ConnectionTrait,
     reach: Reach,
     about: About,
+    kinds: &[EventType],
     page: Page<BillingEventId>,
 ) -> Result<Slice<BillingEvent>> {
     let about = match about {
         About::Customer(id) => billing_event::Column::CustomerId.eq(id.0),
         About::Subscription(id) => billing_event::Column::SubscriptionId.eq(id.0),
     };
-    let mut newest_first = ordered(within(reach).filter(about), billing_event::Column::Id);
+    let kinds = billing_event::Column::Kind.is_in(kinds.iter().map(|it| it.as_str()));
+    let all = within(reach).filter(about).filter(kinds);
+    let mut newest_first = ordered(all, billing_event::Column::Id);
     newest_first.desc();
     page.map(|id| id.0).read(newest_first, db).await?.try_map(view)
 }

@@ -104,6 +104,8 @@ pub(super) struct Told {
     pub(super) overage_line: domain::amount::Credits,
     pub(super) undebited: domain::amount::Credits,
     pub(super) as_of: Timestamp,
+    /// The customer's present, which decided.
+    pub(super) now: Timestamp,
     /// Whether a new read should begin meanwhile.
     pub(super) ageing: bool,
 }
@@ -185,8 +187,10 @@ impl Entry {
         let Some(standing) = &mut seen.standing else {
             return Answer::Unknown;
         };
+        let now = seen.clock.unwrap_or(asked.now);
         Answer::Now(Box::new(Told {
-            decision: standing.decide(asked.question, asked.rules, seen.clock.unwrap_or(asked.now)),
+            decision: standing.decide(asked.question, asked.rules, now),
+            now,
             overage_line: standing.terms().overage_line,
             undebited: standing.undebited(),
             as_of: seen.as_of,

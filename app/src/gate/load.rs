@@ -239,6 +239,10 @@ impl Loaded {
             tracing::warn!(customer = %self.customer, "too much usage waits to be debited; the gate cannot answer");
             return None;
         };
+        if self.present.spend_managed && self.spending.is_none() {
+            tracing::error!(customer = %self.customer, "limits cannot be read; the gate cannot answer");
+            return None;
+        }
         let state = CustomerState {
             customer: self.customer,
             settlement: self.present.terms.settlement,

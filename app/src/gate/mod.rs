@@ -92,6 +92,8 @@ pub struct Entitlement {
     pub would_refuse: Option<Reason>,
     /// When the limit that decided is over by itself; `None`: it is not, or nothing was refused.
     pub resets_at: Option<Timestamp>,
+    /// Seconds until then by the customer's own time, rounded up.
+    pub resets_in_seconds: Option<u64>,
     /// Credits left to spend on this metric; `None`: no limit.
     pub available: Option<Credits>,
     /// Units left to spend on; `None`: no limit.
@@ -287,10 +289,16 @@ fn known(told: &Told, prices_as_of: Timestamp) -> Entitlement {
         monthly: decision.monthly,
         would_refuse: decision.would_refuse,
         resets_at: decision.resets_at(),
+        resets_in_seconds: decision.resets_at().map(|at| seconds_until(at, told.now)),
         available: decision.available,
         affordable_units: decision.affordable_units,
         as_of: told.as_of.min(prices_as_of),
     }
+}
+
+/// Seconds from one instant to a later one, rounded up.
+fn seconds_until(at: Timestamp, now: Timestamp) -> u64 {
+    at.micros().abs_diff(now.micros()).div_ceil(1_000_000)
 }
 
 fn nobody(app: &App) -> Entitlement {
@@ -320,6 +328,7 @@ fn unsure(app: &App, reason: Reason, policy: Unsure) -> Entitlement {
         monthly: None,
         would_refuse: None,
         resets_at: None,
+        resets_in_seconds: None,
         available: nothing,
         affordable_units: nothing.map(|_| Quantity::ZERO),
         as_of: app.now(),

@@ -34,8 +34,8 @@ pub fn is_written_about(kind: EventType) -> bool {
     ABOUT.contains(&kind)
 }
 
-/// What is to be written about an event; `None`: nothing, such as about a payment that somebody has just made by hand.
-pub(super) fn notice(kind: EventType, data: &Map<String, Value>) -> Option<Notice> {
+/// What is to be written about an event of an instant; `None`: nothing, such as about a payment that somebody has just made by hand.
+pub(super) fn notice(kind: EventType, at: Timestamp, data: &Map<String, Value>) -> Option<Notice> {
     let said = Said(data);
     let is_recharge = said.text("purpose").as_deref() == Some("recharge");
     match kind {
@@ -89,7 +89,8 @@ pub(super) fn notice(kind: EventType, data: &Map<String, Value>) -> Option<Notic
             used: said.credits("used")?,
             budget: said.credits("budget")?,
             resets_at: said.end_of_period()?,
-            blocked: said.text("mode").as_deref() == Some("enforce"),
+            // The last usage of a day may be debited when it is over.
+            blocked: said.text("mode").as_deref() == Some("enforce") && at < said.end_of_period()?,
         }),
         EventType::InvoiceFinalized => Some(Notice::InvoiceIssued {
             number: said.text("number")?,
@@ -173,7 +174,7 @@ mod tests {
         let Value::Object(data) = data else {
             return None;
         };
-        notice(kind, &data)
+        notice(kind, Timestamp::MIN, &data)
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use domain::{
     event::EventType,
+    time::Timestamp,
     webhook::retry::{luck, next_attempt},
 };
 use futures::{StreamExt, stream};
@@ -24,8 +25,8 @@ use crate::{
     telemetry,
 };
 
-/// Letters that are taken in hand at once.
-const BATCH: u64 = 20;
+/// Letters that are taken in hand at once: as many as can be on their way, so that a run whose server hangs ends in time.
+const BATCH: u64 = AT_ONCE as u64;
 /// Letters on their way at once: as many as the post keeps connections.
 const AT_ONCE: usize = 4;
 /// How long letters are in hand, in seconds: longer than a batch takes when every server is slow to answer.
@@ -38,7 +39,7 @@ pub(crate) async fn is_due(app: &App) -> Result<bool> {
     store::is_due(app.db().reader(), app.now()).await
 }
 
-/// Sends what is due. Answers whether more may be. Four statements for each batch of twenty.
+/// Sends what is due. Answers whether more may be. Four statements for each batch.
 pub(crate) async fn send_due(app: &App) -> Result<bool> {
     let begun = Instant::now();
     loop {
@@ -98,7 +99,7 @@ async fn send(app: &App, taken: &Taken, event: Option<&Row>) -> Ended {
 fn said(event: &Row) -> Option<gateway::mail::Notice> {
     let kind = EventType::named(&event.0.kind)?;
     let data: Map<String, Value> = serde_json::from_str(&event.0.data).ok()?;
-    letter::notice(kind, &data)
+    letter::notice(kind, Timestamp::from_micros(event.0.occurred_at), &data)
 }
 
 fn ended(app: &App, taken: &Taken, state: MailState, words: Option<Words>, problem: Option<String>) -> Ended {

@@ -19,7 +19,7 @@ use crate::{
 pub struct MailSetting {
     /// Whether it does.
     pub enabled: bool,
-    /// The name that letters come from; `None`: that of the tenant.
+    /// The vendor's name in letters; `None`: that of the tenant.
     pub sender: Option<String>,
     /// Types of events that nobody is written about.
     pub muted: Vec<String>,
@@ -30,7 +30,7 @@ pub struct MailSetting {
 pub struct UpdateMailSetting {
     /// Whether customers are written to.
     pub enabled: Option<bool>,
-    /// The name that letters come from; `Some(None)`: that of the tenant.
+    /// The vendor's name in letters; `Some(None)`: that of the tenant.
     pub sender: Option<Option<String>>,
     /// Types of events that nobody is written about.
     pub muted: Option<Vec<String>>,
@@ -140,9 +140,10 @@ pub async fn update_customer_mail(
     }
     let mut op = Op::begin(app).await?;
     let customer = customer::resolve(op.tx(), actor.reach(), who).await?;
+    // Also so that of two changes at a time none takes back what the other has said.
+    let account = op.lock_account(actor.tenant, customer).await?;
+    let account = account.ok_or_else(|| who.unknown())?;
     if let Some(threshold) = input.low_balance {
-        let account = op.lock_account(actor.tenant, customer).await?;
-        let account = account.ok_or_else(|| who.unknown())?;
         credit::notice::watch_in(&op, &account, threshold).await?;
     }
     let mut found = store::of_customers(op.tx(), &[customer]).await?;

@@ -26,6 +26,8 @@ pub(crate) struct Spent {
     pub(crate) occurred_at: Timestamp,
     /// What it cost; less than zero where credits come back.
     pub(crate) credits: Credits,
+    /// What of that is not its own cost: usage that is taken back lowers the cost of its cycle, which may be more or less.
+    pub(crate) corrected: Credits,
 }
 
 /// Counts usage, and tells the limits that are reached by it.
@@ -40,7 +42,7 @@ pub(crate) async fn count_in(op: &Op, all: &[Spent]) -> Result<()> {
     let mut tallies = store::tallies(op.tx(), &places).await?;
     reach("spend.read")?;
     let mut counted = Vec::with_capacity(changes.len());
-    for (place, credits) in changes {
+    for (place, change) in changes {
         let (customer, span, start) = place;
         if !settings
             .get(&customer)
@@ -50,7 +52,8 @@ pub(crate) async fn count_in(op: &Op, all: &[Spent]) -> Result<()> {
         }
         let known = tallies.remove(&place);
         let mut tally = known.unwrap_or_else(|| Tally::begin(span, start));
-        tally.add(credits)?;
+        tally.add(change.credits)?;
+        tally.corrected = tally.corrected.plus(change.corrected)?;
         counted.push((customer, tally));
     }
     tell_in(op, &settings, counted).await
@@ -79,14 +82,23 @@ pub(super) async fn tell_in(
     reach("spend.told")
 }
 
+/// What usage adds to a day or a month.
+#[derive(Debug, Clone, Copy, Default)]
+struct Change {
+    credits: Credits,
+    corrected: Credits,
+}
+
 /// What usage adds to each day and month.
-fn by_period(all: &[Spent]) -> Result<BTreeMap<Place, Credits>> {
-    let mut changes: BTreeMap<Place, Credits> = BTreeMap::new();
-    for it in all.iter().filter(|it| !it.credits.is_zero()) {
+fn by_period(all: &[Spent]) -> Result<BTreeMap<Place, Change>> {
+    let mut changes: BTreeMap<Place, Change> = BTreeMap::new();
+    let counts = |it: &&Spent| !it.credits.is_zero() || !it.corrected.is_zero();
+    for it in all.iter().filter(counts) {
         for span in Span::ALL {
             let start = span.period(it.occurred_at).start;
             let sum = changes.entry((it.customer, span, start)).or_default();
-            *sum = sum.plus(it.credits)?;
+            sum.credits = sum.credits.plus(it.credits)?;
+            sum.corrected = sum.corrected.plus(it.corrected)?;
         }
     }
     Ok(changes)

@@ -6,7 +6,10 @@ use domain::{
     amount::Credits,
     id::CustomerId,
     rejection::Rejection,
-    spend::{Limits, Mode, Rule, Span, tally::Tally},
+    spend::{
+        Limits, Mode, Rule, Span,
+        tally::{Tally, Told},
+    },
     time::Timestamp,
 };
 
@@ -107,9 +110,7 @@ pub async fn update(app: &App, actor: &Actor, input: UpdateSpend) -> Result<Upda
         after.since = yesterday.month().start;
     }
     store::put_setting(&op, &after).await?;
-    if after.enabled {
-        count_anew(&op, &before, after, yesterday).await?;
-    }
+    count_anew(&op, &before, after, yesterday).await?;
     op.changed(customer);
     let spend = view_in(op.tx(), customer, op.present()).await?;
     op.commit().await?;
@@ -120,16 +121,19 @@ pub async fn update(app: &App, actor: &Actor, input: UpdateSpend) -> Result<Upda
     Ok(Updated { spend, secret })
 }
 
-/// Brings the tallies of the present to where they are, and tells what is reached.
+/// Brings the tallies of the present to where they are, and tells what is reached while it is switched on. What is told of a limit is forgotten with
+/// it also while it is switched off.
 async fn count_anew(op: &Op, before: &Setting, after: Setting, yesterday: Timestamp) -> Result<()> {
     let customer = after.customer;
-    let present = [op.present(), yesterday]
+    let now = op.present();
+    let present = [now, yesterday]
         .into_iter()
         .flat_map(|at| Span::ALL.map(|span| (customer, span, span.period(at).start)));
     let mut places: Vec<Place> = present.collect();
-    let spent = match before.enabled {
-        true => None,
-        false => Some(spent_in(op, customer, after.since).await?),
+    let begins = after.enabled && !before.enabled;
+    let spent = match begins {
+        true => Some(spent_in(op, customer, after.since).await?),
+        false => None,
     };
     if let Some(spent) = &spent {
         places.extend(spent.keys().copied());
@@ -137,17 +141,25 @@ async fn count_anew(op: &Op, before: &Setting, after: Setting, yesterday: Timest
     places.sort_unstable();
     places.dedup();
     let known = store::tallies(op.tx(), &places).await?;
-    let tally = |place: Place| {
+    let mut tallies = Vec::with_capacity(places.len());
+    for place in places {
         let (_, span, start) = place;
         let known = known.get(&place).copied();
         let mut tally = known.unwrap_or_else(|| Tally::begin(span, start));
         if let Some(spent) = &spent {
-            tally.credits = spent.get(&place).copied().unwrap_or_default();
+            let cost = spent.get(&place).copied().unwrap_or_default();
+            tally.credits = cost.plus(tally.corrected)?;
         }
-        tally.agree(&before.rule, &after.rule);
-        (customer, tally)
-    };
-    let tallies = places.into_iter().map(tally).collect();
+        tally.agree(&before.rule, &after.rule, now);
+        if begins && !tally.period().contains(now) {
+            // Nobody wanted to know then.
+            tally.told = Told::ALL;
+        }
+        tallies.push((customer, tally));
+    }
+    if !after.enabled {
+        return store::put_tallies(op, &tallies).await;
+    }
     let found = Found {
         setting: after.clone(),
         own_time: op.own_time(),

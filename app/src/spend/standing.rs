@@ -7,6 +7,7 @@ use domain::{
     id::CustomerId,
     spend::{Span, standing::Spending, tally::Tally},
     time::Timestamp,
+    usage::limits::MAX_AHEAD_SECONDS,
 };
 use entity::account;
 use sea_orm::ConnectionTrait;
@@ -32,8 +33,13 @@ async fn standings(
     let mut places = Vec::new();
     for (customer, found) in &settings {
         let now = found.own_time.unwrap_or(now);
-        places.extend(Span::ALL.map(|span| (*customer, span, span.period(now).start)));
+        // Usage may be dated ahead: what is kept is believed until the account changes, and midnight changes none.
+        for at in [now, now.plus_seconds(MAX_AHEAD_SECONDS)] {
+            places.extend(Span::ALL.map(|span| (*customer, span, span.period(at).start)));
+        }
     }
+    places.sort_unstable();
+    places.dedup();
     let mut tallies: HashMap<CustomerId, Vec<Tally>> = HashMap::new();
     for ((customer, ..), tally) in store::tallies(db, &places).await? {
         tallies.entry(customer).or_default().push(tally);
@@ -64,11 +70,12 @@ pub(crate) async fn spendings_in(
         .collect())
 }
 
-/// What enforced budgets leave to spend on accounts, beside what is held, each at its own present. Two statements, none where no account has it
-/// switched on.
+/// What enforced budgets leave to spend on accounts, beside what is held, each at its own present; nothing where they cannot be read. Two
+/// statements, none where no account has it switched on.
 pub(crate) async fn left_in(
     db: &impl ConnectionTrait,
     accounts: &[account::Model],
+    held: &HashMap<CustomerId, Credits>,
     now: Timestamp,
 ) -> Result<HashMap<CustomerId, Credits>> {
     let managed = || accounts.iter().filter(|row| row.spend_managed != 0);
@@ -76,8 +83,11 @@ pub(crate) async fn left_in(
     let standings = standings(db, &customers, now).await?;
     let left = managed().filter_map(|row| {
         let customer = CustomerId(row.customer_id);
-        let Standing { spending, now } = standings.get(&customer)?;
-        let left = spending.enforced(Credits::from_raw(row.held), *now)?;
+        let Some(Standing { spending, now }) = standings.get(&customer) else {
+            return Some((customer, Credits::ZERO));
+        };
+        let held = held.get(&customer).copied().unwrap_or_default();
+        let left = spending.enforced(held, *now)?;
         Some((customer, left.left))
     });
     Ok(left.collect())

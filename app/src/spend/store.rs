@@ -59,8 +59,8 @@ impl TryFrom<spend_setting::Model> for Setting {
     }
 }
 
-/// What some customers have agreed with themselves. One statement. A row that cannot be read is left out and reported: usage must not wait
-/// for it.
+/// What some customers have agreed with themselves. One statement. A row that cannot be read is left out and reported:
+/// usage must not wait for it, and whoever decides about more usage refuses.
 pub(super) async fn found(
     db: &impl ConnectionTrait,
     customers: &[CustomerId],
@@ -133,6 +133,7 @@ pub(super) async fn tallies(db: &impl ConnectionTrait, places: &[Place]) -> Resu
             span: from_text("spend_period", &row.span)?,
             start: Timestamp::from_micros(row.start),
             credits: Credits::from_raw(row.credits),
+            corrected: Credits::from_raw(row.corrected),
             told: Told::from_bits(row.told),
         };
         all.insert((CustomerId(row.customer_id), tally.span, tally.start), tally);
@@ -150,13 +151,15 @@ pub(super) async fn put_tallies(op: &Op, all: &[(CustomerId, Tally)]) -> Result<
         .text("span", all.iter().map(|(_, it)| to_text(it.span)))
         .int("start", all.iter().map(|(_, it)| it.start.micros()))
         .int("credits", all.iter().map(|(_, it)| it.credits.raw()))
+        .int("corrected", all.iter().map(|(_, it)| it.corrected.raw()))
         .int("told", all.iter().map(|(_, it)| i64::from(it.told.bits())))
         .execute(
             op.tx(),
             // SQLite takes an ON CONFLICT after a SELECT only where that has a condition.
-            "INSERT INTO spend_period (customer_id, span, start, credits, told)
-             SELECT customer_id, span, start, credits, told FROM {rows} AS v WHERE true
-             ON CONFLICT (customer_id, span, start) DO UPDATE SET credits = excluded.credits, told = excluded.told",
+            "INSERT INTO spend_period (customer_id, span, start, credits, corrected, told)
+             SELECT customer_id, span, start, credits, corrected, told FROM {rows} AS v WHERE true
+             ON CONFLICT (customer_id, span, start) DO UPDATE SET credits = excluded.credits,
+                corrected = excluded.corrected, told = excluded.told",
             Vec::new(),
         )
         .await?;

@@ -703,6 +703,7 @@ fn spent(locked: &[Locked], done: &[Debited]) -> Vec<Spent> {
             customer,
             occurred_at: event.occurred_at,
             credits: rated.credits,
+            corrected: Credits::ZERO,
         })
     });
     spent.collect()

@@ -221,7 +221,8 @@ async fn take_back(
         let spent = Spent {
             customer: event.customer,
             occurred_at: event.occurred_at,
-            credits: rating.credits.negated()?,
+            credits: voided.credits.negated()?,
+            corrected: rating.credits.minus(voided.credits)?,
         };
         spend::count_in(op, &[spent]).await?;
     }

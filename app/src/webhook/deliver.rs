@@ -175,7 +175,7 @@ impl Run<'_> {
                 self.has_more |= !waiting.is_empty();
                 return sent;
             };
-            self.health = self.health.after(heard(std::slice::from_ref(&one)), one.at);
+            self.health = self.health.after(heard(&one), self.app.now());
             sent.push(one);
         }
     }
@@ -237,15 +237,12 @@ fn is_delivered(sent: &Sent) -> bool {
     sent.attempt.outcome == Outcome::Delivered
 }
 
-/// How attempts went, in short.
-fn heard(sent: &[Sent]) -> Heard {
-    let delivered = sent.iter().filter(|it| is_delivered(it)).count();
-    let asked = sent.iter().filter_map(asked_seconds).max();
+/// How an attempt went, in short.
+fn heard(sent: &Sent) -> Heard {
     Heard {
-        delivered: i32::try_from(delivered).unwrap_or(i32::MAX),
-        failed: i32::try_from(sent.len() - delivered).unwrap_or(i32::MAX),
-        asked_seconds: asked,
-        gone: sent.iter().any(|it| it.attempt.outcome == Outcome::Gone),
+        began_at: sent.at,
+        delivered: is_delivered(sent),
+        asked_seconds: asked_seconds(sent),
     }
 }
 
@@ -254,18 +251,21 @@ fn asked_seconds(sent: &Sent) -> Option<i64> {
     Some(i64::try_from(asked.as_secs()).unwrap_or(i64::MAX))
 }
 
-/// Writes what has become of messages, and how their endpoint fares where that is news. One statement, four where something failed.
+/// Writes what has become of messages, and how their endpoint fares where that is news. Two statements, four where something failed.
 async fn conclude(app: &App, endpoint: &Endpoint, sent: &[Sent]) -> Result<()> {
     if sent.is_empty() {
         return Ok(());
     }
     let op = Op::begin(app).await?;
+    // First the endpoint, as whoever has messages sent again: two that took their rows in another order would wait for each other. Somebody may
+    // have changed it meanwhile, or taken it away.
+    let present = store::lock(&op, endpoint.tenant, endpoint.id).await?;
     let ended: Vec<Ended> = sent.iter().map(|it| ended(endpoint, it)).collect();
     store::conclude(&op, &ended).await?;
     reach("webhook.concluded")?;
-    let heard = heard(sent);
-    if heard.failed > 0 || endpoint.health().is_failing() {
-        fares(&op, endpoint, heard, sent).await?;
+    let has_news = endpoint.health().is_failing() || sent.iter().any(|it| !is_delivered(it));
+    if let Some(present) = present.filter(|_| has_news) {
+        fares(&op, &present, sent).await?;
     }
     op.commit().await
 }
@@ -309,16 +309,16 @@ fn view(endpoint: &Endpoint, sent: &Sent) -> AttemptView {
     }
 }
 
-/// Writes how an endpoint fares. One that is hopeless, or says that it is gone, is switched off, and that is told. Two statements, four if so.
-async fn fares(op: &Op, endpoint: &Endpoint, heard: Heard, sent: &[Sent]) -> Result<()> {
-    // Somebody may have changed it meanwhile.
-    let Some(present) = store::lock(op, endpoint.tenant, endpoint.id).await? else {
-        return Ok(());
-    };
+/// Writes how an endpoint fares. One that is hopeless, or says that it is gone, is switched off, and that is told. One statement, three if so.
+async fn fares(op: &Op, present: &Endpoint, sent: &[Sent]) -> Result<()> {
     let now = op.now();
-    let health = present.health().after(heard, now);
+    // One after the other, as the run has counted them: what went well before a failure does not make it forgotten.
+    let health = sent
+        .iter()
+        .fold(present.health(), |health, it| health.after(heard(it), now));
+    let is_gone = sent.iter().any(|it| it.attempt.outcome == Outcome::Gone);
     let problem = sent.iter().rev().find(|it| !is_delivered(it)).map(problem);
-    let is_over = health.is_failing() && (heard.gone || health.is_hopeless(now));
+    let is_over = health.is_failing() && (is_gone || health.is_hopeless(now));
     let state = if is_over {
         EndpointState::Disabled
     } else {
@@ -329,12 +329,12 @@ async fn fares(op: &Op, endpoint: &Endpoint, heard: Heard, sent: &[Sent]) -> Res
     } else {
         None
     };
-    store::fares(op, endpoint.id, health, shown, state).await?;
+    store::fares(op, present.id, health, shown, state).await?;
     if state == present.state {
         return Ok(());
     }
     reach("webhook.disabled")?;
-    event::write_in(op, &[disabled(op, &present, health, shown.unwrap_or("unknown"))]).await
+    event::write_in(op, &[disabled(op, present, health, shown.unwrap_or("unknown"))]).await
 }
 
 /// What went wrong, in a few words.

@@ -70,8 +70,9 @@ pub async fn create(app: &App, actor: &Actor, input: CreateEndpoint, key: &str) 
     let op = Op::begin(app).await?;
     let fresh = match claim(&op, actor.tenant, "createWebhookEndpoint", key, &input).await? {
         Claim::Replay(known) => {
-            let endpoint: Endpoint = known.value;
-            return with_secret(app, endpoint, true).await;
+            // The root of secrets may have to be written first.
+            op.abandon().await?;
+            return with_secret(app, known.value, true).await;
         }
         Claim::Fresh(fresh) => fresh,
     };
@@ -249,8 +250,9 @@ pub async fn rotate(
     let op = Op::begin(app).await?;
     let fresh = match claim(&op, actor.tenant, "rotateWebhookSecret", key, &(id, hours)).await? {
         Claim::Replay(known) => {
-            let endpoint: Endpoint = known.value;
-            return with_secret(app, endpoint, true).await;
+            // The root of secrets may have to be written first.
+            op.abandon().await?;
+            return with_secret(app, known.value, true).await;
         }
         Claim::Fresh(fresh) => fresh,
     };

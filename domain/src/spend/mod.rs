@@ -1,7 +1,7 @@
 //! Spend management: how much a customer wants to spend in a day and in a month (source P2, "Spend Management").
 //!
 //! What is spent is what usage costs, in credits. It counts on the UTC day and in the calendar month in which it happened, whenever it is
-//! debited, and leaves them when it is taken back. A *threshold* is told when it is reached; a *budget* is told as well, and where it is
+//! debited. When it is taken back, what credits return leaves them. A *threshold* is told when it is reached; a *budget* is told as well, and where it is
 //! enforced nothing more may be used until its period is over. What has happened is counted all the same.
 
 pub mod standing;

@@ -29,6 +29,12 @@ pub struct Told {
 }
 
 impl Told {
+    /// All of them: nothing is to be told any more.
+    pub const ALL: Self = Self {
+        threshold: true,
+        budget: true,
+    };
+
     /// As it is kept: the threshold counts 1, the budget 2.
     #[must_use]
     pub fn bits(self) -> i32 {
@@ -71,6 +77,8 @@ pub struct Tally {
     pub start: Timestamp,
     /// The sum of what its usage cost. Below zero where a falling price returned more than the period has cost.
     pub credits: Credits,
+    /// What of that sum comes from prices that changed when usage was taken back: the difference to the own costs of the events.
+    pub corrected: Credits,
     /// What has been told of it.
     pub told: Told,
 }
@@ -83,6 +91,7 @@ impl Tally {
             span,
             start: span.period(at).start,
             credits: Credits::ZERO,
+            corrected: Credits::ZERO,
             told: Told::default(),
         }
     }
@@ -140,11 +149,18 @@ impl Tally {
         news
     }
 
-    /// The customer has other limits from now on: what was told of the old ones says nothing of the new.
-    pub fn agree(&mut self, before: &Rule, after: &Rule) {
-        let (before, after) = (before.limits(self.span), after.limits(self.span));
-        self.told.threshold &= before.threshold == after.threshold;
-        self.told.budget &= before.budget == after.budget;
+    /// The customer has other limits from now on: what was told of the old ones says nothing of the new. Of a period that is over the new ones
+    /// are never told: they did not hold in it.
+    pub fn agree(&mut self, before: &Rule, after: &Rule, now: Timestamp) {
+        let is_over = !self.period().contains(now);
+        let (old, new) = (before.limits(self.span), after.limits(self.span));
+        if old.threshold != new.threshold {
+            self.told.threshold = is_over;
+        }
+        // One that is enforced from now on says more than one that was observed.
+        if old.budget != new.budget || before.mode != after.mode {
+            self.told.budget = is_over;
+        }
     }
 }
 
@@ -222,10 +238,24 @@ mod tests {
         let mut tally = Tally::begin(Span::Day, now);
         tally.add(credits(10)).unwrap_or_else(|no| panic!("{no}"));
         tally.news(&rule(8, 10), now);
-        tally.agree(&rule(8, 10), &rule(8, 20));
+        tally.agree(&rule(8, 10), &rule(8, 20), now);
         assert_eq!(limits(&tally.news(&rule(8, 20), now)), vec![]);
-        tally.agree(&rule(8, 20), &rule(9, 20));
+        tally.agree(&rule(8, 20), &rule(9, 20), now);
         assert_eq!(limits(&tally.news(&rule(9, 20), now)), vec![Limit::Threshold]);
+        // In a period that is over they never held.
+        let tomorrow = now.next_day();
+        tally.agree(&rule(9, 20), &rule(1, 2), tomorrow);
+        assert_eq!(limits(&tally.news(&rule(1, 2), tomorrow)), vec![]);
+        // That a budget is enforced from now on is news.
+        let observed = Rule {
+            mode: Mode::Observe,
+            ..rule(9, 10)
+        };
+        let mut tally = Tally::begin(Span::Day, now);
+        tally.add(credits(10)).unwrap_or_else(|no| panic!("{no}"));
+        assert_eq!(tally.news(&observed, now).len(), 2);
+        tally.agree(&observed, &rule(9, 10), now);
+        assert_eq!(limits(&tally.news(&rule(9, 10), now)), vec![Limit::Budget]);
     }
 
     proptest! {

@@ -21,38 +21,40 @@ pub struct Health {
     pub resting_until: Option<Timestamp>,
 }
 
-/// How some attempts at an endpoint went, one after the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// How one attempt at an endpoint went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heard {
-    /// Attempts that went well.
-    pub delivered: i32,
-    /// Attempts that failed.
-    pub failed: i32,
-    /// How long the receiver asked to be left alone, in seconds; the longest wish counts.
+    /// When it began.
+    pub began_at: Timestamp,
+    /// Whether it went well.
+    pub delivered: bool,
+    /// How long the receiver asked to be left alone, in seconds.
     pub asked_seconds: Option<i64>,
-    /// The receiver said that it is gone for good (410).
-    pub gone: bool,
 }
 
 impl Health {
-    /// After some attempts that ended at an instant. One that went well makes all earlier failures forgotten.
+    /// After one more attempt that ended at an instant. One that went well makes all earlier failures forgotten. What was on its way already
+    /// when a rest began says nothing new: it neither ends the rest nor makes it longer.
     #[must_use]
     pub fn after(self, heard: Heard, now: Timestamp) -> Self {
-        if heard.delivered == 0 && heard.failed == 0 {
-            return self;
+        let rest = self.resting_until.filter(|until| heard.began_at < *until);
+        if heard.delivered {
+            return Self {
+                resting_until: rest,
+                ..Self::default()
+            };
         }
-        if heard.delivered > 0 {
-            return Self::default();
-        }
-        let failures = self.failures.saturating_add(heard.failed);
+        let is_known = rest.is_some() && self.failures >= PATIENCE;
+        let failures = self.failures.saturating_add(i32::from(!is_known));
         let asked = heard
             .asked_seconds
             .map(|seconds| seconds.clamp(0, super::retry::MAX_ASKED_SECONDS));
-        let rest = rest_after(failures).max(asked);
+        let own = if is_known { None } else { rest_after(failures) };
+        let until = own.max(asked).map(|seconds| now.plus_seconds(seconds));
         Self {
             failures,
             failing_since: self.failing_since.or(Some(now)),
-            resting_until: rest.map(|seconds| now.plus_seconds(seconds)),
+            resting_until: until.max(rest),
         }
     }
 
@@ -86,30 +88,50 @@ fn rest_after(failures: i32) -> Option<i64> {
 mod tests {
     use super::*;
 
-    const FAILED: Heard = Heard {
-        delivered: 0,
-        failed: 1,
-        asked_seconds: None,
-        gone: false,
-    };
+    fn failed(began_at: Timestamp) -> Heard {
+        Heard {
+            began_at,
+            delivered: false,
+            asked_seconds: None,
+        }
+    }
+
+    fn well(began_at: Timestamp) -> Heard {
+        Heard {
+            delivered: true,
+            ..failed(began_at)
+        }
+    }
 
     #[test]
     fn rests_grow_with_failures() {
-        let now = Timestamp::from_micros(0);
+        let mut now = Timestamp::from_micros(0);
         let mut health = Health::default();
         let mut rests = Vec::new();
         for _ in 0..10 {
-            health = health.after(FAILED, now);
-            rests.push(health.resting_until.map_or(0, |until| until.micros() / 1_000_000));
+            health = health.after(failed(now), now);
+            rests.push(health.resting_until.map_or(0, |until| until.seconds_since(now)));
+            now = health.resting_until.unwrap_or(now);
         }
         assert_eq!(rests, [0, 0, 0, 0, 10, 30, 60, 300, 300, 300]);
         assert_eq!((health.at_once(64), Health::default().at_once(64)), (1, 64));
-        let well = Heard {
-            delivered: 1,
-            failed: 3,
-            ..FAILED
-        };
-        assert_eq!(health.after(well, now), Health::default());
+        assert_eq!(health.after(well(now), now), Health::default());
+    }
+
+    #[test]
+    fn what_fails_together_is_one_blow() {
+        let now = Timestamp::from_micros(0);
+        let together = (0..64).fold(Health::default(), |health, _| health.after(failed(now), now));
+        assert_eq!(together.resting_until, Some(now.plus_seconds(10)));
+        // One that was on its way and came through does not end the rest, but it is not the endpoint that fails.
+        let through = together.after(well(now), now);
+        assert_eq!(
+            (through.failures, through.resting_until),
+            (0, together.resting_until)
+        );
+        let later = now.plus_seconds(10);
+        let again = together.after(failed(later), later);
+        assert_eq!(again.resting_until, Some(later.plus_seconds(30)));
     }
 
     #[test]
@@ -117,19 +139,31 @@ mod tests {
         let now = Timestamp::from_micros(0);
         let asked = Heard {
             asked_seconds: Some(120),
-            ..FAILED
+            ..failed(now)
         };
         let health = Health::default().after(asked, now);
         assert_eq!(health.resting_until, Some(now.plus_seconds(120)));
+        // Whatever came through beside it.
+        let health = health.after(well(now), now);
+        assert_eq!(health.resting_until, Some(now.plus_seconds(120)));
+        let longer = Heard {
+            asked_seconds: Some(600),
+            ..failed(now)
+        };
+        assert_eq!(
+            health.after(longer, now).resting_until,
+            Some(now.plus_seconds(600))
+        );
     }
 
     #[test]
     fn days_of_nothing_but_failures_are_enough() {
         let begun = Timestamp::from_micros(0);
-        let health = Health::default().after(FAILED, begun);
-        let health = health.after(FAILED, begun.plus_seconds(HOPELESS_AFTER_SECONDS - 1));
-        assert!(!health.is_hopeless(begun.plus_seconds(HOPELESS_AFTER_SECONDS - 1)));
-        assert!(health.is_hopeless(begun.plus_seconds(HOPELESS_AFTER_SECONDS)));
+        let health = Health::default().after(failed(begun), begun);
+        let end = begun.plus_seconds(HOPELESS_AFTER_SECONDS);
+        let health = health.after(failed(end.plus_seconds(-1)), end.plus_seconds(-1));
+        assert!(!health.is_hopeless(end.plus_seconds(-1)));
+        assert!(health.is_hopeless(end));
         assert!(!Health::default().is_hopeless(begun));
     }
 }

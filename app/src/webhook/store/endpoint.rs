@@ -172,8 +172,12 @@ pub(in crate::webhook) async fn listening(
     let rows = crate::sql::Rows::of(customers)
         .select_with::<webhook_endpoint::Entity>(
             db,
-            "SELECT e.* FROM webhook_endpoint e WHERE e.tenant_id = $1 AND e.state = 'ENABLED'
-                AND (e.customer_id IS NULL OR e.customer_id IN (SELECT id FROM {rows} AS v))",
+            // Each half by the index: a tenant may have an endpoint for every customer.
+            "SELECT e.* FROM webhook_endpoint e
+             WHERE e.tenant_id = $1 AND e.state = 'ENABLED' AND e.customer_id IS NULL
+             UNION ALL
+             SELECT e.* FROM {rows} AS v JOIN webhook_endpoint e ON e.tenant_id = $1 AND e.customer_id = v.id
+             WHERE e.state = 'ENABLED'",
             vec![tenant.0.into()],
         )
         .await?;
