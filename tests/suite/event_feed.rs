@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use app::{event, subscription::Wish};
+use app::{Actor, Scope, event, page::Page, subscription::Wish};
 use domain::{
     event::EventType,
     id::{CustomerId, SubscriptionId},
@@ -10,9 +10,11 @@ use domain::{
     rejection::RejectionCode,
 };
 use futures::StreamExt;
+use gateway::payment::sandbox::Card;
 
 use crate::harness::{
     World,
+    paying::{card, sells, wish},
     plans::{template, variant},
     refusal,
 };
@@ -23,6 +25,8 @@ on_both!(
     a_listener_hears_what_was_and_what_comes,
     what_is_old_is_forgotten_in_the_open,
     every_event_says_what_its_type_has,
+    a_number_that_the_feed_never_gave_is_refused,
+    everybody_reads_what_its_scopes_are_about,
 );
 
 async fn subscribed(world: &World, count: usize) -> Vec<(CustomerId, SubscriptionId)> {
@@ -161,6 +165,50 @@ async fn a_listener_hears_what_was_and_what_comes(world: World) {
     let silence = tokio::time::timeout(Duration::from_millis(100), some.next()).await;
     assert!(silence.is_err());
     feed.abort();
+}
+
+async fn a_number_that_the_feed_never_gave_is_refused(world: World) {
+    let (_, id) = subscribed(&world, 1).await[0];
+    happens(&world, id).await;
+    world.catch_up().await;
+    let last = read(&world, None).await.position;
+    assert_eq!(read(&world, Some(last)).await.events, []);
+    let beyond = event::feed(&world.app, &world.actor, Some(last + 1), None, 10).await;
+    let wanted = (RejectionCode::InvalidInput, "after".to_owned());
+    assert_eq!(refusal(beyond), wanted);
+    let stream = event::stream(&world.app, &world.actor, Some(last + 1), None).await;
+    assert_eq!(refusal(stream.map(drop)), wanted);
+}
+
+async fn everybody_reads_what_its_scopes_are_about(world: World) {
+    let (subscriber, id) = subscribed(&world, 1).await[0];
+    happens(&world, id).await;
+    sells(&world).await;
+    let buyer = world.customer("buyer").await;
+    card(&world, buyer, Card::Success).await;
+    let wish = wish(buyer, "10 USD");
+    app::payment::purchase(&world.app, &world.actor, wish, &world.key())
+        .await
+        .unwrap();
+    world.catch_up().await;
+    let seen = async |customer: CustomerId, scope: Scope| {
+        let actor = Actor {
+            scopes: vec![Scope::SubscriptionRead, scope],
+            ..world.actor.clone()
+        };
+        let about = event::About::Customer(customer);
+        let page = event::events(&world.app, &actor, about, Page::first(50)).await;
+        page.map(|page| page.items.len())
+    };
+    for (scope, of_subscriber, of_buyer) in [
+        (Scope::SubscriptionRead, 3, 0),
+        (Scope::PaymentRead, 3, 1),
+        (Scope::InvoiceRead, 3, 0),
+        (Scope::EventRead, 3, 1),
+    ] {
+        assert_eq!(seen(subscriber, scope).await.unwrap(), of_subscriber, "{scope}");
+        assert_eq!(seen(buyer, scope).await.unwrap(), of_buyer, "{scope}");
+    }
 }
 
 async fn what_is_old_is_forgotten_in_the_open(world: World) {

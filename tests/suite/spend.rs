@@ -16,6 +16,7 @@ use crate::harness::{
     World, at,
     desk::{list, text},
     door::Door,
+    graduated,
     paying::{events, told},
     per_unit,
     receiver::Receiver,
@@ -31,6 +32,10 @@ on_both!(
     many_workers_tell_a_limit_once,
     a_limit_that_changes_is_told_anew,
     what_was_used_before_counts,
+    new_limits_say_nothing_of_days_that_are_over,
+    limits_that_change_while_it_is_off_are_told,
+    a_budget_counts_what_a_void_returns,
+    limits_that_cannot_be_read_let_nobody_pass,
     usage_counts_on_the_day_on_which_it_happened,
     a_test_clock_has_days_of_its_own,
     the_url_hears_and_can_be_tried,
@@ -393,11 +398,12 @@ async fn many_workers_tell_a_limit_once(world: World) {
     }
     world.run_to_rest().await;
     assert_eq!(till.spend("ada").await["daily"]["used"], "64");
-    let both = ["spend.threshold_reached", "spend.budget_reached"];
-    assert_eq!(told(&world, ada, "spend.").await, both);
-    let mut heard = receiver.kinds();
-    heard.sort();
-    assert_eq!(heard, ["spend.budget_reached", "spend.threshold_reached"]);
+    // One debit may have passed both.
+    let both = ["spend.budget_reached", "spend.threshold_reached"];
+    for mut heard in [told(&world, ada, "spend.").await, receiver.kinds()] {
+        heard.sort();
+        assert_eq!(heard, both);
+    }
     let outbox = notify::outbox(&world.app, &world.actor, Page::first(100))
         .await
         .unwrap();
@@ -461,6 +467,96 @@ async fn what_was_used_before_counts(world: World) {
         till.gate("ada", "4").await,
         ("3".to_owned(), "DAILY_BUDGET_REACHED".to_owned())
     );
+}
+
+async fn new_limits_say_nothing_of_days_that_are_over(world: World) {
+    let till = Till::open(&world).await;
+    let ada = till.rich("ada").await;
+    world.move_to(at("2026-03-31T12:00:00Z"));
+    till.use_up(ada, "50").await;
+    world.run_to_rest().await;
+    world.move_to(at("2026-04-01T08:00:00Z"));
+    let both = json!({ "enabled": true, "daily": { "budget": "10" }, "monthly": { "budget": "20" } });
+    till.limits("ada", both).await;
+    till.limits("ada", daily(Some("5"), Some("9"))).await;
+    let late = |units: &str| {
+        let mut event = world.event(ada, "call", units);
+        event.occurred_at = Some(at("2026-03-31T23:00:00Z"));
+        event
+    };
+    world.accept(vec![late("5")]).await;
+    world.run_to_rest().await;
+    assert_eq!(told(&world, ada, "spend.").await, [""; 0]);
+    assert_eq!(till.spend("ada").await["usedYesterday"], "55");
+}
+
+async fn limits_that_change_while_it_is_off_are_told(world: World) {
+    let till = Till::open(&world).await;
+    let ada = till.rich("ada").await;
+    till.limits("ada", daily(Some("8"), None)).await;
+    till.use_up(ada, "9").await;
+    world.run_to_rest().await;
+    let mut other = daily(Some("20"), Some("30"));
+    other["enabled"] = json!(false);
+    other["mode"] = json!("OBSERVE");
+    till.limits("ada", other).await;
+    till.limits("ada", json!({ "enabled": true })).await;
+    assert_eq!(told(&world, ada, "spend.").await.len(), 1);
+    till.use_up(ada, "22").await;
+    world.run_to_rest().await;
+    assert_eq!(told(&world, ada, "spend.").await.len(), 3);
+    // Until now it was only observed.
+    till.limits("ada", json!({ "mode": "ENFORCE" })).await;
+    let all = told(&world, ada, "spend.").await;
+    assert_eq!(all[3..], ["spend.budget_reached"]);
+}
+
+async fn a_budget_counts_what_a_void_returns(world: World) {
+    let till = Till::open(&world).await;
+    world
+        .priced("tiered", graduated(&[("10", "1"), ("", "0.1")]))
+        .await;
+    let ada = till.rich("ada").await;
+    till.limits("ada", daily(None, Some("20"))).await;
+    let first = world.consume(ada, "tiered", "10").await;
+    world.consume(ada, "tiered", "100").await;
+    world.run_to_rest().await;
+    assert_eq!(till.spend("ada").await["daily"]["used"], "20");
+    // The first units are the dear ones, whoever used them: only the last ones come back.
+    assert_eq!(world.void(&first).await.unwrap().credits.to_string(), "1");
+    assert_eq!(till.spend("ada").await["daily"]["used"], "19");
+    assert_eq!(
+        till.gate("ada", "2").await,
+        ("1".to_owned(), "DAILY_BUDGET_REACHED".to_owned())
+    );
+    // Also after it was counted anew.
+    till.limits("ada", json!({ "enabled": false })).await;
+    till.limits("ada", json!({ "enabled": true })).await;
+    assert_eq!(till.spend("ada").await["daily"]["used"], "19");
+}
+
+async fn limits_that_cannot_be_read_let_nobody_pass(world: World) {
+    let till = Till::open(&world).await;
+    let ada = till.rich("ada").await;
+    till.limits("ada", daily(None, Some("20"))).await;
+    let of = |rule: &str| format!("UPDATE spend_setting SET rule = '{rule}' WHERE rule NOT LIKE 'x'");
+    world.sabotage(&of("later words")).await;
+    let fresh = world.another().await;
+    let door = Door::open(&fresh, Limits::default()).await;
+    let query = "{ entitlement(externalCustomerId: \"ada\", metricKey: \"call\") { allowed reason } }";
+    let answer = door.ask(query, json!({})).await;
+    assert_eq!(
+        answer.body["data"]["entitlement"],
+        json!({ "allowed": false, "reason": "OUTAGE" })
+    );
+    assert_eq!(world.balance(ada).await.available.unwrap().to_string(), "0");
+    // Usage does not wait for it.
+    till.use_up(ada, "3").await;
+    world.run_jobs().await;
+    assert_eq!(world.pending().await, 0);
+    let daily = r#"{"mode":"ENFORCE","daily":{"threshold":null,"budget":null},"monthly":{"threshold":null,"budget":null}}"#;
+    world.sabotage(&of(daily)).await;
+    till.limits("ada", json!({ "enabled": false })).await;
 }
 
 async fn usage_counts_on_the_day_on_which_it_happened(world: World) {

@@ -440,8 +440,8 @@ impl Customer {
         customer_notifications(ctx, self.customer).await
     }
 
-    /// What was told about the customer, newest first, as far as the caller may read about it: `subscription:read`, `payment:read`, `invoice:read` and
-    /// `credit:read` each show their own, `event:read` all.
+    /// What was told about the customer, newest first. Needs `subscription:read`; what was told about payments, invoices and credits needs
+    /// `payment:read`, `invoice:read` and `credit:read` as well, or `event:read`, and is left out without.
     #[graphql(complexity = "cost(first, last, child_complexity)")]
     async fn events(
         &self,

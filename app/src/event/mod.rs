@@ -89,7 +89,7 @@ pub enum About {
     Subscription(SubscriptionId),
 }
 
-/// What it takes to read about a type of events; [`Scope::EventRead`] reads all.
+/// What it takes to read about a type of events, besides [`Scope::SubscriptionRead`]; [`Scope::EventRead`] reads all.
 fn scope_of(kind: EventType) -> Scope {
     let room = kind.as_str().split('.').next().unwrap_or_default();
     match room {
@@ -102,29 +102,19 @@ fn scope_of(kind: EventType) -> Scope {
 }
 
 /// The types of events that somebody may read about.
-///
-/// # Errors
-/// None.
 fn readable(actor: &Actor) -> Result<Vec<EventType>> {
+    actor.require(Scope::SubscriptionRead)?;
     let may = |kind: &EventType| {
         let scopes = [scope_of(*kind), Scope::EventRead];
         scopes.iter().any(|scope| actor.scopes.contains(scope))
     };
-    let kinds: Vec<EventType> = EventType::ALL.iter().copied().filter(may).collect();
-    let first = kinds.first().map(|kind| scope_of(*kind));
-    let scope = first.filter(|scope| actor.scopes.contains(scope));
-    match (kinds.is_empty(), scope) {
-        (true, _) => actor.require(Scope::SubscriptionRead)?,
-        (false, Some(scope)) => actor.require(scope)?,
-        (false, None) => actor.require(Scope::EventRead)?,
-    }
-    Ok(kinds)
+    Ok(EventType::ALL.iter().copied().filter(may).collect())
 }
 
 /// Events about a customer or a subscription, newest first: those that the caller may read about.
 ///
 /// # Errors
-/// The caller may read about none.
+/// The scope is missing.
 pub async fn events(
     app: &App,
     actor: &Actor,
@@ -138,7 +128,7 @@ pub async fn events(
 /// One event, if the caller may read about it.
 ///
 /// # Errors
-/// The caller may read about none.
+/// The scope is missing.
 pub async fn event(app: &App, actor: &Actor, id: BillingEventId) -> Result<Option<BillingEvent>> {
     let kinds = readable(actor)?;
     let event = store::get(app.db().reader(), actor.reach(), id).await?;

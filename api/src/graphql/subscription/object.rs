@@ -189,7 +189,7 @@ impl PlanSubscription {
         ))
     }
 
-    /// What was told about it, newest first. Needs `subscription:read` or `event:read`.
+    /// What was told about it, newest first. Needs `subscription:read`.
     #[graphql(complexity = "cost(first, last, child_complexity)")]
     async fn events(
         &self,
