@@ -385,7 +385,7 @@ async fn many_workers_tell_a_limit_once(world: World) {
     till.limits("ada", settings).await;
     let other = Arc::new(world.sends().await);
     let worker = async |number: usize| {
-        let world = if number % 2 == 0 { &world } else { &*other };
+        let world = if number.is_multiple_of(2) { &world } else { &*other };
         world.accept(vec![world.event(ada, "call", "1")]).await;
         job::run(&world.app, World::drain_job(ada)).await;
     };

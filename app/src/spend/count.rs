@@ -44,10 +44,11 @@ pub(crate) async fn count_in(op: &Op, all: &[Spent]) -> Result<()> {
     let mut counted = Vec::with_capacity(changes.len());
     for (place, change) in changes {
         let (customer, span, start) = place;
-        if !settings
+        // What nobody counted at first stays uncounted.
+        let counts = settings
             .get(&customer)
-            .is_some_and(|it| it.setting.since <= start)
-        {
+            .is_some_and(|it| it.setting.since <= start);
+        if !counts {
             continue;
         }
         let known = tallies.remove(&place);

@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use app::db::{Backend, Db};
+use app::{
+    clock::{Clock, SystemClock},
+    db::{Backend, Db},
+};
 use futures::FutureExt;
 use migration::MigratorTrait;
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement};
@@ -22,7 +25,7 @@ const CONNECTIONS: u32 = 8;
 /// How the names of templates begin.
 const TEMPLATES: &str = "tallygate_template_";
 /// How long a template is kept, in seconds: a day.
-const TEMPLATE_SECONDS: u64 = 86_400;
+const TEMPLATE_SECONDS: i64 = 86_400;
 
 static TEMPLATE: OnceCell<String> = OnceCell::const_new();
 
@@ -120,7 +123,7 @@ async fn template() -> String {
 }
 
 /// Templates, and in which second each was made.
-async fn templates(admin: &Db) -> Vec<(String, u64)> {
+async fn templates(admin: &Db) -> Vec<(String, i64)> {
     let sql = format!(
         "SELECT datname, shobj_description(oid, 'pg_database') AS made FROM pg_database WHERE datname LIKE '{TEMPLATES}%'"
     );
@@ -131,15 +134,14 @@ async fn templates(admin: &Db) -> Vec<(String, u64)> {
         .unwrap();
     let template = |row: &QueryResult| {
         let made: Option<String> = row.try_get("", "made").unwrap();
-        let made = made.and_then(|it| it.parse().ok()).unwrap_or(u64::MAX / 2);
+        let made = made.and_then(|it| it.parse().ok()).unwrap_or(i64::MAX / 2);
         (row.try_get("", "datname").unwrap(), made)
     };
     rows.iter().map(template).collect()
 }
 
-fn seconds() -> u64 {
-    let now = std::time::SystemTime::now();
-    now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+fn seconds() -> i64 {
+    SystemClock.now().micros() / 1_000_000
 }
 
 fn url_of(name: &str) -> String {
