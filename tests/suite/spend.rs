@@ -550,6 +550,9 @@ async fn limits_that_cannot_be_read_let_nobody_pass(world: World) {
         json!({ "allowed": false, "reason": "OUTAGE" })
     );
     assert_eq!(world.balance(ada).await.available.unwrap().to_string(), "0");
+    // Nobody takes it for no limits, and writes over it.
+    let update = "mutation { updateSpendSettings(input: { externalCustomerId: \"ada\", enabled: false }) { userErrors { code } } }";
+    assert_eq!(door.ask(update, json!({})).await.code(), "INTERNAL");
     // Usage does not wait for it.
     till.use_up(ada, "3").await;
     world.run_jobs().await;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use domain::{
     amount::Credits,
-    id::CustomerId,
+    id::{CustomerId, TenantId},
     rejection::Rejection,
     spend::{
         Limits, Mode, Rule, Span,
@@ -70,27 +70,9 @@ pub async fn update(app: &App, actor: &Actor, input: UpdateSpend) -> Result<Upda
     let customer = customer::resolve(op.tx(), actor.reach(), &input.customer).await?;
     let account = op.lock_account(actor.tenant, customer).await?;
     account.ok_or_else(|| input.customer.unknown())?;
-    let mut known = store::found(op.tx(), &[customer]).await?;
-    let before = known.remove(&customer).map(|it| it.setting);
-    let before = before.unwrap_or_else(|| Setting {
-        customer,
-        tenant: actor.tenant,
-        enabled: false,
-        rule: Rule::default(),
-        endpoint: None,
-        since: Timestamp::MAX,
-    });
-    let mut after = Setting {
-        enabled: input.enabled.unwrap_or(before.enabled),
-        rule: Rule {
-            mode: input.mode.unwrap_or(before.rule.mode),
-            daily: input.daily.map_or(before.rule.daily, Option::unwrap_or_default),
-            monthly: input
-                .monthly
-                .map_or(before.rule.monthly, Option::unwrap_or_default),
-        },
-        ..before.clone()
-    };
+    let known = store::setting(op.tx(), customer).await?;
+    let before = known.unwrap_or_else(|| Setting::none(actor.tenant, customer));
+    let mut after = before.with(&input);
     after.rule.validate()?;
     let mut pointed = None;
     if let Some(url) = &input.webhook_url {
@@ -119,6 +101,34 @@ pub async fn update(app: &App, actor: &Actor, input: UpdateSpend) -> Result<Upda
         None => None,
     };
     Ok(Updated { spend, secret })
+}
+
+impl Setting {
+    /// That of a customer that never had any.
+    fn none(tenant: TenantId, customer: CustomerId) -> Self {
+        Self {
+            customer,
+            tenant,
+            enabled: false,
+            rule: Rule::default(),
+            endpoint: None,
+            since: Timestamp::MAX,
+        }
+    }
+
+    /// The same with what is to change of it.
+    fn with(&self, input: &UpdateSpend) -> Self {
+        let Rule { mode, daily, monthly } = self.rule;
+        Self {
+            enabled: input.enabled.unwrap_or(self.enabled),
+            rule: Rule {
+                mode: input.mode.unwrap_or(mode),
+                daily: input.daily.map_or(daily, Option::unwrap_or_default),
+                monthly: input.monthly.map_or(monthly, Option::unwrap_or_default),
+            },
+            ..self.clone()
+        }
+    }
 }
 
 /// Brings the tallies of the present to where they are, and tells what is reached while it is switched on. What is told of a limit is forgotten with
@@ -188,9 +198,8 @@ pub async fn send_test(app: &App, actor: &Actor, who: &CustomerRef, key: &str) -
     actor.require_for_all(Scope::WebhookWrite)?;
     let db = app.db().reader();
     let customer = customer::resolve(db, actor.reach(), who).await?;
-    let mut found = store::found(db, &[customer]).await?;
-    let known = found.remove(&customer).and_then(|it| it.setting.endpoint);
-    let endpoint = match known {
+    let known = store::setting(db, customer).await?;
+    let endpoint = match known.and_then(|it| it.endpoint) {
         Some(id) => webhook::endpoint_in(db, actor.tenant, id).await?,
         None => None,
     };

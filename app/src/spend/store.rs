@@ -12,7 +12,7 @@ use domain::{
     time::Timestamp,
 };
 use entity::{Corrupt, from_json, from_text, spend_period, spend_setting, to_text};
-use sea_orm::{ConnectionTrait, FromQueryResult};
+use sea_orm::{ConnectionTrait, EntityTrait, FromQueryResult};
 
 use crate::{
     error::Result,
@@ -57,6 +57,15 @@ impl TryFrom<spend_setting::Model> for Setting {
             since: Timestamp::from_micros(row.since),
         })
     }
+}
+
+/// What a customer has agreed with itself. One statement.
+///
+/// # Errors
+/// A row that cannot be read: whoever changes or shows it must not take it for none.
+pub(super) async fn setting(db: &impl ConnectionTrait, customer: CustomerId) -> Result<Option<Setting>> {
+    let row = spend_setting::Entity::find_by_id(customer.0).one(db).await?;
+    Ok(row.map(Setting::try_from).transpose()?)
 }
 
 /// What some customers have agreed with themselves. One statement. A row that cannot be read is left out and reported:

@@ -81,8 +81,7 @@ pub(super) async fn view_in(
     customer: CustomerId,
     now: Timestamp,
 ) -> Result<Spend> {
-    let mut found = store::found(db, &[customer]).await?;
-    let setting = found.remove(&customer).map(|it| it.setting);
+    let setting = store::setting(db, customer).await?;
     let enabled = setting.as_ref().is_some_and(|it| it.enabled);
     let rule = setting.as_ref().map_or(Rule::default(), |it| it.rule);
     let yesterday = now.day().plus_seconds(-1);
