@@ -11,7 +11,7 @@
 //! then the caller waits for a read. `as_of` says of when the answer is.
 //!
 //! Cost: no statement while the customer is remembered; a read is seven for up to 500 customers, one more where any has ever had a
-//! subscription, one where any has open holds, and two where any has limits of its own.
+//! subscription, one where any has open holds, two where any has limits of its own, and one where usage waits of any whose overdraft has a bound.
 
 mod entry;
 mod load;

@@ -15,7 +15,7 @@ use super::{
     event,
     store::{self, Found, Place},
 };
-use crate::{error::Result, failpoint::reach, op::Op};
+use crate::{error::Result, failpoint::reach, op::Op, usage::day_of};
 
 /// Usage that has cost something, or is taken back.
 #[derive(Debug, Clone, Copy)]
@@ -90,16 +90,31 @@ struct Change {
     corrected: Credits,
 }
 
-/// What usage adds to each day and month.
+impl Change {
+    fn add(&mut self, other: Self) -> Result<()> {
+        self.credits = self.credits.plus(other.credits)?;
+        self.corrected = self.corrected.plus(other.corrected)?;
+        Ok(())
+    }
+}
+
+/// What usage adds to each day and month. By days first: a batch has thousands of events on a few of them, and a month is found by a calendar.
 fn by_period(all: &[Spent]) -> Result<BTreeMap<Place, Change>> {
-    let mut changes: BTreeMap<Place, Change> = BTreeMap::new();
+    let mut days: BTreeMap<(CustomerId, i64), Change> = BTreeMap::new();
     let counts = |it: &&Spent| !it.credits.is_zero() || !it.corrected.is_zero();
     for it in all.iter().filter(counts) {
+        let day = days.entry((it.customer, day_of(it.occurred_at))).or_default();
+        day.add(Change {
+            credits: it.credits,
+            corrected: it.corrected,
+        })?;
+    }
+    let mut changes: BTreeMap<Place, Change> = BTreeMap::new();
+    for ((customer, day), change) in days {
+        let day = Timestamp::from_micros(day);
         for span in Span::ALL {
-            let start = span.period(it.occurred_at).start;
-            let sum = changes.entry((it.customer, span, start)).or_default();
-            sum.credits = sum.credits.plus(it.credits)?;
-            sum.corrected = sum.corrected.plus(it.corrected)?;
+            let place = (customer, span, span.period(day).start);
+            changes.entry(place).or_default().add(change)?;
         }
     }
     Ok(changes)

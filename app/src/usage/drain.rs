@@ -3,7 +3,8 @@
 //! Phases: lock the accounts of the customers whose events come first in id order, take their events out of the queue, read,
 //! fold in memory ([`domain::usage::drain`]), write. Some fourteen statements for any number of events and customers, and one more
 //! for the cycles where any of them has ever had a subscription, one where usage adjusts a cycle that has closed, one where the terms of
-//! any of them bound its overdraft, and two to tell where something was written off. Two workers on the same shard are harmless: the second waits for
+//! any of them bound its overdraft, two to tell where something was written off, and three where any has limits of its own, five where it reaches
+//! one. Two workers on the same shard are harmless: the second waits for
 //! the locks and then finds other events, or none.
 //!
 //! Usage accepted at the barrier of its customer or later waits until the step that is due there has been taken, because grants and
