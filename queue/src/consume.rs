@@ -11,6 +11,7 @@ use crate::{
     crew::Post,
     keeper::{self, Roster},
     lane,
+    own::Own,
     shared::{Handler, QueueError, SharedQueue},
     signal,
 };
@@ -37,6 +38,7 @@ impl SharedQueue {
         let bells = Bells::new(lanes.iter().map(|lane| lane.0));
         let roster = Roster::default();
         let cut = CancellationToken::new();
+        let own = Own::open(&self.db, lanes.len());
 
         // A join set ends its tasks when it is dropped, here or together with this future.
         let mut background = JoinSet::new();
@@ -49,6 +51,7 @@ impl SharedQueue {
         for ((lane, bell), (_, concurrency)) in bells.iter().zip(lanes) {
             let post = Post {
                 db: self.db.clone(),
+                own: own.clone(),
                 lane: *lane,
                 concurrency,
                 timings,

@@ -9,13 +9,10 @@ use apalis::prelude::{PollWith, WorkerBuilder, WorkerBuilderExt, WorkerContext};
 use apalis_core::error::WorkerError;
 use apalis_postgres::PostgresStorage;
 use apalis_sqlite::SqliteStorage;
-use app::{
-    db::{Backend, Db, sqlite_pool},
-    job::Lane,
-};
+use app::{db::Db, job::Lane};
 use futures::{FutureExt, future::BoxFuture};
 use serde_json::Value;
-use sqlx::SqlitePool;
+use sqlx::{PgPool, SqlitePool};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +21,7 @@ use crate::{
     health::Pulse,
     job::Duty,
     keeper::Roster,
+    own::Own,
     poll::RobustPoll,
     shared::{Handler, queue_name},
     timings::Timings,
@@ -32,8 +30,6 @@ use crate::{
 
 /// What a stop allows, after handlers have been cut short, for settling their rows.
 const SETTLE: Duration = Duration::from_secs(2);
-/// Connections of one worker: one for a fetch that may stand still, one for everything else.
-const OWN_CONNECTIONS: u32 = 2;
 /// Attempts to give back what a worker had taken. After that the orphan time does it.
 const RELEASE_ATTEMPTS: usize = 3;
 
@@ -41,6 +37,7 @@ const RELEASE_ATTEMPTS: usize = 3;
 #[derive(Clone)]
 pub(crate) struct Post {
     pub(crate) db: Db,
+    pub(crate) own: Own,
     pub(crate) lane: Lane,
     pub(crate) concurrency: usize,
     pub(crate) timings: Timings,
@@ -121,16 +118,16 @@ impl Post {
     fn worker(&self, context: &WorkerContext, duty: Duty) -> BoxFuture<'static, Result<(), WorkerError>> {
         let perform = move |payload: Value| duty.clone().perform(payload);
         // A name per type, because the two storages share no trait that would allow one.
-        match self.db.backend() {
-            Backend::Postgres => WorkerBuilder::new(context)
-                .backend(PollWith::new(self.postgres(), self.strategy()))
+        match &self.own {
+            Own::Postgres(pool) => WorkerBuilder::new(context)
+                .backend(PollWith::new(self.postgres(pool), self.strategy()))
                 .catch_panic()
                 .concurrency(self.concurrency)
                 .build(perform)
                 .run()
                 .boxed(),
-            Backend::Sqlite => WorkerBuilder::new(context)
-                .backend(PollWith::new(self.sqlite(), self.strategy()))
+            Own::Sqlite(pool) => WorkerBuilder::new(context)
+                .backend(PollWith::new(self.sqlite(pool), self.strategy()))
                 .catch_panic()
                 .concurrency(self.concurrency)
                 .build(perform)
@@ -147,7 +144,7 @@ impl Post {
     // channel of four batches with acknowledgements that nobody drains, and the lane would stand still. No locking of
     // tasks: it protects nothing. Results persisted: without them a job is never acknowledged.
 
-    fn postgres(&self) -> PostgresStorage<Value> {
+    fn postgres(&self, pool: &PgPool) -> PostgresStorage<Value> {
         let config = apalis_postgres::Config::default()
             .queue(queue_name(self.lane))
             .batch_size(self.concurrency)
@@ -155,10 +152,10 @@ impl Post {
             .missed_heartbeats(self.timings.missed as usize)
             .lock_tasks(false)
             .persist_results(true);
-        PostgresStorage::new(&self.db.passing_postgres(OWN_CONNECTIONS)).with_config(config)
+        PostgresStorage::new(pool).with_config(config)
     }
 
-    fn sqlite(&self) -> SqliteStorage<Value> {
+    fn sqlite(&self, pool: &SqlitePool) -> SqliteStorage<Value> {
         let config = apalis_sqlite::Config::default()
             .queue(queue_name(self.lane))
             .batch_size(self.concurrency)
@@ -166,16 +163,7 @@ impl Post {
             .missed_heartbeats(self.timings.missed as usize)
             .lock_tasks(false)
             .persist_results(true);
-        SqliteStorage::new(&self.own_connections()).with_config(config)
-    }
-
-    /// Connections that nobody else waits for. apalis stops driving a fetch while jobs run at its end, and the fetch keeps
-    /// its connection; were it the only writing one of the process, the jobs would wait for it until they give up.
-    fn own_connections(&self) -> SqlitePool {
-        let shared = self.db.writer().get_sqlite_connection_pool();
-        sqlite_pool()
-            .max_connections(OWN_CONNECTIONS)
-            .connect_lazy_with(shared.connect_options().as_ref().clone())
+        SqliteStorage::new(pool).with_config(config)
     }
 }
 

@@ -23,6 +23,7 @@ mod install;
 mod job;
 mod keeper;
 mod lane;
+mod own;
 mod poll;
 mod push;
 mod shared;

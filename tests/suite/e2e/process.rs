@@ -58,6 +58,8 @@ impl Process {
             .args(args)
             // Years pass in some cases, and what was told is looked at in the end.
             .env("TALLYGATE_EVENT_RETENTION_DAYS", "3650")
+            // Some cases have five processes, two cases run at once, and a server has a hundred connections.
+            .env("TALLYGATE_POSTGRES_CONNECTIONS", "6")
             .envs(env.iter().copied())
             .current_dir(dir)
             .stdin(Stdio::null())
