@@ -4,6 +4,7 @@
 //! sent in batches per endpoint ([`deliver()`]), without any transaction open, at least once: whoever has received one answers 2xx, and knows
 //! by `webhook-id` what it has had before.
 
+mod conclude;
 mod deliver;
 mod endpoint;
 mod message;
