@@ -39,6 +39,8 @@ on_both!(
     endpoints_are_changed_and_taken_away,
     no_more_than_allowed_are_on_their_way,
     many_workers_send_each_message_once,
+    a_run_that_is_taken_for_dead_has_its_endpoint_in_hand,
+    a_run_that_died_is_followed_when_its_lease_is_over,
     lost_doubled_and_reordered_jobs_lose_nothing,
     strangers_hear_and_see_nothing,
 );
@@ -685,6 +687,81 @@ async fn many_workers_send_each_message_once(world: World) {
     ids.sort();
     ids.dedup();
     assert_eq!((sent, ids.len()), (10, 10));
+}
+
+/// Two messages that are due to an endpoint of a receiver that holds them, and the job that sends them.
+async fn two_that_are_held(world: &World, receiver: &Receiver) -> (Hook, Value) {
+    receiver.answers(Manner::Held);
+    let (_, id) = subscribed(world, "ada").await;
+    world.catch_up().await;
+    let hook = world.hook(&receiver.url(), &[]).await;
+    happens(world, id).await;
+    let publish = json!({ "kind": "event.publish", "args": world.tenant().to_string() });
+    job::run(&world.app, publish).await;
+    let send = json!({ "kind": "webhook.deliver", "args": hook.endpoint.id.to_string() });
+    (hook, send)
+}
+
+/// Begins a run, and waits until it has sent its two messages.
+async fn begun(world: &World, receiver: &Receiver, send: &Value) -> tokio::task::JoinHandle<()> {
+    let (app, send) = (world.app.clone(), send.clone());
+    let run = tokio::spawn(async move { job::run(&app, send).await });
+    receiver.has(2).await;
+    run
+}
+
+async fn a_run_that_is_taken_for_dead_has_its_endpoint_in_hand(world: World) {
+    let world = world.sends().await;
+    let other = world.sends().await;
+    let receiver = Receiver::open().await;
+    let (hook, send) = two_that_are_held(&world, &receiver).await;
+    let first = begun(&world, &receiver, &send).await;
+    // Jobs are taken for dead before leases are over, and one of the other kind has a row of its own.
+    world.advance(16);
+    job::run(&other.app, send).await;
+    let again = json!({ "kind": "webhook.retry", "args": hook.endpoint.id.to_string() });
+    job::run(&other.app, again).await;
+    assert_eq!(receiver.received().len(), 2);
+    assert_eq!(states(&world, &hook).await, [DeliveryState::Pending; 2]);
+    receiver.lets_go();
+    first.await.unwrap();
+    world.catch_up().await;
+    assert_eq!(sorted(&receiver), ["subscription.paused", "subscription.resumed"]);
+    for it in deliveries(&world, &hook).await {
+        assert_eq!((it.state, it.attempts), (DeliveryState::Delivered, 1));
+    }
+    // It has let go: what comes next is sent at once.
+    let sent = webhook::send_test(&world.app, &world.actor, hook.endpoint.id, &world.key()).await;
+    sent.unwrap();
+    world.run_jobs().await;
+    assert_eq!(receiver.received().len(), 3);
+}
+
+async fn a_run_that_died_is_followed_when_its_lease_is_over(world: World) {
+    let world = world.sends().await;
+    let receiver = Receiver::open().await;
+    let (hook, send) = two_that_are_held(&world, &receiver).await;
+    let first = begun(&world, &receiver, &send).await;
+    first.abort();
+    first.await.unwrap_err();
+    receiver.lets_go();
+    // Neither the job nor the sweep gets past the lease of half a minute.
+    for _ in 0..2 {
+        world.advance(14);
+        world.run_jobs().await;
+        job::sweep(&world.app).await.unwrap();
+        job::run(&world.app, send.clone()).await;
+        assert_eq!(receiver.received().len(), 2);
+    }
+    world.advance(2);
+    job::sweep(&world.app).await.unwrap();
+    world.run_jobs().await;
+    // What the dead one sent is sent once more, as it was.
+    let mut ids: Vec<String> = receiver.received().into_iter().map(|it| it.id).collect();
+    ids.sort();
+    assert_eq!(ids.len(), 4);
+    assert_eq!((&ids[0], &ids[2]), (&ids[1], &ids[3]));
+    assert_eq!(states(&world, &hook).await, [DeliveryState::Delivered; 2]);
 }
 
 async fn lost_doubled_and_reordered_jobs_lose_nothing(world: World) {
