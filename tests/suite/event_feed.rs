@@ -27,6 +27,7 @@ on_both!(
     every_event_says_what_its_type_has,
     a_number_that_the_feed_never_gave_is_refused,
     everybody_reads_what_its_scopes_are_about,
+    one_customer_s_events_keep_their_order_whatever_clocks_say,
 );
 
 async fn subscribed(world: &World, count: usize) -> Vec<(CustomerId, SubscriptionId)> {
@@ -209,6 +210,45 @@ async fn everybody_reads_what_its_scopes_are_about(world: World) {
         assert_eq!(seen(subscriber, scope).await.unwrap(), of_subscriber, "{scope}");
         assert_eq!(seen(buyer, scope).await.unwrap(), of_buyer, "{scope}");
     }
+}
+
+/// Adds events about nobody: copies of one that something was paused, with positions as SQL says.
+async fn copies(world: &World, count: i64, position: &str) {
+    let any = world.any_id();
+    world
+        .sabotage(&format!(
+            "INSERT INTO billing_event (id, tenant_id, kind, version, key, occurred_at, data, created_at, position)
+             WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
+             SELECT {any}, e.tenant_id, e.kind, e.version, 'copy:' || n.i, e.occurred_at, e.data, e.created_at, {position}
+             FROM n, billing_event e WHERE e.kind = 'subscription.paused'"
+        ))
+        .await;
+}
+
+/// Ids follow the clocks of those who write, numbers of a customer what happened; and an event waits for those before it, wherever a batch
+/// ends.
+async fn one_customer_s_events_keep_their_order_whatever_clocks_say(world: World) {
+    let (customer, id) = subscribed(&world, 1).await[0];
+    happens(&world, id).await;
+    copies(&world, 1_500, "NULL").await;
+    let own = world.literal(customer.0);
+    for (sequence, id) in [(1, u128::MAX), (2, 0), (3, 1)] {
+        let id = world.literal(uuid::Uuid::from_u128(id));
+        world
+            .sabotage(&format!(
+                "UPDATE billing_event SET id = {id} WHERE customer_id = {own} AND sequence = {sequence}"
+            ))
+            .await;
+    }
+    world.catch_up().await;
+    let mut seen = Vec::new();
+    for after in [0, 1_000] {
+        let page = read(&world, Some(after)).await;
+        let about = page.events.into_iter().filter(|it| it.customer.is_some());
+        seen.extend(about.filter_map(|it| it.sequence));
+    }
+    assert_eq!(seen, [1, 2, 3]);
+    assert_eq!(read(&world, Some(1_000)).await.position, 1_503);
 }
 
 async fn what_is_old_is_forgotten_in_the_open(world: World) {

@@ -451,6 +451,15 @@ impl World {
         }
     }
 
+    /// SQL for an id that nothing has.
+    #[allow(dead_code, reason = "for the suite")]
+    pub fn any_id(&self) -> &'static str {
+        match self.app.db().backend() {
+            app::db::Backend::Sqlite => "randomblob(16)",
+            app::db::Backend::Postgres => "gen_random_uuid()",
+        }
+    }
+
     /// Runs SQL behind the application's back, with every guard of the database switched off meanwhile.
     pub async fn sabotage(&self, sql: &str) {
         sabotage::run(self.app.db(), sql).await;
