@@ -20,7 +20,8 @@ use super::{
 pub struct BillingEvent {
     /// Global id, the same as `webhook-id`.
     pub id: ID,
-    /// Name of its type, such as `subscription.renewed`; see `eventTypes`.
+    /// Name of its type, such as `subscription.renewed`; see `eventTypes`. While one version of the server replaces another, it may be one that
+    /// only the newer one lists.
     #[graphql(name = "type")]
     pub kind: String,
     /// Version of the fields of `data`.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    event::EventType,
+    event::{EventType, TypeName},
     id::{BillingEventId, CustomerId, SubscriptionId, TenantId},
     time::Timestamp,
 };
@@ -115,7 +115,7 @@ pub(super) struct Unpublished {
     pub(super) id: BillingEventId,
     pub(super) customer: Option<CustomerId>,
     pub(super) sequence: Option<i64>,
-    pub(super) kind: EventType,
+    pub(super) kind: TypeName,
 }
 
 /// Tenants with events that wait to be published.
@@ -172,7 +172,7 @@ pub(super) async fn unpublished(op: &Op, tenant: TenantId, most: u64) -> Result<
                 .try_get::<Option<uuid::Uuid>>("", "customer_id")?
                 .map(CustomerId),
             sequence: row.try_get("", "sequence")?,
-            kind: kind(&row.try_get::<String>("", "kind")?)?,
+            kind: TypeName::of(&row.try_get::<String>("", "kind")?),
         })
     };
     rows.iter().map(one).collect()
@@ -257,7 +257,7 @@ pub(crate) async fn news_between(
             customer: row
                 .try_get::<Option<uuid::Uuid>>("", "customer_id")?
                 .map(CustomerId),
-            kind: kind(&row.try_get::<String>("", "kind")?)?,
+            kind: TypeName::of(&row.try_get::<String>("", "kind")?),
         };
         Ok((row.try_get("", "position")?, news))
     };
@@ -351,15 +351,17 @@ pub(super) async fn list(
     db: &impl ConnectionTrait,
     reach: Reach,
     about: About,
-    kinds: &[EventType],
+    kinds: Option<&[EventType]>,
     page: Page<BillingEventId>,
 ) -> Result<Slice<BillingEvent>> {
     let about = match about {
         About::Customer(id) => billing_event::Column::CustomerId.eq(id.0),
         About::Subscription(id) => billing_event::Column::SubscriptionId.eq(id.0),
     };
-    let kinds = billing_event::Column::Kind.is_in(kinds.iter().map(|it| it.as_str()));
-    let all = within(reach).filter(about).filter(kinds);
+    let kinds = kinds.map(|kinds| billing_event::Column::Kind.is_in(kinds.iter().map(|it| it.as_str())));
+    let all = within(reach)
+        .filter(about)
+        .filter(Condition::all().add_option(kinds));
     let mut newest_first = ordered(all, billing_event::Column::Id);
     newest_first.desc();
     page.map(|id| id.0).read(newest_first, db).await?.try_map(view)
@@ -385,7 +387,7 @@ fn view(row: billing_event::Model) -> Result<BillingEvent> {
     Ok(BillingEvent {
         data: from_json("billing_event", &row.data)?,
         id: BillingEventId(row.id),
-        kind: kind(&row.kind)?,
+        kind: TypeName::of(&row.kind),
         version: row.version,
         customer: row.customer_id.map(CustomerId),
         subscription: row.subscription_id.map(SubscriptionId),

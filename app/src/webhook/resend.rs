@@ -137,7 +137,7 @@ pub async fn resend_range(app: &App, actor: &Actor, range: Range, key: &str) -> 
     let found = event::news_between(op.tx(), actor.tenant, range.after, range.through, MAX_RESENT).await?;
     let wanted: Vec<BillingEventId> = found
         .iter()
-        .filter(|(_, news)| news.kind.is_for_all() && endpoint.wants(news.kind, news.customer))
+        .filter(|(_, news)| news.kind.is_for_all() && endpoint.wants(&news.kind, news.customer))
         .map(|(_, news)| news.event)
         .collect();
     let renewal = Renewal {
