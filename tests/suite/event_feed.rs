@@ -27,6 +27,7 @@ on_both!(
     every_event_says_what_its_type_has,
     a_number_that_the_feed_never_gave_is_refused,
     everybody_reads_what_its_scopes_are_about,
+    a_page_of_some_types_looks_through_so_many,
     one_customer_s_events_keep_their_order_whatever_clocks_say,
 );
 
@@ -223,6 +224,39 @@ async fn copies(world: &World, count: i64, position: &str) {
              FROM n, billing_event e WHERE e.kind = 'subscription.paused'"
         ))
         .await;
+}
+
+async fn a_page_of_some_types_looks_through_so_many(world: World) {
+    let (_, id) = subscribed(&world, 1).await[0];
+    happens(&world, id).await;
+    world.catch_up().await;
+    copies(&world, 20_000, "3 + n.i").await;
+    world
+        .sabotage("UPDATE event_feed SET position = position + 20000")
+        .await;
+    world.wish(id, Wish::Pause).await.unwrap();
+    world.wish(id, Wish::Resume).await.unwrap();
+    world.catch_up().await;
+    let resumed = [EventType::SubscriptionResumed];
+    let page = async |after, types: Option<&[EventType]>| {
+        let page = event::feed(&world.app, &world.actor, Some(after), types, 10).await;
+        let page = page.unwrap();
+        let found: Vec<i64> = page.events.iter().filter_map(|it| it.position).collect();
+        (found, page.position, page.has_more)
+    };
+    let many = event::MAX_LOOKED_THROUGH;
+    assert_eq!(page(0, Some(&resumed)).await, (vec![3], many, true));
+    assert_eq!(page(many, Some(&resumed)).await, (vec![], 2 * many, true));
+    assert_eq!(
+        page(2 * many, Some(&resumed)).await,
+        (vec![20_005], 20_005, false)
+    );
+    // Who wants all gets them as far as they go, and a listener goes on by itself.
+    assert_eq!(page(20_000, None).await.1, 20_005);
+    let stream = event::stream(&world.app, &world.actor, Some(3), Some(resumed.to_vec())).await;
+    let mut stream = Box::pin(stream.unwrap());
+    let next = tokio::time::timeout(Duration::from_secs(20), stream.next()).await;
+    assert_eq!(next.unwrap().unwrap().unwrap().position, Some(20_005));
 }
 
 /// Ids follow the clocks of those who write, numbers of a customer what happened; and an event waits for those before it, wherever a batch

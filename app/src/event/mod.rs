@@ -18,7 +18,7 @@ use domain::{
 };
 use serde_json::{Map, Value};
 
-pub use self::feed::{FeedPage, MAX_FEED_PAGE, feed, stream};
+pub use self::feed::{FeedPage, MAX_FEED_PAGE, MAX_LOOKED_THROUGH, feed, stream};
 pub(crate) use self::{
     payload::{Told, metrics_of},
     retention::{are_old, forget_old},

@@ -110,7 +110,7 @@ fn no_account() -> Error {
 }
 
 /// An event that waits to be published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unpublished {
     pub(super) id: BillingEventId,
     pub(super) customer: Option<CustomerId>,
@@ -206,22 +206,34 @@ pub(super) async fn feed(db: &impl ConnectionTrait, tenant: TenantId) -> Result<
     Ok(row.map_or((0, 0), |row| (row.position, row.forgotten)))
 }
 
-/// Published events after a number, in order.
-pub(super) async fn after(
+/// Which published events are wanted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stretch<'a> {
+    /// Those after this number.
+    pub(super) after: i64,
+    /// Up to this one; `None`: however far they go.
+    pub(super) through: Option<i64>,
+    /// Of these types; `None`: all.
+    pub(super) types: Option<&'a [EventType]>,
+}
+
+/// Published events of a stretch, in order, at most so many. One statement.
+pub(super) async fn read(
     db: &impl ConnectionTrait,
     tenant: TenantId,
-    position: i64,
-    types: Option<&[EventType]>,
+    stretch: Stretch<'_>,
     most: u64,
 ) -> Result<Vec<BillingEvent>> {
     use billing_event::Column;
-    let wanted = types.map(|types| Column::Kind.is_in(types.iter().map(|it| it.as_str())));
+    let named = |types: &[EventType]| Column::Kind.is_in(types.iter().map(|it| it.as_str()));
+    let through = stretch.through.map(|through| Column::Position.lte(through));
     let found = billing_event::Entity::find()
         .filter(
             Condition::all()
                 .add(Column::TenantId.eq(tenant.0))
-                .add(Column::Position.gt(position))
-                .add_option(wanted),
+                .add(Column::Position.gt(stretch.after))
+                .add_option(through)
+                .add_option(stretch.types.map(named)),
         )
         .order_by_asc(Column::Position)
         .limit(most)
@@ -377,10 +389,6 @@ pub(super) async fn get(
         .one(db)
         .await?;
     row.map(view).transpose()
-}
-
-fn kind(name: &str) -> Result<EventType> {
-    EventType::named(name).ok_or_else(|| Error::Internal(format!("`{name}` is no type of events")))
 }
 
 fn view(row: billing_event::Model) -> Result<BillingEvent> {

@@ -48,7 +48,10 @@ pub async fn deliveries(
     if store::endpoint(db, actor.tenant, endpoint).await?.is_none() {
         return Err(Rejection::not_found("endpointId", "webhook endpoint").into());
     }
-    store::deliveries(db, actor.tenant, endpoint, state, page).await
+    match state {
+        Some(DeliveryState::Failed) => store::failed(db, actor.tenant, endpoint, page).await,
+        _ => store::deliveries(db, actor.tenant, endpoint, state, page).await,
+    }
 }
 
 /// The body of the messages about an event; `None`: there is no such event.
