@@ -53,6 +53,8 @@ on_both!(
     what_belongs_to_others_does_not_exist,
     lists_say_what_is_open,
     a_customer_holds_so_many_at_most,
+    what_has_run_out_keeps_nobody_from_holding,
+    a_limit_is_reached_by_the_customer_s_own_time,
 );
 
 const SHOWN: &str =
@@ -945,4 +947,63 @@ async fn a_customer_holds_so_many_at_most(world: World) {
     world
         .sabotage(&format!("UPDATE account SET holds = 1 WHERE customer_id = {who}"))
         .await;
+}
+
+/// Makes the one open hold of a customer 2,000.
+async fn multiply(world: &World, id: CustomerId) {
+    let (any, own) = (world.any_id(), world.literal(id.0));
+    world
+        .sabotage(&format!(
+            "INSERT INTO hold (id, tenant_id, customer_id, metric_id, key, fingerprint, units, credits, state, made_at, expires_at, late)
+             WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1999)
+             SELECT {any}, h.tenant_id, h.customer_id, h.metric_id, 'copy:' || n.i, h.fingerprint, h.units, h.credits, h.state, h.made_at,
+                h.expires_at, 0
+             FROM n, hold h WHERE h.customer_id = {own}"
+        ))
+        .await;
+    world
+        .sabotage(&format!(
+            "UPDATE account SET holds = holds * 2000, held = held * 2000, revision = revision + 1 WHERE customer_id = {own}"
+        ))
+        .await;
+}
+
+async fn what_has_run_out_keeps_nobody_from_holding(world: World) {
+    let (till, id) = till(&world, "3000").await;
+    let mut wish = till.wish("a", "1");
+    wish["expiresInSeconds"] = json!(30);
+    till.hold_with(wish).await;
+    multiply(&world, id).await;
+    assert_eq!(till.asks("a", "1").await, "REJECTED TOO_MANY_OPEN");
+    world.advance_micros(29_999_999);
+    assert_eq!(till.asks("a", "1").await, "REJECTED TOO_MANY_OPEN");
+    assert_eq!(till.balance("a").await, ["3000", "2000", "1000"]);
+    // No worker has come round. Another customer at the same moment is nobody's business.
+    world.advance_micros(1);
+    world.customer("b").await;
+    let made = till
+        .reserve(vec![
+            till.wish("a", "1"),
+            till.wish("b", "1"),
+            till.wish("a", "2"),
+        ])
+        .await;
+    let outcomes: Vec<String> = made.iter().map(told).collect();
+    assert_eq!(outcomes, ["RESERVED", "REFUSED INSUFFICIENT_CREDITS", "RESERVED"]);
+    assert_eq!(till.balance("a").await, ["3000", "3", "2997"]);
+    world.run_to_rest().await;
+    assert_eq!(till.balance("a").await, ["3000", "3", "2997"]);
+}
+
+async fn a_limit_is_reached_by_the_customer_s_own_time(world: World) {
+    world.priced("call", per_unit("1")).await;
+    let (_, id) = clock(&world).await;
+    world.give(id, "3000").await;
+    let till = Till::open(&world).await;
+    till.hold("a", "1").await;
+    multiply(&world, id).await;
+    // Its clock stands still, so nothing has run out, whatever the one on the wall says.
+    world.advance(2 * 366 * 86_400);
+    assert_eq!(till.asks("a", "1").await, "REJECTED TOO_MANY_OPEN");
+    assert_eq!(till.balance("a").await, ["3000", "2000", "1000"]);
 }

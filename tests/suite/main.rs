@@ -38,6 +38,7 @@
 //! | [`audit_guards`] | ledger entries are final and chained, rows stay with their owners |
 //! | [`event_feed`] | what was told, in an order that stays, read and listened to |
 //! | [`webhooks`] | who is told over HTTP, signed, whatever receivers do |
+//! | [`foreign_events`] | types of events that only a newer version knows, while one replaces the other |
 //! | [`gate_door`] | what gateways are answered |
 //! | [`letters`] | who is written to about what, once |
 //! | [`door`] | how often, how many, how long |
@@ -87,6 +88,7 @@ mod dashboard;
 mod door;
 mod e2e;
 mod event_feed;
+mod foreign_events;
 mod gate;
 mod gate_door;
 mod harness;

@@ -39,6 +39,10 @@ on_both!(
     endpoints_are_changed_and_taken_away,
     no_more_than_allowed_are_on_their_way,
     many_workers_send_each_message_once,
+    a_run_that_is_taken_for_dead_has_its_endpoint_in_hand,
+    a_run_that_died_is_followed_when_its_lease_is_over,
+    a_sweep_wakes_so_many_and_first_those_that_have_waited_longest,
+    what_was_given_up_is_found_among_what_was_delivered,
     lost_doubled_and_reordered_jobs_lose_nothing,
     strangers_hear_and_see_nothing,
 );
@@ -685,6 +689,179 @@ async fn many_workers_send_each_message_once(world: World) {
     ids.sort();
     ids.dedup();
     assert_eq!((sent, ids.len()), (10, 10));
+}
+
+/// Two messages that are due to an endpoint of a receiver that holds them, and the job that sends them.
+async fn two_that_are_held(world: &World, receiver: &Receiver) -> (Hook, Value) {
+    receiver.answers(Manner::Held);
+    let (_, id) = subscribed(world, "ada").await;
+    world.catch_up().await;
+    let hook = world.hook(&receiver.url(), &[]).await;
+    happens(world, id).await;
+    let publish = json!({ "kind": "event.publish", "args": world.tenant().to_string() });
+    job::run(&world.app, publish).await;
+    let send = json!({ "kind": "webhook.deliver", "args": hook.endpoint.id.to_string() });
+    (hook, send)
+}
+
+/// Begins a run, and waits until it has sent its two messages.
+async fn begun(world: &World, receiver: &Receiver, send: &Value) -> tokio::task::JoinHandle<()> {
+    let (app, send) = (world.app.clone(), send.clone());
+    let run = tokio::spawn(async move { job::run(&app, send).await });
+    receiver.has(2).await;
+    run
+}
+
+async fn a_run_that_is_taken_for_dead_has_its_endpoint_in_hand(world: World) {
+    let world = world.sends().await;
+    let other = world.sends().await;
+    let receiver = Receiver::open().await;
+    let (hook, send) = two_that_are_held(&world, &receiver).await;
+    let first = begun(&world, &receiver, &send).await;
+    // Jobs are taken for dead before leases are over, and one of the other kind has a row of its own.
+    world.advance(16);
+    job::run(&other.app, send).await;
+    let again = json!({ "kind": "webhook.retry", "args": hook.endpoint.id.to_string() });
+    job::run(&other.app, again).await;
+    assert_eq!(receiver.received().len(), 2);
+    assert_eq!(states(&world, &hook).await, [DeliveryState::Pending; 2]);
+    receiver.lets_go();
+    first.await.unwrap();
+    world.catch_up().await;
+    assert_eq!(sorted(&receiver), ["subscription.paused", "subscription.resumed"]);
+    for it in deliveries(&world, &hook).await {
+        assert_eq!((it.state, it.attempts), (DeliveryState::Delivered, 1));
+    }
+    // It has let go: what comes next is sent at once.
+    let sent = webhook::send_test(&world.app, &world.actor, hook.endpoint.id, &world.key()).await;
+    sent.unwrap();
+    world.run_jobs().await;
+    assert_eq!(receiver.received().len(), 3);
+}
+
+async fn a_run_that_died_is_followed_when_its_lease_is_over(world: World) {
+    let world = world.sends().await;
+    let receiver = Receiver::open().await;
+    let (hook, send) = two_that_are_held(&world, &receiver).await;
+    let first = begun(&world, &receiver, &send).await;
+    first.abort();
+    first.await.unwrap_err();
+    receiver.lets_go();
+    // Neither the job nor the sweep gets past the lease of half a minute.
+    for _ in 0..2 {
+        world.advance(14);
+        world.run_jobs().await;
+        job::sweep(&world.app).await.unwrap();
+        job::run(&world.app, send.clone()).await;
+        assert_eq!(receiver.received().len(), 2);
+    }
+    world.advance(2);
+    job::sweep(&world.app).await.unwrap();
+    world.run_jobs().await;
+    // What the dead one sent is sent once more, as it was.
+    let mut ids: Vec<String> = receiver.received().into_iter().map(|it| it.id).collect();
+    ids.sort();
+    assert_eq!(ids.len(), 4);
+    assert_eq!((&ids[0], &ids[2]), (&ids[1], &ids[3]));
+    assert_eq!(states(&world, &hook).await, [DeliveryState::Delivered; 2]);
+}
+
+/// Counts from 1, in the SQL of both databases.
+fn counting(to: i64) -> String {
+    format!("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {to})")
+}
+
+/// Endpoints that a sweep has woken.
+async fn woken(world: &World) -> Vec<String> {
+    job::sweep(&world.app).await.unwrap();
+    let mut subjects = Vec::new();
+    while let Some(payload) = world.post.take() {
+        assert_eq!(payload["kind"], "webhook.deliver", "{payload}");
+        subjects.push(payload["args"].as_str().unwrap().to_owned());
+    }
+    subjects
+}
+
+async fn a_sweep_wakes_so_many_and_first_those_that_have_waited_longest(world: World) {
+    let world = world.sends().await;
+    let receiver = Receiver::open().await;
+    let hook = world.hook(&receiver.url(), &[]).await;
+    subscribed(&world, "ada").await;
+    world.catch_up().await;
+    assert_eq!(woken(&world).await, [""; 0]);
+    // A thousand and one others, each with a message that is due: the first of them has waited least.
+    let (any, now) = (world.any_id(), world.now().micros());
+    let first = "00000000-0000-7000-8000-000000000001".parse().unwrap();
+    world
+        .sabotage(&format!(
+            "INSERT INTO webhook_endpoint (id, tenant_id, url, description, state, salt, generation, at_once, created_at, updated_at)
+             {} SELECT CASE WHEN n.i = 1 THEN {} ELSE {any} END, e.tenant_id, e.url, 'another', 'ENABLED', e.salt, 1, 1, {now} - n.i, {now}
+             FROM n, webhook_endpoint e WHERE e.id = {}",
+            counting(1_001),
+            world.literal(first),
+            world.literal(hook.endpoint.id.0),
+        ))
+        .await;
+    world
+        .sabotage(&format!(
+            "INSERT INTO webhook_delivery (id, tenant_id, endpoint_id, event_id, state, attempts, next_at, log, created_at)
+             SELECT {any}, e.tenant_id, e.id, (SELECT d.event_id FROM webhook_delivery d LIMIT 1), 'PENDING', 0, e.created_at,
+                '[]', e.created_at
+             FROM webhook_endpoint e WHERE e.description = 'another'"
+        ))
+        .await;
+    let last = WebhookEndpointId(first).to_string();
+    let some = woken(&world).await;
+    assert_eq!(some.len(), 1_000);
+    assert!(!some.contains(&last));
+    // They are served, and it has its turn.
+    world
+        .sabotage(&format!(
+            "UPDATE webhook_delivery SET state = 'DELIVERED', ended_at = {now} WHERE state = 'PENDING' AND endpoint_id <> {}",
+            world.literal(first),
+        ))
+        .await;
+    assert_eq!(woken(&world).await, [last]);
+}
+
+async fn what_was_given_up_is_found_among_what_was_delivered(world: World) {
+    let world = world.sends().await;
+    let receiver = Receiver::open().await;
+    let hook = world.hook(&receiver.url(), &[]).await;
+    subscribed(&world, "ada").await;
+    world.catch_up().await;
+    let (any, own) = (world.any_id(), world.literal(hook.endpoint.id.0));
+    world
+        .sabotage(&format!(
+            "INSERT INTO webhook_delivery (id, tenant_id, endpoint_id, event_id, state, attempts, next_at, log, created_at, ended_at)
+             {} SELECT {any}, d.tenant_id, d.endpoint_id, {any}, CASE WHEN n.i % 1000 = 0 THEN 'FAILED' ELSE 'DELIVERED' END, 1,
+                d.next_at, d.log, d.created_at, d.ended_at
+             FROM n, webhook_delivery d WHERE d.endpoint_id = {own}",
+            counting(5_000),
+        ))
+        .await;
+    let page = async |after| {
+        let page = Page::relay(Some(3), None, after, None).unwrap();
+        let state = Some(DeliveryState::Failed);
+        let slice = webhook::deliveries(&world.app, &world.actor, hook.endpoint.id, state, page).await;
+        slice.unwrap()
+    };
+    let first = page(None).await;
+    let rest = page(Some(first.items[2].id)).await;
+    assert_eq!((first.has_next, rest.has_next), (true, false));
+    let all: Vec<Delivery> = first.items.into_iter().chain(rest.items).collect();
+    assert_eq!(all.len(), 5);
+    assert!(all.iter().all(|it| it.state == DeliveryState::Failed));
+    assert!(all.is_sorted_by(|newer, older| newer.id.0 > older.id.0));
+    // As it is asked for, an index has these and no others.
+    let plan = world
+        .plan(&format!(
+            "SELECT * FROM webhook_delivery WHERE tenant_id = {} AND endpoint_id = {own} AND webhook_delivery.state = 'FAILED'
+             ORDER BY id DESC LIMIT 4",
+            world.literal(world.tenant().0),
+        ))
+        .await;
+    assert!(plan.contains("webhook_delivery_failed"), "{plan}");
 }
 
 async fn lost_doubled_and_reordered_jobs_lose_nothing(world: World) {

@@ -20,7 +20,8 @@ use super::{
 pub struct BillingEvent {
     /// Global id, the same as `webhook-id`.
     pub id: ID,
-    /// Name of its type, such as `subscription.renewed`; see `eventTypes`.
+    /// Name of its type, such as `subscription.renewed`; see `eventTypes`. While one version of the server replaces another, it may be one that
+    /// only the newer one lists.
     #[graphql(name = "type")]
     pub kind: String,
     /// Version of the fields of `data`.
@@ -99,7 +100,8 @@ pub struct EventQuery;
 impl EventQuery {
     /// What has happened, of all customers, in an order that stays: read a page, keep its `position`, and ask with it for what came after.
     /// Nothing is missed, whoever wrote at the same time. Events are kept for 90 days unless the server's settings say otherwise; a position
-    /// before those that are kept is refused. Needs `event:read`, for all customers.
+    /// before those that are kept is refused. With `types`, one page looks through 10,000 events at most: it may have few events, or none,
+    /// while `hasMore` is true; go on with its `position`. Needs `event:read`, for all customers.
     #[graphql(
         complexity = "first.map_or(100, |first| first.clamp(1, 1_000) as usize) * child_complexity / 10"
     )]

@@ -5,7 +5,10 @@ use std::{collections::VecDeque, time::Duration};
 use domain::{event::EventType, id::TenantId, rejection::Rejection};
 use futures::{Stream, stream};
 
-use super::{BillingEvent, store};
+use super::{
+    BillingEvent,
+    store::{self, Stretch},
+};
 use crate::{
     App,
     actor::{Actor, Scope},
@@ -15,6 +18,9 @@ use crate::{
 
 /// Most events of one page.
 pub const MAX_FEED_PAGE: u64 = 1_000;
+/// Events that one look for some types goes through: so many cost some ten milliseconds, whoever asks for what hardly ever happens. Types have
+/// no index of their own, because whoever tells something would have to pay for it.
+pub const MAX_LOOKED_THROUGH: i64 = 10_000;
 /// Events that a stream reads at once.
 const STREAM_BATCH: u64 = 100;
 /// Pause after a read that failed.
@@ -31,7 +37,8 @@ pub struct FeedPage {
     pub has_more: bool,
 }
 
-/// Events after a number, in order: at most so many, of some types. Without a number: from the oldest that is kept. Two statements.
+/// Events after a number, in order: at most so many, of some types. Without a number: from the oldest that is kept. With types at most
+/// [`MAX_LOOKED_THROUGH`] events are looked through, so a page may have few of them, or none, while more follow. Two statements.
 ///
 /// # Errors
 /// The scope is missing; the number lies before events that have been forgotten, so that something has been missed; or the feed has not come so
@@ -46,16 +53,36 @@ pub async fn feed(
     actor.require_for_all(Scope::EventRead)?;
     let (last, after) = begin(app, actor.tenant, after).await?;
     let most = most.clamp(1, MAX_FEED_PAGE);
-    let events = store::after(app.db().reader(), actor.tenant, after, types, most).await?;
-    // All up to `last` was there before the events were read.
-    let is_full = events.len() as u64 == most;
-    let end = events.last().and_then(|it| it.position).unwrap_or(after);
-    let position = if is_full { end } else { end.max(last) };
+    let stretch = stretch(after, types);
+    let events = store::read(app.db().reader(), actor.tenant, stretch, most).await?;
+    let (position, has_more) = reached(stretch, &events, most, last);
     Ok(FeedPage {
-        has_more: is_full,
-        position,
         events,
+        position,
+        has_more,
     })
+}
+
+/// What is looked through at once.
+fn stretch(after: i64, types: Option<&[EventType]>) -> Stretch<'_> {
+    Stretch {
+        after,
+        through: types.map(|_| after.saturating_add(MAX_LOOKED_THROUGH)),
+        types,
+    }
+}
+
+/// How far somebody has come who has read events of a stretch, at most so many, of a feed that went up to `last` before; and whether more is
+/// there.
+fn reached(stretch: Stretch<'_>, events: &[BillingEvent], most: u64, last: i64) -> (i64, bool) {
+    let end = events.last().and_then(|it| it.position).unwrap_or(stretch.after);
+    if events.len() as u64 == most {
+        return (end, true);
+    }
+    // All up to `last` was there before the events were read.
+    let seen = stretch.through.map_or(last, |through| through.min(last));
+    let position = end.max(seen);
+    (position, position < last)
 }
 
 /// How far the feed goes, and where somebody begins to read.
@@ -145,10 +172,9 @@ impl Listener {
     async fn look(&mut self) -> Result<()> {
         let db = self.app.db().reader();
         let (last, _) = store::feed(db, self.tenant).await?;
-        let events = store::after(db, self.tenant, self.seen, self.types.as_deref(), STREAM_BATCH).await?;
-        self.may_have_more = events.len() as u64 == STREAM_BATCH;
-        let end = events.last().and_then(|it| it.position).unwrap_or(self.seen);
-        self.seen = if self.may_have_more { end } else { end.max(last) };
+        let stretch = stretch(self.seen, self.types.as_deref());
+        let events = store::read(db, self.tenant, stretch, STREAM_BATCH).await?;
+        (self.seen, self.may_have_more) = reached(stretch, &events, STREAM_BATCH, last);
         self.read = events.into();
         Ok(())
     }

@@ -41,7 +41,7 @@ pub(crate) async fn publish(app: &App, tenant: TenantId) -> Result<bool> {
         .map(|it| webhook::News {
             event: it.id,
             customer: it.customer,
-            kind: it.kind,
+            kind: it.kind.clone(),
         })
         .collect();
     webhook::tell_in(&mut op, tenant, &told).await?;
@@ -63,7 +63,7 @@ fn in_order(found: Vec<Unpublished>) -> Vec<Unpublished> {
     let mut own: BTreeMap<CustomerId, Vec<Unpublished>> = BTreeMap::new();
     for it in &found {
         if let Some(customer) = it.customer {
-            own.entry(customer).or_default().push(*it);
+            own.entry(customer).or_default().push(it.clone());
         }
     }
     let mut own: BTreeMap<CustomerId, VecDeque<Unpublished>> = own
@@ -106,7 +106,7 @@ mod tests {
             id: BillingEventId(Uuid::from_u128(id)),
             customer: customer.map(|id| CustomerId(Uuid::from_u128(id))),
             sequence,
-            kind: EventType::InvoicePaid,
+            kind: EventType::InvoicePaid.into(),
         };
         let found = vec![
             event(1, Some(7), Some(3)),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    event::EventType,
+    event::{EventType, TypeName},
     id::{BillingEventId, CustomerId, SubscriptionId, TenantId},
     time::Timestamp,
 };
@@ -110,12 +110,12 @@ fn no_account() -> Error {
 }
 
 /// An event that waits to be published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unpublished {
     pub(super) id: BillingEventId,
     pub(super) customer: Option<CustomerId>,
     pub(super) sequence: Option<i64>,
-    pub(super) kind: EventType,
+    pub(super) kind: TypeName,
 }
 
 /// Tenants with events that wait to be published.
@@ -172,7 +172,7 @@ pub(super) async fn unpublished(op: &Op, tenant: TenantId, most: u64) -> Result<
                 .try_get::<Option<uuid::Uuid>>("", "customer_id")?
                 .map(CustomerId),
             sequence: row.try_get("", "sequence")?,
-            kind: kind(&row.try_get::<String>("", "kind")?)?,
+            kind: TypeName::of(&row.try_get::<String>("", "kind")?),
         })
     };
     rows.iter().map(one).collect()
@@ -206,22 +206,34 @@ pub(super) async fn feed(db: &impl ConnectionTrait, tenant: TenantId) -> Result<
     Ok(row.map_or((0, 0), |row| (row.position, row.forgotten)))
 }
 
-/// Published events after a number, in order.
-pub(super) async fn after(
+/// Which published events are wanted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stretch<'a> {
+    /// Those after this number.
+    pub(super) after: i64,
+    /// Up to this one; `None`: however far they go.
+    pub(super) through: Option<i64>,
+    /// Of these types; `None`: all.
+    pub(super) types: Option<&'a [EventType]>,
+}
+
+/// Published events of a stretch, in order, at most so many. One statement.
+pub(super) async fn read(
     db: &impl ConnectionTrait,
     tenant: TenantId,
-    position: i64,
-    types: Option<&[EventType]>,
+    stretch: Stretch<'_>,
     most: u64,
 ) -> Result<Vec<BillingEvent>> {
     use billing_event::Column;
-    let wanted = types.map(|types| Column::Kind.is_in(types.iter().map(|it| it.as_str())));
+    let named = |types: &[EventType]| Column::Kind.is_in(types.iter().map(|it| it.as_str()));
+    let through = stretch.through.map(|through| Column::Position.lte(through));
     let found = billing_event::Entity::find()
         .filter(
             Condition::all()
                 .add(Column::TenantId.eq(tenant.0))
-                .add(Column::Position.gt(position))
-                .add_option(wanted),
+                .add(Column::Position.gt(stretch.after))
+                .add_option(through)
+                .add_option(stretch.types.map(named)),
         )
         .order_by_asc(Column::Position)
         .limit(most)
@@ -257,7 +269,7 @@ pub(crate) async fn news_between(
             customer: row
                 .try_get::<Option<uuid::Uuid>>("", "customer_id")?
                 .map(CustomerId),
-            kind: kind(&row.try_get::<String>("", "kind")?)?,
+            kind: TypeName::of(&row.try_get::<String>("", "kind")?),
         };
         Ok((row.try_get("", "position")?, news))
     };
@@ -351,15 +363,17 @@ pub(super) async fn list(
     db: &impl ConnectionTrait,
     reach: Reach,
     about: About,
-    kinds: &[EventType],
+    kinds: Option<&[EventType]>,
     page: Page<BillingEventId>,
 ) -> Result<Slice<BillingEvent>> {
     let about = match about {
         About::Customer(id) => billing_event::Column::CustomerId.eq(id.0),
         About::Subscription(id) => billing_event::Column::SubscriptionId.eq(id.0),
     };
-    let kinds = billing_event::Column::Kind.is_in(kinds.iter().map(|it| it.as_str()));
-    let all = within(reach).filter(about).filter(kinds);
+    let kinds = kinds.map(|kinds| billing_event::Column::Kind.is_in(kinds.iter().map(|it| it.as_str())));
+    let all = within(reach)
+        .filter(about)
+        .filter(Condition::all().add_option(kinds));
     let mut newest_first = ordered(all, billing_event::Column::Id);
     newest_first.desc();
     page.map(|id| id.0).read(newest_first, db).await?.try_map(view)
@@ -377,15 +391,11 @@ pub(super) async fn get(
     row.map(view).transpose()
 }
 
-fn kind(name: &str) -> Result<EventType> {
-    EventType::named(name).ok_or_else(|| Error::Internal(format!("`{name}` is no type of events")))
-}
-
 fn view(row: billing_event::Model) -> Result<BillingEvent> {
     Ok(BillingEvent {
         data: from_json("billing_event", &row.data)?,
         id: BillingEventId(row.id),
-        kind: kind(&row.kind)?,
+        kind: TypeName::of(&row.kind),
         version: row.version,
         customer: row.customer_id.map(CustomerId),
         subscription: row.subscription_id.map(SubscriptionId),

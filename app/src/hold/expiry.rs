@@ -65,7 +65,8 @@ async fn free(app: &App, customers: &[CustomerId], until: Option<Timestamp>) -> 
     op.lock_accounts(customers).await?;
     let until = until.unwrap_or(op.now());
     let mut changes = Changes::default();
-    let over = store::expire(&op, customers, until).await?;
+    let all: Vec<(CustomerId, Timestamp)> = customers.iter().map(|customer| (*customer, until)).collect();
+    let over = store::expire(&op, &all).await?;
     for (customer, credits) in &over {
         changes.ended(*customer, *credits);
     }

@@ -245,7 +245,7 @@ impl Work for Wanted {
     }
 
     /// One transaction of eleven statements, its beginning and end included, for any number of holds and customers; one more each where
-    /// customers have subscriptions, test clocks or open holds, and five where a step of a subscription is due. Eight where nothing can
+    /// customers have subscriptions, test clocks or open holds, or come to the limit of these, and five where a step of a subscription is due. Eight where nothing can
     /// be held.
     async fn run(app: &App, all: Vec<Self>) -> Result<Vec<Reserved>> {
         // Before the transaction: nobody may hold one connection while waiting for another.
@@ -266,7 +266,7 @@ impl Work for Wanted {
         }
         let taken = store::insert(&op, &books.new).await?;
         reach("hold.inserted")?;
-        let mut changes = Changes::default();
+        let mut changes = std::mem::take(&mut books.freed);
         for row in books.new.iter().filter(|row| !taken.contains(&HoldId(row.id))) {
             changes.made(row);
         }
@@ -292,6 +292,8 @@ struct Books<'a> {
     /// Holds by their keys: those that were there, and those that are made.
     known: HashMap<(TenantId, String), hold::Model>,
     new: Vec<hold::Model>,
+    /// What the end of holds past their deadline changes on accounts.
+    freed: Changes,
 }
 
 impl<'a> Books<'a> {
@@ -304,11 +306,12 @@ impl<'a> Books<'a> {
     ) -> Result<Self> {
         let customers: BTreeSet<CustomerId> = all.iter().map(|it| it.customer).collect();
         let customers: Vec<CustomerId> = customers.into_iter().collect();
-        let accounts = op.lock_accounts(&customers).await?;
+        let mut accounts = op.lock_accounts(&customers).await?;
         reach("hold.locked")?;
         let times = times(op, &accounts).await?;
         let keys: Vec<(TenantId, &str)> = all.iter().map(|it| (it.tenant, it.key.as_str())).collect();
         let known = store::by_keys(op.tx(), &keys).await?;
+        let freed = make_room(op, &mut accounts, &times, all).await?;
         let whose: Vec<(TenantId, CustomerId)> = accounts
             .iter()
             .map(|row| (TenantId(row.tenant_id), CustomerId(row.customer_id)))
@@ -325,6 +328,7 @@ impl<'a> Books<'a> {
             prices,
             known,
             new: Vec::new(),
+            freed,
         })
     }
 
@@ -375,6 +379,49 @@ impl<'a> Books<'a> {
             Err(decision) => Ok(refused(&decision)),
         }
     }
+}
+
+/// Ends the holds past their deadline of customers who would come to the limit with them: what has run out keeps nobody from holding, whenever
+/// upkeep comes round. One statement, none where nobody comes to the limit.
+async fn make_room(
+    op: &Op,
+    accounts: &mut [account::Model],
+    times: &HashMap<CustomerId, Timestamp>,
+    all: &[Wanted],
+) -> Result<Changes> {
+    let mut asked: HashMap<CustomerId, i32> = HashMap::new();
+    for it in all {
+        *asked.entry(it.customer).or_default() += 1;
+    }
+    let is_full = |row: &&account::Model| {
+        let asked = asked.get(&CustomerId(row.customer_id)).copied().unwrap_or(0);
+        row.holds > 0 && row.holds.saturating_add(asked) > MAX_OPEN
+    };
+    let full: Vec<(CustomerId, Timestamp)> = accounts
+        .iter()
+        .filter(is_full)
+        .map(|row| CustomerId(row.customer_id))
+        .map(|customer| (customer, times.get(&customer).copied().unwrap_or(op.now())))
+        .collect();
+    let mut changes = Changes::default();
+    if full.is_empty() {
+        return Ok(changes);
+    }
+    let mut over: HashMap<CustomerId, (i32, i64)> = HashMap::new();
+    for (customer, credits) in store::expire(op, &full).await? {
+        changes.ended(customer, credits);
+        let own = over.entry(customer).or_default();
+        *own = (own.0 + 1, own.1 + credits);
+    }
+    for row in accounts {
+        let (count, credits) = over
+            .get(&CustomerId(row.customer_id))
+            .copied()
+            .unwrap_or_default();
+        row.holds -= count;
+        row.held -= credits;
+    }
+    Ok(changes)
 }
 
 fn refused(decision: &Decision) -> Reserved {

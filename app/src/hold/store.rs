@@ -262,14 +262,16 @@ pub(super) async fn due(db: &impl ConnectionTrait, now: Timestamp, limit: usize)
     Ok(customers(&rows)?)
 }
 
-/// Ends the holds of customers, whose accounts are locked, that are past their deadline at an instant: whose they were, and what they
-/// held. One statement.
-pub(super) async fn expire(op: &Op, of: &[CustomerId], until: Timestamp) -> Result<Vec<(CustomerId, i64)>> {
-    let sql = "UPDATE hold SET state = 'EXPIRED', ended_at = $1 FROM {rows} AS v
-         WHERE hold.customer_id = v.id AND hold.state = 'OPEN' AND hold.expires_at <= $1
+/// Ends the holds of customers, whose accounts are locked, that are past their deadline at an instant of each: whose they were, and what
+/// they held. One statement.
+pub(super) async fn expire(op: &Op, of: &[(CustomerId, Timestamp)]) -> Result<Vec<(CustomerId, i64)>> {
+    let sql = "UPDATE hold SET state = 'EXPIRED', ended_at = v.until FROM {rows} AS v
+         WHERE hold.customer_id = v.id AND hold.state = 'OPEN' AND hold.expires_at <= v.until
          RETURNING customer_id, credits";
-    let rows = Rows::of(of)
-        .query(op.tx(), sql, vec![until.micros().into()])
+    let rows = Rows::default()
+        .id("id", of.iter().map(|(customer, _)| customer.0))
+        .int("until", of.iter().map(|(_, until)| until.micros()))
+        .query(op.tx(), sql, Vec::new())
         .await?;
     rows.iter()
         .map(|row| Ok((CustomerId(row.try_get_by_index(0)?), row.try_get_by_index(1)?)))

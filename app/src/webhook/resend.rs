@@ -48,7 +48,10 @@ pub async fn deliveries(
     if store::endpoint(db, actor.tenant, endpoint).await?.is_none() {
         return Err(Rejection::not_found("endpointId", "webhook endpoint").into());
     }
-    store::deliveries(db, actor.tenant, endpoint, state, page).await
+    match state {
+        Some(DeliveryState::Failed) => store::failed(db, actor.tenant, endpoint, page).await,
+        _ => store::deliveries(db, actor.tenant, endpoint, state, page).await,
+    }
 }
 
 /// The body of the messages about an event; `None`: there is no such event.
@@ -137,7 +140,7 @@ pub async fn resend_range(app: &App, actor: &Actor, range: Range, key: &str) -> 
     let found = event::news_between(op.tx(), actor.tenant, range.after, range.through, MAX_RESENT).await?;
     let wanted: Vec<BillingEventId> = found
         .iter()
-        .filter(|(_, news)| news.kind.is_for_all() && endpoint.wants(news.kind, news.customer))
+        .filter(|(_, news)| news.kind.is_for_all() && endpoint.wants(&news.kind, news.customer))
         .map(|(_, news)| news.event)
         .collect();
     let renewal = Renewal {

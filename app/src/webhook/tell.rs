@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use domain::{
-    event::EventType,
+    event::TypeName,
     id::{BillingEventId, CustomerId, TenantId, WebhookEndpointId},
 };
 
@@ -11,11 +11,11 @@ use super::{Endpoint, store};
 use crate::{error::Result, job, op::Op};
 
 /// Something that has happened, as far as it matters who hears of it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct News {
     pub(crate) event: BillingEventId,
     pub(crate) customer: Option<CustomerId>,
-    pub(crate) kind: EventType,
+    pub(crate) kind: TypeName,
 }
 
 /// Makes deliveries for every endpoint that wants to hear, and wakes who sends them. One statement if nobody listens, three or four otherwise,
@@ -28,7 +28,7 @@ pub(crate) async fn tell_in(op: &mut Op, tenant: TenantId, news: &[News]) -> Res
     for it in news {
         let wanted = endpoints
             .iter()
-            .filter(|endpoint| endpoint.wants(it.kind, it.customer));
+            .filter(|endpoint| endpoint.wants(&it.kind, it.customer));
         pairs.extend(wanted.map(|endpoint| (endpoint, it.event)));
     }
     if pairs.is_empty() {

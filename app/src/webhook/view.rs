@@ -1,7 +1,7 @@
 //! Endpoints and deliveries as they are read.
 
 use domain::{
-    event::EventType,
+    event::TypeName,
     id::{BillingEventId, CustomerId, TenantId, WebhookDeliveryId, WebhookEndpointId},
     time::Timestamp,
     webhook::health::Health,
@@ -74,8 +74,9 @@ impl Endpoint {
         (self.resting_until, self.last_problem) = (None, None);
     }
 
-    /// Whether it wants an event about a customer.
-    pub(crate) fn wants(&self, kind: EventType, customer: Option<CustomerId>) -> bool {
+    /// Whether it wants an event about a customer. Names are compared as they are written, so that a type which only a newer version knows
+    /// goes to those who have named it, and to those who want all.
+    pub(crate) fn wants(&self, kind: &TypeName, customer: Option<CustomerId>) -> bool {
         let of_this_type = self
             .types
             .as_ref()

@@ -2,8 +2,9 @@
 //! message of the stream, and the body of a webhook.
 
 pub mod catalogue;
+pub mod name;
 
-pub use self::catalogue::EventType;
+pub use self::{catalogue::EventType, name::TypeName};
 
 /// What a field holds. In JSON, amounts are decimal texts, so that no reader rounds them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

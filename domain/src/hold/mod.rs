@@ -23,7 +23,7 @@ pub const DEFAULT_SECONDS: i64 = 15 * 60;
 pub const MIN_SECONDS: i64 = 1;
 /// The longest time that a hold may last, in seconds: a day. What runs for longer is reserved in portions.
 pub const MAX_SECONDS: i64 = 86_400;
-/// Most holds of one customer that are open at a time. Each is priced with every decision about the customer; so many cost a
+/// Most holds of one customer that are open at a time; those past their deadline do not count. Each is priced with every decision about the customer; so many cost a
 /// decision a millisecond or two.
 pub const MAX_OPEN: i32 = 2_000;
 /// Most holds that one request makes, captures or releases.

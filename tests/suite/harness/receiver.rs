@@ -20,7 +20,7 @@ use axum::{
 };
 use gateway::webhook::{self, AddressPolicy, Secret, Webhooks, sign};
 use serde_json::Value;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 
 use super::World;
 
@@ -33,6 +33,9 @@ pub enum Manner {
     Later(u16, u64),
     /// By pointing elsewhere.
     Elsewhere(String),
+    /// With 200, once it is let go.
+    #[allow(dead_code, reason = "for the suite")]
+    Held,
     /// Not at all.
     Silent,
     /// With a body that never ends.
@@ -65,7 +68,6 @@ impl Received {
     }
 }
 
-#[derive(Default)]
 struct Inner {
     received: Mutex<Vec<Received>>,
     /// The answers to come; then `usual`.
@@ -73,6 +75,21 @@ struct Inner {
     usual: Mutex<Option<Manner>>,
     under_way: AtomicUsize,
     most_under_way: AtomicUsize,
+    /// Whether what is held is let go.
+    let_go: watch::Sender<bool>,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        Self {
+            received: Mutex::default(),
+            script: Mutex::default(),
+            usual: Mutex::default(),
+            under_way: AtomicUsize::default(),
+            most_under_way: AtomicUsize::default(),
+            let_go: watch::Sender::new(false),
+        }
+    }
 }
 
 pub struct Receiver {
@@ -122,6 +139,22 @@ impl Receiver {
         self.received().iter().map(Received::kind).collect()
     }
 
+    /// Waits until so many messages have come.
+    #[allow(dead_code, reason = "for the suite")]
+    pub async fn has(&self, count: usize) {
+        let begun = std::time::Instant::now();
+        while self.received().len() < count {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", self.kinds());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Answers what is held, and what comes to be held.
+    #[allow(dead_code, reason = "for the suite")]
+    pub fn lets_go(&self) {
+        self.inner.let_go.send_replace(true);
+    }
+
     pub fn forget(&self) {
         self.inner.received.lock().unwrap().clear();
     }
@@ -151,12 +184,13 @@ async fn receive(State(inner): State<Arc<Inner>>, headers: HeaderMap, body: Byte
     });
     let next = inner.script.lock().unwrap().pop_front();
     let manner = next.or_else(|| inner.usual.lock().unwrap().clone());
-    let answer = answer(manner.unwrap_or(Manner::Status(200))).await;
+    let let_go = inner.let_go.subscribe();
+    let answer = answer(manner.unwrap_or(Manner::Status(200)), let_go).await;
     inner.under_way.fetch_sub(1, Ordering::SeqCst);
     answer
 }
 
-async fn answer(manner: Manner) -> Response {
+async fn answer(manner: Manner, mut let_go: watch::Receiver<bool>) -> Response {
     let status = |code: u16| StatusCode::from_u16(code).unwrap();
     match manner {
         Manner::Status(code) => (status(code), format!("I say {code}")).into_response(),
@@ -164,6 +198,10 @@ async fn answer(manner: Manner) -> Response {
             (status(code), [("retry-after", seconds.to_string())], "later").into_response()
         }
         Manner::Elsewhere(place) => (StatusCode::FOUND, [("location", place)], "").into_response(),
+        Manner::Held => {
+            let _ = let_go.wait_for(|it| *it).await;
+            status(200).into_response()
+        }
         Manner::Silent => std::future::pending().await,
         Manner::Endless => {
             let chunk = Bytes::from(vec![b'x'; 64 << 10]);

@@ -451,6 +451,31 @@ impl World {
         }
     }
 
+    /// SQL for an id that nothing has.
+    #[allow(dead_code, reason = "for the suite")]
+    pub fn any_id(&self) -> &'static str {
+        match self.app.db().backend() {
+            app::db::Backend::Sqlite => "randomblob(16)",
+            app::db::Backend::Postgres => "gen_random_uuid()",
+        }
+    }
+
+    /// How the database would answer a statement, now that it has looked at its tables.
+    #[allow(dead_code, reason = "for the suite")]
+    pub async fn plan(&self, sql: &str) -> String {
+        use sea_orm::{ConnectionTrait, Statement};
+        let db = self.app.db().writer();
+        db.execute_unprepared("ANALYZE").await.unwrap();
+        let (explain, column) = match self.app.db().backend() {
+            app::db::Backend::Sqlite => ("EXPLAIN QUERY PLAN", "detail"),
+            app::db::Backend::Postgres => ("EXPLAIN", "QUERY PLAN"),
+        };
+        let asked = Statement::from_string(db.get_database_backend(), format!("{explain} {sql}"));
+        let rows = db.query_all_raw(asked).await.unwrap();
+        let lines: Vec<String> = rows.iter().map(|row| row.try_get("", column).unwrap()).collect();
+        lines.join("\n")
+    }
+
     /// Runs SQL behind the application's back, with every guard of the database switched off meanwhile.
     pub async fn sabotage(&self, sql: &str) {
         sabotage::run(self.app.db(), sql).await;

@@ -22,6 +22,10 @@ use crate::{
 
 const DELETED: &str = "DELETED";
 
+/// Endpoints that one sweep wakes: more than all lanes serve before the next. Those that are left come first then, because nobody who was
+/// served has a message that has waited as long.
+const DUE_AT_ONCE: usize = 1_000;
+
 /// The root that is kept in the database: this one, unless there is another already. Two statements.
 pub(in crate::webhook) async fn root(op: &Op, fresh: &[u8]) -> Result<Vec<u8>> {
     op.tx()
@@ -184,8 +188,9 @@ pub(in crate::webhook) async fn listening(
     rows.into_iter().map(Endpoint::try_from).collect()
 }
 
-/// Endpoints with messages that are due and that nobody is sending to, by whether they have failed. One look at an index for each endpoint,
-/// whatever the backlog.
+/// Endpoints with messages that are due and that nobody is sending to, by whether they have failed: at most [`DUE_AT_ONCE`], those first whose
+/// message has waited longest. One look at the index of what waits for each endpoint that anything waits for, whatever the backlog and however
+/// many endpoints have nothing to send. One statement.
 pub(in crate::webhook) async fn due_endpoints(
     db: &impl ConnectionTrait,
     failing: bool,
@@ -193,10 +198,22 @@ pub(in crate::webhook) async fn due_endpoints(
 ) -> Result<Vec<WebhookEndpointId>> {
     let failures = if failing { "> 0" } else { "= 0" };
     let sql = format!(
-        "SELECT e.id FROM webhook_endpoint e
-         WHERE e.state = 'ENABLED' AND e.failures {failures} AND e.resting_until <= $1 AND e.leased_until <= $1
-            AND EXISTS (SELECT 1 FROM webhook_delivery d
-                WHERE d.endpoint_id = e.id AND d.state = 'PENDING' AND d.next_at <= $1)"
+        // From one endpoint that something waits for to the next, in the order of that index, which names it to both databases; `CROSS`
+        // keeps SQLite from beginning with all endpoints.
+        "WITH RECURSIVE waiting (endpoint_id) AS (
+            SELECT (SELECT d.endpoint_id FROM webhook_delivery d WHERE d.state = 'PENDING'
+                ORDER BY d.endpoint_id, d.next_at, d.id LIMIT 1)
+            UNION ALL
+            SELECT (SELECT d.endpoint_id FROM webhook_delivery d WHERE d.state = 'PENDING' AND d.endpoint_id > w.endpoint_id
+                ORDER BY d.endpoint_id, d.next_at, d.id LIMIT 1)
+            FROM waiting w WHERE w.endpoint_id IS NOT NULL)
+         SELECT it.id FROM (
+            SELECT e.id, (SELECT d.next_at FROM webhook_delivery d WHERE d.endpoint_id = e.id AND d.state = 'PENDING'
+                ORDER BY d.next_at, d.id LIMIT 1) AS due_at
+            FROM waiting w CROSS JOIN webhook_endpoint e
+            WHERE e.id = w.endpoint_id AND e.state = 'ENABLED' AND e.failures {failures} AND e.resting_until <= $1
+                AND e.leased_until <= $1) AS it
+         WHERE it.due_at <= $1 ORDER BY it.due_at, it.id LIMIT {DUE_AT_ONCE}"
     );
     let rows = db
         .query_all_raw(statement(db, &sql, vec![now.micros().into()]))

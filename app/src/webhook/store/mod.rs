@@ -2,6 +2,7 @@
 
 mod delivery;
 mod endpoint;
+mod failed;
 
 pub(crate) use self::{delivery::forget_in, endpoint::endpoint};
 pub(super) use self::{
@@ -12,4 +13,5 @@ pub(super) use self::{
     endpoint::{
         claim, count, delete, due_endpoints, endpoints, fares, insert, listening, lock, release, root, write,
     },
+    failed::failed,
 };
