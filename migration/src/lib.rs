@@ -32,6 +32,7 @@ mod m0021_mail;
 mod m0022_spend;
 mod m0023_credit_notices;
 mod m0024_overshoot;
+mod m0026_operations_mail;
 
 use sea_orm_migration::MigrationTrait;
 pub use sea_orm_migration::{
@@ -70,6 +71,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0022_spend::Migration),
             Box::new(m0023_credit_notices::Migration),
             Box::new(m0024_overshoot::Migration),
+            Box::new(m0026_operations_mail::Migration),
         ]
     }
 }

@@ -135,8 +135,8 @@ async fn nobody_is_written_to_unasked(world: World) {
     for (addresses, muted, field) in [
         (Some(vec!["nonsense".to_owned()]), &[][..], "addresses"),
         (Some(vec!["a@example.com".to_owned(); 6]), &[], "addresses"),
-        (None, &["subscription.paused"], "muted"),
-        (None, &["no.such"], "muted"),
+        (None, &["subscription.paused"], "mutedTypes"),
+        (None, &["no.such"], "mutedTypes"),
     ] {
         let refused = change(addresses, muted).await;
         assert_eq!(refusal(refused), (RejectionCode::InvalidInput, field.to_owned()));

@@ -40,6 +40,7 @@
 //! | [`webhooks`] | who is told over HTTP, signed, whatever receivers do |
 //! | [`gate_door`] | what gateways are answered |
 //! | [`letters`] | who is written to about what, once |
+//! | [`operations_letters`] | the same for the vendor's own people |
 //! | [`door`] | how often, how many, how long |
 //! | [`lane`] | the typed lane answers as the general way does |
 //! | [`e2e`] | the real command over HTTP, WebSocket and server-sent events, killed and stopped |
@@ -99,6 +100,7 @@ mod late_billing;
 mod letters;
 mod live;
 mod money_once;
+mod operations_letters;
 mod overshoot;
 mod paid_ahead;
 mod payment;

@@ -1,14 +1,10 @@
 //! What a letter about an event says: the event's fields, as the facts of a notice.
 
-use domain::{
-    amount::Credits,
-    event::EventType,
-    money::{Currency, Money},
-    spend::Span,
-    time::Timestamp,
-};
+use domain::{event::EventType, time::Timestamp};
 use gateway::mail::Notice;
 use serde_json::{Map, Value};
+
+use super::said::Said;
 
 /// The types of events that customers are written about.
 pub const ABOUT: &[EventType] = &[
@@ -117,55 +113,9 @@ pub(super) fn notice(kind: EventType, at: Timestamp, data: &Map<String, Value>) 
     }
 }
 
-/// What an event says.
-struct Said<'a>(&'a Map<String, Value>);
-
-impl Said<'_> {
-    fn text(&self, name: &str) -> Option<String> {
-        self.0.get(name)?.as_str().map(str::to_owned)
-    }
-
-    /// A code as words: `insufficient_funds` is "insufficient funds".
-    fn words(&self, name: &str) -> String {
-        self.text(name).unwrap_or_default().replace('_', " ")
-    }
-
-    fn whole(&self, name: &str) -> Option<i64> {
-        self.0.get(name)?.as_i64()
-    }
-
-    fn credits(&self, name: &str) -> Option<Credits> {
-        self.text(name)?.parse().ok()
-    }
-
-    fn span(&self) -> Option<Span> {
-        let word = self.text("span")?.to_uppercase();
-        serde_json::from_value(Value::String(word)).ok()
-    }
-
-    fn end_of_period(&self) -> Option<Timestamp> {
-        self.0.get("period")?.get("end")?.as_str()?.parse().ok()
-    }
-
-    fn instant(&self, name: &str) -> Option<Timestamp> {
-        self.text(name)?.parse().ok()
-    }
-
-    /// An amount, in the currency of the event.
-    fn money(&self, name: &str) -> Option<Money> {
-        let currency: Currency = self.text("currency")?.parse().ok()?;
-        Money::parse(&self.text(name)?, currency).ok()
-    }
-
-    fn card(&self) -> String {
-        let brand = self.text("brand").unwrap_or_default();
-        let last_four = self.text("last_four").unwrap_or_default();
-        format!("{brand} {last_four}").trim().to_owned()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use domain::amount::Credits;
     use serde_json::json;
 
     use super::*;

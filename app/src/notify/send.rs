@@ -8,12 +8,12 @@ use domain::{
     webhook::retry::{luck, next_attempt},
 };
 use futures::{StreamExt, stream};
-use gateway::mail::{Letter, NotSent, Words, write};
+use gateway::mail::{Letter, NotSent, Words, write, write_alert};
 use metrics::counter;
 use serde_json::{Map, Value};
 
 use super::{
-    MailState, letter,
+    Audience, MailState, alert, letter,
     store::{self, Ended, Taken},
 };
 use crate::{
@@ -69,10 +69,7 @@ pub(crate) async fn send_due(app: &App) -> Result<bool> {
 
 /// Writes one letter and hands it over.
 async fn send(app: &App, taken: &Taken, event: Option<&Row>) -> Ended {
-    let words = event
-        .and_then(said)
-        .map(|notice| write(&notice, &taken.vendor, &taken.customer));
-    let Some(words) = words else {
+    let Some(words) = event.and_then(|event| words(taken, event)) else {
         return ended(app, taken, MailState::Skipped, None, None);
     };
     let Some(post) = &app.limits().post else {
@@ -95,11 +92,18 @@ async fn send(app: &App, taken: &Taken, event: Option<&Row>) -> Ended {
     ended
 }
 
-/// What is to be written about an event.
-fn said(event: &Row) -> Option<gateway::mail::Notice> {
+/// What is to be written about an event; `None`: nothing.
+fn words(taken: &Taken, event: &Row) -> Option<Words> {
     let kind = EventType::named(&event.0.kind)?;
     let data: Map<String, Value> = serde_json::from_str(&event.0.data).ok()?;
-    letter::notice(kind, Timestamp::from_micros(event.0.occurred_at), &data)
+    let (vendor, customer) = (&taken.vendor, taken.customer.as_deref());
+    match taken.audience {
+        Audience::Customer => {
+            let notice = letter::notice(kind, Timestamp::from_micros(event.0.occurred_at), &data)?;
+            Some(write(&notice, vendor, customer.unwrap_or_default()))
+        }
+        Audience::Operations => Some(write_alert(&alert::alert(kind, &data)?, vendor, customer)),
+    }
 }
 
 fn ended(app: &App, taken: &Taken, state: MailState, words: Option<Words>, problem: Option<String>) -> Ended {

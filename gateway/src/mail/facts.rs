@@ -11,7 +11,7 @@ use crate::document::clean::clean;
 /// Longest name of a customer, a vendor or a thing, in characters.
 pub(super) const LONGEST_NAME: usize = 80;
 /// Longest reason or address that is shown, in characters.
-const LONGEST_TEXT: usize = 300;
+pub(super) const LONGEST_TEXT: usize = 300;
 /// Longest address that a button leads to, in bytes, as longest ones go.
 const LONGEST_LINK: usize = 2_048;
 
@@ -118,10 +118,6 @@ pub(super) fn facts(notice: &Notice) -> Vec<Fact> {
             name("name", called),
             shown("month", &format_args!("{month:02}/{year}")),
         ],
-        Notice::WebhookEndpointDisabled { url, since } => vec![
-            ("url", Some(line(url, LONGEST_TEXT))),
-            moment("since", Some(*since)),
-        ],
     }
 }
 
@@ -149,16 +145,16 @@ pub(super) fn line(text: &str, longest: usize) -> String {
     }
 }
 
-fn shown(field: &'static str, value: &impl Display) -> Fact {
+pub(super) fn shown(field: &'static str, value: &impl Display) -> Fact {
     (field, Some(value.to_string()))
 }
 
-fn name(field: &'static str, text: &str) -> Fact {
+pub(super) fn name(field: &'static str, text: &str) -> Fact {
     (field, Some(line(text, LONGEST_NAME)))
 }
 
 /// A reason. The sentence around it has the full stop.
-fn because(reason: &str) -> Fact {
+pub(super) fn because(reason: &str) -> Fact {
     let reason = line(reason, LONGEST_TEXT);
     let reason = reason.trim_end_matches('.');
     let reason = if reason.is_empty() { NO_REASON } else { reason };
@@ -173,7 +169,7 @@ fn span(span: Span) -> Fact {
     ("period", Some(word.to_owned()))
 }
 
-fn credits(field: &'static str, amount: Credits) -> Fact {
+pub(super) fn credits(field: &'static str, amount: Credits) -> Fact {
     (field, Some(counted(&amount, "credit")))
 }
 
@@ -185,7 +181,7 @@ fn counted(number: &impl Display, what: &str) -> String {
 }
 
 /// `20 November 2026, 15:04 UTC`: customers may be anywhere.
-fn moment(field: &'static str, at: Option<Timestamp>) -> Fact {
+pub(super) fn moment(field: &'static str, at: Option<Timestamp>) -> Fact {
     let at = at.and_then(|at| jiff::Timestamp::from_microsecond(at.micros()).ok());
     (
         field,

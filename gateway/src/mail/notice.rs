@@ -131,11 +131,4 @@ pub enum Notice {
         /// The year of that month.
         year: u16,
     },
-    /// Nothing is delivered to a receiver of webhooks any more.
-    WebhookEndpointDisabled {
-        /// Its address.
-        url: String,
-        /// Since when nothing has arrived there.
-        since: Timestamp,
-    },
 }

@@ -1,4 +1,4 @@
-//! What letters say, word for word.
+//! What letters to customers say, word for word.
 //!
 //! A word in braces stands for what differs from letter to letter: `{customer}` and `{vendor}` are the names of the two, the others are named
 //! like the fields of the notice. A sentence about something that is not known is left out. A letter with an address to go to has a button.
@@ -24,6 +24,8 @@ pub(super) const FOOTER: &str =
 pub(super) const SOME_VENDOR: &str = "Your vendor";
 /// For a customer who has no name.
 pub(super) const SOME_CUSTOMER: &str = "customer";
+/// For one who has none either, in a letter to its vendor.
+pub(super) const ONE_CUSTOMER: &str = "a customer";
 /// For what happened without a word of why.
 pub(super) const NO_REASON: &str = "no reason was given";
 
@@ -152,14 +154,5 @@ pub(super) const INVOICE_PAST_DUE: Wording = Wording {
 pub(super) const PAYMENT_METHOD_EXPIRING: Wording = Wording {
     subject: "{vendor}: a payment method of {customer} will expire soon",
     says: &["{name} can be used until the end of {month}. Please add another payment method in time."],
-    button: "",
-};
-
-pub(super) const WEBHOOK_ENDPOINT_DISABLED: Wording = Wording {
-    subject: "{vendor}: a webhook endpoint of {customer} is switched off",
-    says: &[
-        "Nothing has arrived at {url} since {since}. No more messages are sent to it.",
-        "Please switch the endpoint on again once it is ready.",
-    ],
     button: "",
 };

@@ -1,4 +1,4 @@
-//! Letters of all kinds, and names that would like to be something else.
+//! Letters of all kinds to customers and vendors, and names that would like to be something else.
 
 use domain::{
     amount::Credits,
@@ -8,6 +8,7 @@ use domain::{
 use proptest::prelude::*;
 
 use super::*;
+use crate::mail::{Dispute, Invoice};
 use domain::spend::Span;
 
 fn credits(text: &str) -> Credits {
@@ -90,21 +91,57 @@ fn all(text: &str, url: Option<&str>, retry_at: Option<Timestamp>) -> Vec<Notice
             reason,
             retry_at,
         },
-        Notice::InvoicePastDue {
-            number: number.clone(),
-            total,
-            url,
-        },
+        Notice::InvoicePastDue { number, total, url },
         Notice::PaymentMethodExpiring {
             name,
             month: 5,
             year: 2027,
         },
-        Notice::WebhookEndpointDisabled {
-            url: number,
-            since: at(),
-        },
     ]
+}
+
+/// One alert of each kind, with a text wherever there is room for one.
+fn alerts(text: &str) -> Vec<Alert> {
+    let (payment, reason, problem, url) =
+        (text.to_owned(), text.to_owned(), text.to_owned(), text.to_owned());
+    let invoice = Invoice {
+        number: text.to_owned(),
+        total: money(),
+    };
+    let disputed = [Dispute::Inquiry, Dispute::Opened, Dispute::Lost].map(|stage| Alert::Dispute {
+        stage,
+        payment: payment.clone(),
+        amount: money(),
+        reason: reason.clone(),
+    });
+    let mut all = vec![
+        Alert::EndpointDisabled {
+            url,
+            since: at(),
+            problem,
+        },
+        Alert::RechargeDisabled {
+            reason: reason.clone(),
+        },
+        Alert::PaymentQuarantined {
+            payment: payment.clone(),
+            amount: money(),
+        },
+        Alert::RefundFailed {
+            payment,
+            amount: money(),
+            reason,
+        },
+        Alert::WrittenOff {
+            credits: credits("558"),
+            bound: credits("5"),
+        },
+        Alert::CollectionEnded(invoice.clone()),
+        Alert::InvoicePastDue(invoice.clone()),
+        Alert::InvoiceUncollectible(invoice),
+    ];
+    all.extend(disputed);
+    all
 }
 
 /// What must hold for any letter.
@@ -157,6 +194,43 @@ fn each_kind_in_both_forms() {
             let fact = fact.unwrap();
             assert!(words.text.contains(&fact), "{field}: {}", words.text);
         }
+        assert!(subjects.insert(words.subject));
+    }
+}
+
+#[test]
+fn each_alert_in_both_forms() {
+    let mut subjects = std::collections::HashSet::new();
+    for alert in &alerts("INV-1") {
+        let words = write_alert(alert, "Acme", Some("Globex"));
+        sound(&words);
+        assert!(words.subject.starts_with("Acme: "), "{}", words.subject);
+        // Only an endpoint may be nobody's.
+        let is_endpoint = matches!(alert, Alert::EndpointDisabled { .. });
+        assert_eq!(
+            words.subject.contains("Globex"),
+            !is_endpoint,
+            "{}",
+            words.subject
+        );
+        assert!(words.text.starts_with("Hello,\n\n"), "{}", words.text);
+        assert!(
+            words.text.ends_with("operations addresses of Acme."),
+            "{}",
+            words.text
+        );
+        for left in ['{', '}'] {
+            assert!(!words.text.contains(left), "{}", words.text);
+        }
+        // All that is known is told.
+        for (field, fact) in alert::facts(alert) {
+            let fact = fact.unwrap();
+            assert!(words.text.contains(&fact), "{field}: {}", words.text);
+        }
+        // One letter for one customer without a name.
+        let nameless = write_alert(alert, "", None);
+        sound(&nameless);
+        assert!(!nameless.text.contains("Globex"));
         assert!(subjects.insert(words.subject));
     }
 }
@@ -268,6 +342,12 @@ fn names_that_would_like_to_be_something_else() {
             assert!(!words.text.contains(&"n".repeat(301)));
             assert!(!words.html.contains('\u{202e}'));
         }
+        for alert in alerts(name) {
+            let words = write_alert(&alert, name, Some(name));
+            sound(&words);
+            assert!(!words.text.contains("\nBcc"), "{}", words.text);
+            assert!(!words.html.contains("<b>") && !words.html.contains('\u{202e}'));
+        }
     }
     let words = write(
         &Notice::RechargeDisabled {
@@ -297,6 +377,9 @@ proptest! {
     fn any_names_make_a_sound_letter(vendor in ".{0,300}", customer in any::<String>(), other in any::<String>()) {
         for notice in all(&other, Some(&other), Some(at())) {
             sound(&write(&notice, &vendor, &customer));
+        }
+        for alert in alerts(&other) {
+            sound(&write_alert(&alert, &vendor, Some(&customer)));
         }
     }
 }
