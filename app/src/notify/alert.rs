@@ -1,7 +1,7 @@
 //! What a letter to the vendor's own people says: the event's fields, as the facts of an alert.
 
 use domain::event::EventType;
-use gateway::mail::{Alert, Dispute, Invoice};
+use gateway::mail::{Alert, Dispute, Document, Invoice};
 use serde_json::{Map, Value};
 
 use super::said::Said;
@@ -31,13 +31,14 @@ pub(super) fn is_alert(kind: EventType) -> bool {
     ABOUT.contains(&kind)
 }
 
-/// What they are to be told about an event; `None`: nothing.
-pub(super) fn alert(kind: EventType, data: &Map<String, Value>) -> Option<Alert> {
+/// What they are to be told about an event, with where its invoice is, if it is about one; `None`: nothing.
+pub(super) fn alert(kind: EventType, data: &Map<String, Value>, document: Option<Document>) -> Option<Alert> {
     let said = Said(data);
-    let invoice = || {
+    let invoice = |document| {
         Some(Invoice {
             number: said.text("number")?,
             total: said.money("amount_due")?,
+            document,
         })
     };
     let dispute = |stage| {
@@ -73,9 +74,9 @@ pub(super) fn alert(kind: EventType, data: &Map<String, Value>) -> Option<Alert>
             credits: said.credits("credits")?,
             bound: said.credits("bound")?,
         }),
-        EventType::InvoiceCollectionEnded => invoice().map(Alert::CollectionEnded),
-        EventType::InvoicePastDue => invoice().map(Alert::InvoicePastDue),
-        EventType::InvoiceMarkedUncollectible => invoice().map(Alert::InvoiceUncollectible),
+        EventType::InvoiceCollectionEnded => invoice(document).map(Alert::CollectionEnded),
+        EventType::InvoicePastDue => invoice(document).map(Alert::InvoicePastDue),
+        EventType::InvoiceMarkedUncollectible => invoice(document).map(Alert::InvoiceUncollectible),
         _ => None,
     }
 }
@@ -114,7 +115,7 @@ mod tests {
     #[test]
     fn there_is_something_to_say_about_each_and_nothing_about_others() {
         for &kind in EventType::ALL {
-            let said = alert(kind, &barest(kind));
+            let said = alert(kind, &barest(kind), None);
             assert_eq!(said.is_some(), is_alert(kind), "{kind}");
         }
         assert!(DAILY.iter().all(|kind| is_alert(*kind)));
@@ -130,6 +131,6 @@ mod tests {
             amount: domain::money::Money::of(500, domain::money::Currency::USD),
             reason: "fraudulent".to_owned(),
         };
-        assert_eq!(alert(EventType::PaymentDisputed, &disputed), Some(wanted));
+        assert_eq!(alert(EventType::PaymentDisputed, &disputed, None), Some(wanted));
     }
 }

@@ -1,7 +1,7 @@
 //! What a letter about an event says: the event's fields, as the facts of a notice.
 
 use domain::{event::EventType, time::Timestamp};
-use gateway::mail::Notice;
+use gateway::mail::{Document, Notice};
 use serde_json::{Map, Value};
 
 use super::said::Said;
@@ -30,8 +30,13 @@ pub fn is_written_about(kind: EventType) -> bool {
     ABOUT.contains(&kind)
 }
 
-/// What is to be written about an event of an instant; `None`: nothing, such as about a payment that somebody has just made by hand.
-pub(super) fn notice(kind: EventType, at: Timestamp, data: &Map<String, Value>) -> Option<Notice> {
+/// What is to be written about an event of an instant, with where its invoice is, if it is about one; `None`: nothing, such as about a payment that somebody has just made by hand.
+pub(super) fn notice(
+    kind: EventType,
+    at: Timestamp,
+    data: &Map<String, Value>,
+    document: Option<Document>,
+) -> Option<Notice> {
     let said = Said(data);
     let is_recharge = said.text("purpose").as_deref() == Some("recharge");
     match kind {
@@ -92,22 +97,24 @@ pub(super) fn notice(kind: EventType, at: Timestamp, data: &Map<String, Value>) 
             number: said.text("number")?,
             total: said.money("amount_due")?,
             due_at: said.instant("due_at")?,
-            url: None,
+            document,
         }),
         EventType::InvoicePaid => Some(Notice::InvoicePaid {
             number: said.text("number")?,
             total: said.money("total")?,
+            document,
         }),
         EventType::InvoicePaymentFailed => Some(Notice::InvoicePaymentFailed {
             number: said.text("number")?,
             total: said.money("amount_due")?,
             reason: String::new(),
             retry_at: None,
+            document,
         }),
         EventType::InvoicePastDue => Some(Notice::InvoicePastDue {
             number: said.text("number")?,
             total: said.money("amount_due")?,
-            url: None,
+            document,
         }),
         _ => None,
     }
@@ -124,7 +131,7 @@ mod tests {
         let Value::Object(data) = data else {
             return None;
         };
-        notice(kind, Timestamp::MIN, &data)
+        notice(kind, Timestamp::MIN, &data, None)
     }
 
     #[test]

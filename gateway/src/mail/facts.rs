@@ -5,7 +5,7 @@ use std::fmt::Display;
 use domain::{amount::Credits, spend::Span, time::Timestamp};
 use url::Url;
 
-use super::{Notice, sentences::NO_REASON};
+use super::{Document, Notice, sentences::NO_REASON};
 use crate::document::clean::clean;
 
 /// Longest name of a customer, a vendor or a thing, in characters.
@@ -85,17 +85,21 @@ pub(super) fn facts(notice: &Notice) -> Vec<Fact> {
             number,
             total,
             due_at,
-            url: _,
+            document: _,
         } => vec![
             name("number", number),
             shown("total", total),
             moment("due_at", Some(*due_at)),
         ],
-        Notice::InvoicePaid { number, total }
+        Notice::InvoicePaid {
+            number,
+            total,
+            document: _,
+        }
         | Notice::InvoicePastDue {
             number,
             total,
-            url: _,
+            document: _,
         } => {
             vec![name("number", number), shown("total", total)]
         }
@@ -104,6 +108,7 @@ pub(super) fn facts(notice: &Notice) -> Vec<Fact> {
             total,
             reason,
             retry_at,
+            document: _,
         } => vec![
             name("number", number),
             shown("total", total),
@@ -121,15 +126,37 @@ pub(super) fn facts(notice: &Notice) -> Vec<Fact> {
     }
 }
 
-/// Where a letter leads, if it leads somewhere that a browser should go.
-pub(super) fn link(notice: &Notice) -> Option<String> {
-    let (Notice::RechargeActionRequired { url, .. }
-    | Notice::InvoiceIssued { url, .. }
-    | Notice::InvoicePastDue { url, .. }) = notice
-    else {
-        return None;
-    };
-    let url = Url::parse(url.as_deref()?).ok()?;
+/// Where a letter leads.
+pub(super) enum Way<'a> {
+    /// Nowhere.
+    Nowhere,
+    /// Somewhere.
+    To(&'a str),
+    /// To an invoice.
+    Invoice(&'a Document),
+}
+
+impl<'a> From<&'a Option<Document>> for Way<'a> {
+    fn from(document: &'a Option<Document>) -> Self {
+        document.as_ref().map_or(Self::Nowhere, Self::Invoice)
+    }
+}
+
+/// Where a letter to a customer leads.
+pub(super) fn way(notice: &Notice) -> Way<'_> {
+    match notice {
+        Notice::RechargeActionRequired { url, .. } => url.as_deref().map_or(Way::Nowhere, Way::To),
+        Notice::InvoiceIssued { document, .. }
+        | Notice::InvoicePaid { document, .. }
+        | Notice::InvoicePaymentFailed { document, .. }
+        | Notice::InvoicePastDue { document, .. } => document.into(),
+        _ => Way::Nowhere,
+    }
+}
+
+/// An address, if it is one that a browser should go to.
+pub(super) fn link(url: &str) -> Option<String> {
+    let url = Url::parse(url).ok()?;
     let good = matches!(url.scheme(), "https" | "http") && url.as_str().len() <= LONGEST_LINK;
     good.then(|| url.into())
 }

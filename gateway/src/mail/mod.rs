@@ -12,7 +12,7 @@ mod smtp;
 mod words;
 
 pub use alert::{Alert, Dispute, Invoice};
-pub use notice::Notice;
+pub use notice::{Document, Notice};
 pub use smtp::{BadSmtp, Smtp};
 pub use words::{Words, write, write_alert};
 

@@ -1,7 +1,8 @@
 //! What letters to customers say, word for word.
 //!
 //! A word in braces stands for what differs from letter to letter: `{customer}` and `{vendor}` are the names of the two, the others are named
-//! like the fields of the notice. A sentence about something that is not known is left out. A letter with an address to go to has a button.
+//! like the fields of the notice. A sentence about something that is not known is left out. A letter with an address to go to has a button,
+//! and one about an invoice leads to its PDF as well.
 
 /// What letters of one kind say.
 pub(super) struct Wording {
@@ -20,6 +21,8 @@ pub(super) const GREETING: &str = "Hello {customer},";
 /// What stands below every letter.
 pub(super) const FOOTER: &str =
     "{vendor} sent this message automatically to the billing contact of {customer}.";
+/// What the way to the PDF of an invoice is called.
+pub(super) const PDF: &str = "Download it as a PDF";
 /// For a vendor who has no name.
 pub(super) const SOME_VENDOR: &str = "Your vendor";
 /// For a customer who has no name.
@@ -132,7 +135,7 @@ pub(super) const INVOICE_ISSUED: Wording = Wording {
 pub(super) const INVOICE_PAID: Wording = Wording {
     subject: "{vendor}: invoice {number} for {customer} is paid",
     says: &["Invoice {number} of {total} is paid. Thank you."],
-    button: "",
+    button: "View the invoice",
 };
 
 pub(super) const INVOICE_PAYMENT_FAILED: Wording = Wording {
@@ -142,7 +145,7 @@ pub(super) const INVOICE_PAYMENT_FAILED: Wording = Wording {
         "It will be tried again on {retry_at}.",
         "Please check your payment method.",
     ],
-    button: "",
+    button: "View the invoice",
 };
 
 pub(super) const INVOICE_PAST_DUE: Wording = Wording {

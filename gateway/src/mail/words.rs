@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::{
     Alert, Notice, alert,
-    facts::{Fact, LONGEST_NAME, facts, line, link},
+    facts::{Fact, LONGEST_NAME, Way, facts, line, link, way},
     sentences::{self as say, Wording},
 };
 
@@ -26,7 +26,7 @@ pub fn write(notice: &Notice, vendor: &str, customer: &str) -> Words {
     let content = Content {
         wording: wording(notice),
         facts: facts(notice),
-        link: link(notice),
+        way: way(notice),
     };
     set(content, vendor, customer, (say::GREETING, say::FOOTER))
 }
@@ -38,16 +38,16 @@ pub fn write_alert(alert: &Alert, vendor: &str, customer: Option<&str>) -> Words
     let content = Content {
         wording: alert::wording(alert),
         facts: alert::facts(alert),
-        link: None,
+        way: alert::way(alert),
     };
     set(content, vendor, customer, (alert::GREETING, alert::FOOTER))
 }
 
 /// What a letter is made of.
-struct Content {
+struct Content<'a> {
     wording: &'static Wording,
     facts: Vec<Fact>,
-    link: Option<String>,
+    way: Way<'a>,
 }
 
 /// A name as it stands in a letter, or what stands for one that there is not.
@@ -57,11 +57,11 @@ fn named(name: &str, other: &str) -> String {
 }
 
 /// Sets a letter between its greeting and its footer.
-fn set(content: Content, vendor: &str, customer: String, (greeting, footer): (&str, &str)) -> Words {
+fn set(content: Content<'_>, vendor: &str, customer: String, (greeting, footer): (&str, &str)) -> Words {
     let Content {
         wording,
         mut facts,
-        link,
+        way,
     } = content;
     facts.push(("vendor", Some(named(vendor, say::SOME_VENDOR))));
     facts.push(("customer", Some(customer)));
@@ -72,10 +72,7 @@ fn set(content: Content, vendor: &str, customer: String, (greeting, footer): (&s
         subject: fill(wording.subject).unwrap_or_default(),
         greeting: fill(greeting).unwrap_or_default(),
         says: says.collect(),
-        button: link.map(|url| Button {
-            label: wording.button,
-            url,
-        }),
+        links: links(&way, wording),
         footer: fill(footer).unwrap_or_default(),
     };
     Words {
@@ -92,14 +89,33 @@ struct Page {
     subject: String,
     greeting: String,
     says: Vec<String>,
-    button: Option<Button>,
+    /// The first is a button.
+    links: Vec<Link>,
     footer: String,
 }
 
 /// Where a letter leads.
-struct Button {
+struct Link {
     label: &'static str,
     url: String,
+}
+
+/// The ways out of a letter, without those that no browser should go.
+fn links(way: &Way<'_>, wording: &Wording) -> Vec<Link> {
+    let ways = match way {
+        Way::Nowhere => Vec::new(),
+        Way::To(url) => vec![(wording.button, *url)],
+        Way::Invoice(it) => vec![(wording.button, it.page.as_str()), (say::PDF, it.pdf.as_str())],
+    };
+    let links = ways.into_iter();
+    links
+        .filter_map(|(label, url)| {
+            Some(Link {
+                label,
+                url: link(url)?,
+            })
+        })
+        .collect()
 }
 
 #[derive(Template)]

@@ -7,7 +7,8 @@ use domain::{amount::Credits, money::Money, time::Timestamp};
 use self::sentences as say;
 pub(super) use self::sentences::{FOOTER, GREETING};
 use super::{
-    facts::{Fact, LONGEST_TEXT, because, credits, line, moment, name, shown},
+    Document,
+    facts::{Fact, LONGEST_TEXT, Way, because, credits, line, moment, name, shown},
     sentences::Wording,
 };
 
@@ -88,6 +89,8 @@ pub struct Invoice {
     pub number: String,
     /// What is to be paid.
     pub total: Money,
+    /// Where it is.
+    pub document: Option<Document>,
 }
 
 /// The facts of an alert.
@@ -122,6 +125,16 @@ pub(super) fn facts(alert: &Alert) -> Vec<Fact> {
         | Alert::InvoiceUncollectible(invoice) => {
             vec![name("number", &invoice.number), shown("total", &invoice.total)]
         }
+    }
+}
+
+/// Where an alert leads.
+pub(super) fn way(alert: &Alert) -> Way<'_> {
+    match alert {
+        Alert::CollectionEnded(invoice)
+        | Alert::InvoicePastDue(invoice)
+        | Alert::InvoiceUncollectible(invoice) => (&invoice.document).into(),
+        _ => Way::Nowhere,
     }
 }
 

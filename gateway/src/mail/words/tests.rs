@@ -8,7 +8,7 @@ use domain::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::mail::{Dispute, Invoice};
+use crate::mail::{Dispute, Document, Invoice};
 use domain::spend::Span;
 
 fn credits(text: &str) -> Credits {
@@ -23,9 +23,19 @@ fn money() -> Money {
     Money::of(123_456, Currency::EUR)
 }
 
+/// An invoice at two addresses.
+fn document(page: &str, pdf: &str) -> Document {
+    Document {
+        page: page.to_owned(),
+        pdf: pdf.to_owned(),
+    }
+}
+
 /// One of each kind, with a text wherever there is room for one.
 fn all(text: &str, url: Option<&str>, retry_at: Option<Timestamp>) -> Vec<Notice> {
-    let (period, number, url) = (Span::Day, text.to_owned(), url.map(str::to_owned));
+    let (period, number) = (Span::Day, text.to_owned());
+    let document = url.map(|url| document(url, url));
+    let url = url.map(str::to_owned);
     let (name, reason, total, amount) = (number.clone(), number.clone(), money(), money());
     let (used, threshold, resets_at) = (credits("80.5"), credits("80"), at());
     let reached = |blocked| Notice::BudgetReached {
@@ -66,10 +76,7 @@ fn all(text: &str, url: Option<&str>, retry_at: Option<Timestamp>) -> Vec<Notice
         Notice::RechargeDisabled {
             reason: reason.clone(),
         },
-        Notice::RechargeActionRequired {
-            amount,
-            url: url.clone(),
-        },
+        Notice::RechargeActionRequired { amount, url },
         Notice::RechargeCapReached {
             percent: 80,
             spent: amount,
@@ -79,19 +86,25 @@ fn all(text: &str, url: Option<&str>, retry_at: Option<Timestamp>) -> Vec<Notice
             number: number.clone(),
             total,
             due_at: at(),
-            url: url.clone(),
+            document: document.clone(),
         },
         Notice::InvoicePaid {
             number: number.clone(),
             total,
+            document: document.clone(),
         },
         Notice::InvoicePaymentFailed {
             number: number.clone(),
             total,
             reason,
             retry_at,
+            document: document.clone(),
         },
-        Notice::InvoicePastDue { number, total, url },
+        Notice::InvoicePastDue {
+            number,
+            total,
+            document,
+        },
         Notice::PaymentMethodExpiring {
             name,
             month: 5,
@@ -107,6 +120,10 @@ fn alerts(text: &str) -> Vec<Alert> {
     let invoice = Invoice {
         number: text.to_owned(),
         total: money(),
+        document: Some(document(
+            "https://bills.example/documents/a?b=1&c",
+            "https://bills.example/a.pdf",
+        )),
     };
     let disputed = [Dispute::Inquiry, Dispute::Opened, Dispute::Lost].map(|stage| Alert::Dispute {
         stage,
@@ -241,23 +258,27 @@ fn a_letter_from_beginning_to_end() {
         number: "INV-7".to_owned(),
         total: money(),
         due_at: at(),
-        url: Some("https://pay.example/x?a=1&b=2".to_owned()),
+        document: Some(document(
+            "https://pay.example/x?a=1&b=2",
+            "https://pay.example/x?a=1&b=2.pdf",
+        )),
     };
     let words = write(&issued, "Acme", "Globex");
     assert_eq!(words.subject, "Acme: invoice INV-7 for Globex");
     assert_eq!(
         words.text,
         "Hello Globex,\n\nThere is a new invoice, INV-7, of 1234.56 EUR. It is due on 20 November 2026, 15:04 UTC.\n\n\
-         View the invoice:\nhttps://pay.example/x?a=1&b=2\n\n-- \n\
+         View the invoice:\nhttps://pay.example/x?a=1&b=2\n\n\
+         Download it as a PDF:\nhttps://pay.example/x?a=1&b=2.pdf\n\n-- \n\
          Acme sent this message automatically to the billing contact of Globex."
     );
-    assert!(
-        words
-            .html
-            .contains("<a href=\"https://pay.example/x?a=1&#38;b=2\" "),
-        "{}",
-        words.html
-    );
+    for url in [
+        "https://pay.example/x?a=1&#38;b=2",
+        "https://pay.example/x?a=1&#38;b=2.pdf",
+    ] {
+        let way = format!("<a href=\"{url}\" ");
+        assert_eq!(words.html.matches(&way).count(), 1, "{}", words.html);
+    }
 }
 
 #[test]
