@@ -33,6 +33,7 @@ mod m0022_spend;
 mod m0023_credit_notices;
 mod m0024_overshoot;
 mod m0026_operations_mail;
+mod m0028_spend_kept;
 
 use sea_orm_migration::MigrationTrait;
 pub use sea_orm_migration::{
@@ -72,6 +73,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0023_credit_notices::Migration),
             Box::new(m0024_overshoot::Migration),
             Box::new(m0026_operations_mail::Migration),
+            Box::new(m0028_spend_kept::Migration),
         ]
     }
 }
