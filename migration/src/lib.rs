@@ -34,6 +34,7 @@ mod m0023_credit_notices;
 mod m0024_overshoot;
 mod m0026_operations_mail;
 mod m0028_spend_kept;
+mod m0029_overshoot_default;
 
 use sea_orm_migration::MigrationTrait;
 pub use sea_orm_migration::{
@@ -74,6 +75,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0024_overshoot::Migration),
             Box::new(m0026_operations_mail::Migration),
             Box::new(m0028_spend_kept::Migration),
+            Box::new(m0029_overshoot_default::Migration),
         ]
     }
 }
