@@ -50,6 +50,7 @@ impl Node {
             tax_register: config.tax_register.clone(),
             event_retention_days: config.event_retention_days,
             post: config.post.clone(),
+            public_url: config.public_url.clone(),
             webhook_root: config.webhook_root.clone(),
             webhooks: webhooks(config),
         };

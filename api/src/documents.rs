@@ -10,7 +10,7 @@ use axum::{
 };
 use gateway::document::{html, pdf};
 
-use crate::{graphql::invoice::DOCUMENTS, server::Service};
+use crate::server::Service;
 
 /// Longest end of an address, in bytes: more leads nowhere.
 const MAX_LINK: usize = 100;
@@ -34,7 +34,7 @@ pub(crate) async fn serve(State(service): State<Arc<Service>>, Path(name): Path<
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         }
     };
-    let document = invoice::printed(&listed, &format!("{DOCUMENTS}{link}{PDF}"));
+    let document = invoice::printed(&listed, &invoice::pdf_path(link));
     if name.len() == link.len() {
         return Html(html(&document)).into_response();
     }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use app::{App, health::Health};
+use app::{App, health::Health, invoice::DOCUMENTS};
 use async_graphql::http::GraphiQLSource;
 use axum::{
     Json, Router,
@@ -27,7 +27,7 @@ use crate::{
     document::Documents,
     documents,
     gate::{self, GATE},
-    graphql::{self, TallygateSchema, invoice::DOCUMENTS},
+    graphql::{self, TallygateSchema},
     http,
     limit::{Failures, Limits, Rates},
     listener,

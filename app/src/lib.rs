@@ -67,6 +67,7 @@ use gateway::{
         Providers,
         sandbox::{self, Sandbox},
     },
+    public::PublicUrl,
     tax::TaxRegister,
     webhook::Webhooks,
 };
@@ -108,6 +109,8 @@ pub struct Limits {
     pub webhook_root: Option<webhook::Root>,
     /// Who takes letters away; `None`: they are kept to be read.
     pub post: Option<Arc<dyn Post>>,
+    /// Where people reach the API, for addresses in letters; `None`: nobody has said, and letters have none.
+    pub public_url: Option<PublicUrl>,
     /// Who sends webhooks; `None`: they wait.
     pub webhooks: Option<Arc<Webhooks>>,
 }
@@ -125,6 +128,7 @@ impl Default for Limits {
             event_retention_days: DEFAULT_EVENT_RETENTION_DAYS,
             webhook_root: None,
             post: None,
+            public_url: None,
             webhooks: None,
         }
     }

@@ -58,6 +58,26 @@ pub struct Terms {
     pub beyond_overshoot: BeyondOvershoot,
 }
 
+/// What a vendor promises about overshoot to customers of whom nothing else was said.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OvershootDefault {
+    /// As [`Terms::overshoot_limit`].
+    pub limit: Option<Credits>,
+    /// As [`Terms::beyond_overshoot`].
+    pub beyond: BeyondOvershoot,
+}
+
+impl OvershootDefault {
+    /// Refuses what no customer could be promised.
+    ///
+    /// # Errors
+    /// A negative limit, or [`BeyondOvershoot::WriteOff`] without a limit.
+    pub fn check(self) -> Result<(), Rejection> {
+        Terms::default().with_overshoot(self.limit, self.beyond)?;
+        Ok(())
+    }
+}
+
 impl Terms {
     /// Terms whose parts fit each other.
     ///
@@ -118,6 +138,18 @@ impl Terms {
         }
     }
 
+    /// The same terms with what the vendor promises where nothing was said. Where it does not fit (checks never refuse, or the sum is out of
+    /// range) nothing is promised.
+    #[must_use]
+    pub fn with_default(self, default: OvershootDefault) -> Self {
+        let fitting = self.with_overshoot(default.limit, default.beyond);
+        fitting.unwrap_or(Self {
+            overshoot_limit: None,
+            beyond_overshoot: BeyondOvershoot::Bill,
+            ..self
+        })
+    }
+
     /// The most that the customer comes to owe for usage, zero or more: the overage line and the overshoot limit. `None`: there is no
     /// such bound.
     #[must_use]
@@ -139,5 +171,51 @@ impl Terms {
         }
         let left = i128::from(remaining.raw()) + i128::from(self.overage_line.raw()) - i128::from(held.raw());
         Some(Credits::from_raw(i64::try_from(left.max(0)).unwrap_or(i64::MAX)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_default_holds_where_it_fits() {
+        let five = Credits::whole(5).unwrap_or_default();
+        let default = OvershootDefault {
+            limit: Some(five),
+            beyond: BeyondOvershoot::WriteOff,
+        };
+        assert_eq!(default.check(), Ok(()));
+        let of = |at_zero, overage_line| Terms {
+            at_zero,
+            overage_line,
+            // What was promised before is over.
+            overshoot_limit: Some(Credits::MAX),
+            ..Terms::default()
+        };
+        for (terms, bound) in [
+            (of(AtZero::Block, Credits::ZERO), Some(five)),
+            (of(AtZero::AllowUpTo, five), five.plus(five).ok()),
+            (of(AtZero::AllowUpTo, Credits::MAX), None),
+            (of(AtZero::Allow, Credits::ZERO), None),
+        ] {
+            let with = terms.with_default(default);
+            assert_eq!((with.bound(), with.at_zero), (bound, terms.at_zero));
+            assert_eq!(with.overshoot_limit.is_some(), bound.is_some());
+            let none = terms.with_default(OvershootDefault::default());
+            assert_eq!((none.bound(), none.overshoot_limit), (None, None));
+        }
+        let endless = OvershootDefault {
+            limit: None,
+            ..default
+        };
+        let negative = OvershootDefault {
+            limit: Some(Credits::from_raw(-1)),
+            ..default
+        };
+        for (wrong, field) in [(endless, "beyondOvershoot"), (negative, "overshootLimit")] {
+            let path = wrong.check().err().map(|no| no.path.join("."));
+            assert_eq!(path.as_deref(), Some(field));
+        }
     }
 }

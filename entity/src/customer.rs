@@ -43,6 +43,8 @@ pub struct Model {
     pub beyond_overshoot: String,
     /// Number of the last ledger entry when the present bound of the overdraft was agreed. Entries after it keep to it.
     pub bounded_from: i64,
+    /// 1: nothing was said of this customer's overshoot, so it has what its vendor promises.
+    pub overshoot_follows: i32,
 }
 
 /// None: reads are joined by hand, in batches.

@@ -26,6 +26,7 @@ pub mod mail;
 pub mod mail_setting;
 pub mod metering_rule;
 pub mod metric;
+pub mod overshoot_setting;
 pub mod payment;
 pub mod payment_method;
 pub mod payment_notice;

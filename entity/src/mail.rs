@@ -11,8 +11,10 @@ pub struct Model {
     pub id: Uuid,
     /// Whose it is.
     pub tenant_id: Uuid,
-    /// To which customer.
-    pub customer_id: Uuid,
+    /// CUSTOMER, or OPERATIONS: to the vendor's own people.
+    pub audience: String,
+    /// To which customer, or about which; none: the vendor is told of something that is no customer's.
+    pub customer_id: Option<Uuid>,
     /// About what.
     pub event_id: Uuid,
     /// Where to.

@@ -1,4 +1,4 @@
-//! Whether a vendor writes to its customers, and by what name.
+//! Whether a vendor writes to its customers, by what name, and where its own people are written to.
 
 use sea_orm::entity::prelude::*;
 
@@ -15,6 +15,10 @@ pub struct Model {
     pub sender: Option<String>,
     /// Types of events that nobody is written about, as a JSON list.
     pub muted: String,
+    /// Where the vendor's own people are written to, as a JSON list.
+    pub operations: String,
+    /// Types of events that they are not written about, as a JSON list.
+    pub operations_muted: String,
     /// When it last changed, in microseconds.
     pub updated_at: i64,
 }

@@ -6,5 +6,6 @@ pub mod document;
 mod http;
 pub mod mail;
 pub mod payment;
+pub mod public;
 pub mod tax;
 pub mod webhook;

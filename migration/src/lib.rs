@@ -33,6 +33,9 @@ mod m0022_spend;
 mod m0023_credit_notices;
 mod m0024_overshoot;
 mod m0025_given_up;
+mod m0026_operations_mail;
+mod m0027_spend_kept;
+mod m0028_overshoot_default;
 
 use sea_orm_migration::MigrationTrait;
 pub use sea_orm_migration::{
@@ -72,6 +75,9 @@ impl MigratorTrait for Migrator {
             Box::new(m0023_credit_notices::Migration),
             Box::new(m0024_overshoot::Migration),
             Box::new(m0025_given_up::Migration),
+            Box::new(m0026_operations_mail::Migration),
+            Box::new(m0027_spend_kept::Migration),
+            Box::new(m0028_overshoot_default::Migration),
         ]
     }
 }

@@ -1,8 +1,11 @@
-//! The server that letters are sent by.
+//! The server that letters are sent by, and the address that they lead to.
 
 use std::sync::Arc;
 
-use gateway::mail::{BadSmtp, Post, Smtp};
+use gateway::{
+    mail::{BadSmtp, Post, Smtp},
+    public::PublicUrl,
+};
 
 use super::layer::Given;
 use crate::failure::{Failure, Outcome};
@@ -33,4 +36,9 @@ pub(super) fn post(server: Option<&Given>, from: Option<&Given>) -> Outcome<Opti
         Failure::of(&to_blame.source, why.to_string())
     })?;
     Ok(Some(Arc::new(smtp)))
+}
+
+/// Where people reach the API.
+pub(super) fn public_url(given: &Given) -> Outcome<PublicUrl> {
+    PublicUrl::parse(&given.value).map_err(|why| Failure::of(&given.source, why.to_string()))
 }

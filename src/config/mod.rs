@@ -26,6 +26,7 @@ use gateway::{
         guarded::{Guarded, Limits},
         stripe::{self, BadKey, Stripe},
     },
+    public::PublicUrl,
     tax::{TaxRegister, vies::Vies},
     webhook::AddressPolicy,
 };
@@ -97,6 +98,8 @@ pub(crate) struct Config {
     pub(crate) webhook_policy: Option<AddressPolicy>,
     /// Who takes letters away.
     pub(crate) post: Option<Arc<dyn Post>>,
+    /// Where people reach the API.
+    pub(crate) public_url: Option<PublicUrl>,
     /// What the secrets of webhook endpoints are derived from.
     pub(crate) webhook_root: Option<Root>,
     /// How long, how many, how often.
@@ -213,6 +216,7 @@ impl Config {
             )?,
             webhook_policy: webhooks::policy(text(Setting::WebhookAllow), text(Setting::WebhookPlainHttp))?,
             post: mail::post(text(Setting::SmtpUrl), text(Setting::MailFrom))?,
+            public_url: text(Setting::PublicUrl).map(mail::public_url).transpose()?,
             webhook_root: webhooks::root(text(Setting::WebhookKey))?,
             limits: door::limits(text)?,
             otlp_endpoint: text(Setting::OtlpEndpoint).map(|given| given.value.clone()),
@@ -393,6 +397,20 @@ mod tests {
                 complaint.err().is_some_and(|why| why.contains("from 0 to 1")),
                 "{bad}"
             );
+        }
+    }
+
+    #[test]
+    fn a_public_address_is_one_that_paths_go_on_from() {
+        let given = |text| {
+            let config = resolve(&Flags::default(), &[("TALLYGATE_PUBLIC_URL", text)], "")?;
+            Ok::<_, String>(config.public_url.map(|url| url.of("/documents/a")))
+        };
+        let wanted = "https://bills.example/documents/a".to_owned();
+        assert_eq!(given("https://bills.example/"), Ok(Some(wanted)));
+        for text in ["bills.example", "https://bills.example/?a=1"] {
+            let complaint = given(text).unwrap_err();
+            assert!(complaint.contains("TALLYGATE_PUBLIC_URL"), "{complaint}");
         }
     }
 

@@ -130,6 +130,7 @@ settings! {
         EventRetentionDays event_retention_days "TALLYGATE_EVENT_RETENTION_DAYS" Number;
         WebhookAllow webhook_allow "TALLYGATE_WEBHOOK_ALLOW" Text;
         WebhookPlainHttp webhook_plain_http "TALLYGATE_WEBHOOK_PLAIN_HTTP" Text;
+        PublicUrl public_url "TALLYGATE_PUBLIC_URL" Text;
         // The address of the server may carry a password.
         SmtpUrl smtp_url "TALLYGATE_SMTP_URL" Text;
         MailFrom mail_from "TALLYGATE_MAIL_FROM" Text;

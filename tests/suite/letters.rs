@@ -11,6 +11,7 @@ use domain::{id::CustomerId, rejection::RejectionCode};
 use gateway::{
     mail::{Letter, NotSent, Post},
     payment::sandbox::Card,
+    public::PublicUrl,
 };
 use serde_json::json;
 
@@ -27,6 +28,7 @@ on_both!(
     nobody_is_written_to_unasked,
     many_workers_write_one_letter,
     a_server_that_is_away_gets_it_later,
+    invoices_lead_to_their_page_and_pdf,
     strangers_read_nothing,
 );
 
@@ -135,8 +137,8 @@ async fn nobody_is_written_to_unasked(world: World) {
     for (addresses, muted, field) in [
         (Some(vec!["nonsense".to_owned()]), &[][..], "addresses"),
         (Some(vec!["a@example.com".to_owned(); 6]), &[], "addresses"),
-        (None, &["subscription.paused"], "muted"),
-        (None, &["no.such"], "muted"),
+        (None, &["subscription.paused"], "mutedTypes"),
+        (None, &["no.such"], "mutedTypes"),
     ] {
         let refused = change(addresses, muted).await;
         assert_eq!(refusal(refused), (RejectionCode::InvalidInput, field.to_owned()));
@@ -226,6 +228,46 @@ async fn a_server_that_is_away_gets_it_later(world: World) {
         .filter(|it| it.state == MailState::Failed)
         .count();
     assert_eq!(failed, 1);
+}
+
+async fn invoices_lead_to_their_page_and_pdf(world: World) {
+    writes(&world).await;
+    let customer = buyer(&world).await;
+    // Nobody has said how people come here.
+    buys(&world, customer).await;
+    let shut = outbox(&world).await;
+    assert!(
+        shut.iter()
+            .all(|it| !it.html.as_ref().is_some_and(|it| it.contains("<a ")))
+    );
+    let limits = Limits {
+        public_url: Some(PublicUrl::parse("https://bills.example/acme/").unwrap()),
+        ..Limits::default()
+    };
+    let world = world.with_limits(limits).await;
+    // Two processes name things in no order within a moment.
+    world.advance(1);
+    let before = billing::all(&world, customer).await;
+    buys(&world, customer).await;
+    let written = outbox(&world).await;
+    let about: Vec<&Mail> = written
+        .iter()
+        .filter(|it| shut.iter().all(|known| known.id != it.id))
+        .filter(|it| it.subject.as_ref().is_some_and(|it| it.contains("invoice")))
+        .collect();
+    let filed = billing::all(&world, customer).await;
+    let new = filed
+        .iter()
+        .find(|it| before.iter().all(|known| known.link != it.link));
+    let page = format!("https://bills.example/acme/documents/{}", new.unwrap().link);
+    assert!(!about.is_empty());
+    for it in about {
+        let (text, html) = (it.text.as_ref().unwrap(), it.html.as_ref().unwrap());
+        for url in [page.clone(), format!("{page}.pdf")] {
+            assert_eq!(text.lines().filter(|line| *line == url).count(), 1, "{text}");
+            assert_eq!(html.matches(&format!("<a href=\"{url}\" ")).count(), 1, "{html}");
+        }
+    }
 }
 
 async fn strangers_read_nothing(world: World) {

@@ -41,6 +41,7 @@
 //! | [`foreign_events`] | types of events that only a newer version knows, while one replaces the other |
 //! | [`gate_door`] | what gateways are answered |
 //! | [`letters`] | who is written to about what, once |
+//! | [`operations_letters`] | the same for the vendor's own people |
 //! | [`door`] | how often, how many, how long |
 //! | [`lane`] | the typed lane answers as the general way does |
 //! | [`e2e`] | the real command over HTTP, WebSocket and server-sent events, killed and stopped |
@@ -101,6 +102,7 @@ mod late_billing;
 mod letters;
 mod live;
 mod money_once;
+mod operations_letters;
 mod overshoot;
 mod paid_ahead;
 mod payment;

@@ -9,7 +9,7 @@ use app::{
 };
 use domain::{
     credit::block::Billing,
-    customer::{AtZero, BeyondOvershoot, Settlement},
+    customer::{AtZero, BeyondOvershoot, OvershootDefault, Settlement},
     id::CustomerId,
     invoice::line::Detail,
     plan::{money_price::CreditPrice, variant::Mode},
@@ -38,6 +38,9 @@ on_both!(
     an_overage_line_comes_first,
     without_a_promise_all_is_owed,
     the_report_goes_page_by_page,
+    a_default_holds_for_whom_nothing_was_said,
+    usage_before_a_new_default_keeps_to_the_old,
+    a_default_reaches_whoever_is_made_or_changed_meanwhile,
 );
 
 /// A listener; work comes to rest in spite of it.
@@ -499,4 +502,231 @@ async fn the_report_goes_page_by_page(world: World) {
     assert_eq!(later["overshootReport"]["writtenOff"], json!("0"));
     let refused = door.ask(query, json!({ "from": to, "to": from })).await;
     assert_eq!(refused.code(), "BAD_USER_INPUT", "{}", refused.body);
+}
+
+/// Says what is promised by default, and has it reach everybody.
+async fn promised(world: &World, limit: Option<&str>, beyond: BeyondOvershoot) {
+    promise(world, limit, beyond).await;
+    follow(world).await;
+}
+
+async fn promise(world: &World, limit: Option<&str>, beyond: BeyondOvershoot) {
+    let limit = limit.map(credits);
+    customer::update_overshoot_default(&world.app, &world.actor, OvershootDefault { limit, beyond })
+        .await
+        .unwrap();
+}
+
+async fn follow(world: &World) {
+    world.advance(1);
+    job::sweep(&world.app).await.unwrap();
+    world.run_to_rest().await;
+}
+
+/// What gives a customer the default.
+fn following(id: CustomerId) -> Value {
+    json!({ "kind": "customer.overshoot", "args": id.to_string() })
+}
+
+async fn audited(world: &World) {
+    world.advance(1);
+    for run in [
+        audit::full(&world.app, audit::Reached::All, |_, _| ())
+            .await
+            .unwrap(),
+        audit::incremental(&world.app, audit::Reached::All).await.unwrap(),
+    ] {
+        assert_eq!(run.violations, 0, "{:?}", run.first);
+    }
+}
+
+const TERMS: &str = "policy overshootLimit beyondOvershoot overshootIsDefault";
+
+/// Limit, what lies beyond it, and whether that is the default.
+fn said(customer: &Value) -> String {
+    let limit = customer["overshootLimit"].as_str().unwrap_or("none");
+    let beyond = customer["beyondOvershoot"].as_str().unwrap();
+    let whose = match customer["overshootIsDefault"].as_bool().unwrap() {
+        true => "default",
+        false => "own",
+    };
+    format!("{limit} {beyond} {whose}")
+}
+
+async fn a_default_holds_for_whom_nothing_was_said(world: World) {
+    let door = open(&world).await;
+    let create = async |name: &str, mut terms: Value| {
+        terms["externalId"] = json!(name);
+        terms["idempotencyKey"] = json!(name);
+        let query = format!(
+            "mutation ($input: CreateCustomerInput!) {{ createCustomer(input: $input) {{ customer {{ {TERMS} }} userErrors {{ path }} }} }}"
+        );
+        let made = ask(&door, &query, json!({ "input": terms })).await;
+        said(&made["createCustomer"]["customer"])
+    };
+    let update = async |name: &str, mut terms: Value| {
+        terms["externalCustomerId"] = json!(name);
+        let query = format!(
+            "mutation ($input: UpdateCustomerInput!) {{ updateCustomer(input: $input) {{ customer {{ {TERMS} }} userErrors {{ path }} }} }}"
+        );
+        let done = ask(&door, &query, json!({ "input": terms })).await["updateCustomer"].clone();
+        match &done["customer"] {
+            Value::Null => done["userErrors"][0]["path"][1].as_str().unwrap().to_owned(),
+            customer => said(customer),
+        }
+    };
+    let shown = async |name: &str| {
+        let query = format!("query ($id: String!) {{ customer(externalId: $id) {{ {TERMS} }} }}");
+        said(&ask(&door, &query, json!({ "id": name })).await["customer"])
+    };
+    let default = "mutation ($input: UpdateOvershootDefaultInput!) { updateOvershootDefault(input: $input) {
+        terms { overshootLimit beyondOvershoot } userErrors { code path } } }";
+    // Before anybody has said anything.
+    assert_eq!(create("plain", json!({})).await, "none BILL default");
+    assert_eq!(
+        create("free", json!({ "policy": "ALLOW" })).await,
+        "none BILL default"
+    );
+    let own = json!({ "overshootLimit": "7", "beyondOvershoot": "WRITE_OFF" });
+    assert_eq!(create("own", own).await, "7 WRITE_OFF own");
+    let none = json!({ "overshootLimit": null });
+    assert_eq!(create("none", none).await, "none BILL own");
+    for (input, field) in [
+        (json!({ "beyondOvershoot": "WRITE_OFF" }), "beyondOvershoot"),
+        (json!({ "overshootLimit": "-1" }), "overshootLimit"),
+    ] {
+        let refused = ask(&door, default, json!({ "input": input })).await["updateOvershootDefault"].clone();
+        assert_eq!(refused["userErrors"][0]["path"], json!(["input", field]));
+    }
+    let five = json!({ "overshootLimit": "5", "beyondOvershoot": "WRITE_OFF" });
+    let done = ask(&door, default, json!({ "input": five })).await;
+    assert_eq!(done["updateOvershootDefault"]["terms"], five);
+    let read = ask(
+        &door,
+        "{ overshootDefault { overshootLimit beyondOvershoot } }",
+        json!({}),
+    )
+    .await;
+    assert_eq!(read["overshootDefault"], five);
+    // Customers that are made now have it at once, the others when the job has come.
+    assert_eq!(create("new", json!({})).await, "5 WRITE_OFF default");
+    follow(&world).await;
+    for (name, wanted) in [
+        ("plain", "5 WRITE_OFF default"),
+        ("free", "none BILL default"),
+        ("own", "7 WRITE_OFF own"),
+        ("none", "none BILL own"),
+    ] {
+        assert_eq!(shown(name).await, wanted, "{name}");
+    }
+    // Nothing is left to do.
+    job::sweep(&world.app).await.unwrap();
+    let left = std::iter::from_fn(|| world.post.take());
+    let left: Vec<Value> = left.filter(|it| it["kind"] == "customer.overshoot").collect();
+    assert_eq!(left, Vec::<Value>::new());
+    // A customer may say otherwise, that nothing is promised too, and take the default again.
+    for (name, terms, wanted) in [
+        ("plain", json!({ "overshootLimit": null }), "none BILL own"),
+        (
+            "plain",
+            json!({ "overshootIsDefault": true }),
+            "5 WRITE_OFF default",
+        ),
+        ("plain", json!({ "overshootLimit": "9" }), "9 WRITE_OFF own"),
+        ("new", json!({ "overshootIsDefault": false }), "5 WRITE_OFF own"),
+        (
+            "own",
+            json!({ "overshootIsDefault": true, "overshootLimit": "1" }),
+            "overshootIsDefault",
+        ),
+        (
+            "own",
+            json!({ "overshootIsDefault": true }),
+            "5 WRITE_OFF default",
+        ),
+        // Checks that never refuse have nothing beyond them; with a line there is something again.
+        ("own", json!({ "policy": "ALLOW" }), "none BILL default"),
+        ("own", json!({ "policy": "BLOCK" }), "5 WRITE_OFF default"),
+    ] {
+        let shown = terms.to_string();
+        assert_eq!(update(name, terms).await, wanted, "{name} {shown}");
+    }
+    promised(&world, None, BeyondOvershoot::Bill).await;
+    assert_eq!(shown("own").await, "none BILL default");
+    assert_eq!(shown("new").await, "5 WRITE_OFF own");
+}
+
+async fn usage_before_a_new_default_keeps_to_the_old(world: World) {
+    world.priced("call", per_unit("1")).await;
+    let id = world.customer("acme").await;
+    let stands = async || (world.stands(id).await.1, written_off(&world, id).await);
+    // The job comes before whoever debits what waits.
+    let promised = async |limit, beyond| {
+        promise(&world, limit, beyond).await;
+        world.advance(1);
+        job::run(&world.app, following(id)).await;
+    };
+    let come_to = |owed: &str, off: &str| (owed.to_owned(), off.to_owned());
+    world.consume(id, "call", "20").await;
+    // Nobody has debited it yet when the promise is made: it is owed.
+    promised(Some("5"), BeyondOvershoot::WriteOff).await;
+    assert_eq!(stands().await, come_to("20", "0"));
+    audited(&world).await;
+    world.consume(id, "call", "7").await;
+    world.run_to_rest().await;
+    assert_eq!(stands().await, come_to("20", "7"));
+    // What is under way keeps to the promise that held for it, also when there is none any more.
+    world.consume(id, "call", "1").await;
+    promised(None, BeyondOvershoot::Bill).await;
+    world.consume(id, "call", "3").await;
+    world.run_to_rest().await;
+    assert_eq!(stands().await, come_to("23", "8"));
+    audited(&world).await;
+    promised(Some("30"), BeyondOvershoot::WriteOff).await;
+    world.consume(id, "call", "20").await;
+    world.run_to_rest().await;
+    assert_eq!(stands().await, come_to("30", "21"));
+    audited(&world).await;
+    // A limit whose excess is billed promises nothing.
+    promised(Some("30"), BeyondOvershoot::Bill).await;
+    world.consume(id, "call", "4").await;
+    world.run_to_rest().await;
+    assert_eq!(stands().await, come_to("34", "21"));
+    audited(&world).await;
+}
+
+async fn a_default_reaches_whoever_is_made_or_changed_meanwhile(world: World) {
+    let of = async |id: CustomerId| {
+        let found = customer::customer(&world.app, &world.actor, &CustomerRef::Id(id)).await;
+        found.unwrap().unwrap().terms.bound().map(|it| it.to_string())
+    };
+    let known = world.customer("known").await;
+    let strange = world.stranger().await;
+    let theirs = strange.customer("theirs").await;
+    promised(&world, Some("5"), BeyondOvershoot::WriteOff).await;
+    // Somebody who had read the default before it was changed.
+    let late = world.customer("late").await;
+    promise(&world, Some("6"), BeyondOvershoot::WriteOff).await;
+    let id = world.literal(late.0);
+    world
+        .sabotage(&format!(
+            "UPDATE customer SET overshoot_limit = NULL, beyond_overshoot = 'BILL' WHERE id = {id}"
+        ))
+        .await;
+    // One job that comes twice, and one too late.
+    let job = following(known);
+    let other = world.another().await;
+    tokio::join!(
+        job::run(&world.app, job.clone()),
+        job::run(&other.app, job.clone())
+    );
+    follow(&world).await;
+    job::run(&world.app, job).await;
+    assert_eq!(
+        (of(known).await, of(late).await),
+        (Some("6".to_owned()), Some("6".to_owned()))
+    );
+    // Another vendor's customers have nothing of it.
+    let found = customer::customer(&strange.app, &strange.actor, &CustomerRef::Id(theirs)).await;
+    assert_eq!(found.unwrap().unwrap().terms.bound(), None);
 }

@@ -4,12 +4,17 @@ use std::sync::Arc;
 
 use api::Limits;
 use app::{
+    audit,
     customer::{CustomerRef, UpdateCustomer},
+    db::Backend,
     job,
     notify::{self, UpdateMailSetting},
     page::Page,
+    spend::MOST_RATINGS,
 };
-use domain::id::CustomerId;
+use domain::{id::CustomerId, time::Timestamp};
+use entity::spend_period;
+use sea_orm::{EntityTrait, QueryOrder};
 use serde_json::{Value, json};
 
 use crate::harness::{
@@ -38,6 +43,9 @@ on_both!(
     limits_that_cannot_be_read_let_nobody_pass,
     usage_counts_on_the_day_on_which_it_happened,
     a_test_clock_has_days_of_its_own,
+    what_nobody_counts_is_added_up_as_far_as_it_is_little,
+    months_that_are_long_over_are_forgotten,
+    a_clock_that_is_behind_keeps_its_months,
     the_url_hears_and_can_be_tried,
     wrong_limits_are_refused_by_their_field,
     strangers_limit_nobody,
@@ -619,6 +627,154 @@ async fn a_test_clock_has_days_of_its_own(world: World) {
     desk.advance(&clock, &tomorrow.to_string()).await;
     assert_eq!(till.gate("ada", "10").await, ("10".to_owned(), "null".to_owned()));
     assert_eq!(till.spend("ada").await["usedYesterday"], "10");
+}
+
+/// Ratings of nothing, of the day before that of the newest, so many that nobody adds them up.
+fn ratings_of_nothing(world: &World) -> String {
+    let id = match world.app.db().backend() {
+        Backend::Sqlite => "unhex(printf('%032x', i))",
+        Backend::Postgres => "lpad(to_hex(i), 32, '0')::uuid",
+    };
+    format!(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {MOST_RATINGS})
+         INSERT INTO usage_rating (customer_id, day, metric_id, last_event, first_event, tenant_id, line_id, rule_id, period_start,
+            units, events, credits, purses, detail, settled_at)
+         SELECT r.customer_id, r.day - 86400000000, r.metric_id, {id}, {id}, r.tenant_id, r.line_id, r.rule_id, r.period_start,
+            0, 0, 0, '[]', '[]', r.settled_at
+         FROM (SELECT * FROM usage_rating ORDER BY day DESC LIMIT 1) AS r CROSS JOIN n"
+    )
+}
+
+async fn what_nobody_counts_is_added_up_as_far_as_it_is_little(world: World) {
+    let till = Till::open(&world).await;
+    let ada = till.rich("ada").await;
+    let off = json!({ "enabled": false, "daily": { "budget": "2" }, "monthly": { "budget": "100" } });
+    till.limits("ada", off).await;
+    for (day, units) in [("2026-03-10", "7"), ("2026-03-11", "5"), ("2026-03-12", "3")] {
+        world.move_to(at(&format!("{day}T12:00:00Z")));
+        till.use_up(ada, units).await;
+        world.run_to_rest().await;
+    }
+    let figures = |spend: &Value| {
+        let of = |period: &str| ["used", "left", "beyond"].map(|field| spend[period][field].clone());
+        (of("daily"), spend["usedYesterday"].clone(), of("monthly"))
+    };
+    let all = (
+        [json!("3"), json!("0"), json!("1")],
+        json!("5"),
+        [json!("15"), json!("85"), json!("0")],
+    );
+    assert_eq!(figures(&till.spend("ada").await), all);
+    world.sabotage(&ratings_of_nothing(&world)).await;
+    // The newest day is known; of yesterday there may be more, and of the month there is.
+    let unknown = [Value::Null, Value::Null, Value::Null];
+    let known = (all.0.clone(), Value::Null, unknown);
+    assert_eq!(figures(&till.spend("ada").await), known);
+    // Whoever has it counted sees all of it.
+    till.limits("ada", json!({ "enabled": true })).await;
+    assert_eq!(figures(&till.spend("ada").await), all);
+    world
+        .sabotage("DELETE FROM usage_rating WHERE detail = '[]'")
+        .await;
+}
+
+/// The first days of the months and days of which is kept what was spent, oldest first.
+async fn kept(world: &World) -> Vec<String> {
+    let rows = spend_period::Entity::find()
+        .order_by_asc(spend_period::Column::Start)
+        .all(world.app.db().reader())
+        .await
+        .unwrap();
+    let day = |it: &spend_period::Model| Timestamp::from_micros(it.start).to_string()[..10].to_owned();
+    rows.iter()
+        .map(|it| format!("{} {}", it.span.to_lowercase(), day(it)))
+        .collect()
+}
+
+/// Has the sweep find what is due, and everything done.
+async fn sweep(world: &World) {
+    job::sweep(&world.app).await.unwrap();
+    world.run_to_rest().await;
+}
+
+async fn audited(world: &World) {
+    for run in [
+        audit::full(&world.app, audit::Reached::All, |_, _| ())
+            .await
+            .unwrap(),
+        audit::incremental(&world.app, audit::Reached::All).await.unwrap(),
+    ] {
+        assert_eq!(run.violations, 0, "{:?}", run.first);
+    }
+}
+
+async fn months_that_are_long_over_are_forgotten(world: World) {
+    let limits = app::Limits {
+        back_date_days: 200,
+        ..app::Limits::default()
+    };
+    let world = world.with_limits(limits).await;
+    let till = Till::open(&world).await;
+    let (ada, bob) = (till.rich("ada").await, till.rich("bob").await);
+    for name in ["ada", "bob"] {
+        till.limits(name, daily(None, Some("10"))).await;
+    }
+    let mut keys = Vec::new();
+    for day in ["2026-03-10", "2026-04-02", "2026-05-20", "2026-06-30"] {
+        world.move_to(at(&format!("{day}T12:00:00Z")));
+        keys.push(till.use_up(ada, "4").await);
+        till.use_up(bob, "4").await;
+        world.run_to_rest().await;
+        sweep(&world).await;
+    }
+    till.limits("bob", json!({ "enabled": false })).await;
+    assert_eq!(kept(&world).await[0], "month 2026-03-01");
+    // 131 days after the first of March, and a moment more; 100 days back is in April.
+    world.move_to(at("2026-07-10T00:00:00Z"));
+    sweep(&world).await;
+    assert_eq!(kept(&world).await[0], "month 2026-03-01");
+    world.move_to(at("2026-07-10T00:00:01Z"));
+    sweep(&world).await;
+    let now = kept(&world).await;
+    assert_eq!(now.iter().filter(|it| it.contains("-03-")).count(), 0, "{now:?}");
+    assert_eq!(
+        now.iter().filter(|it| *it == "month 2026-04-01").count(),
+        2,
+        "{now:?}"
+    );
+    audited(&world).await;
+    // Usage of then that comes now, or is taken back, counts against no limit, and the audit knows.
+    let mut late = world.event(ada, "call", "9");
+    late.occurred_at = Some(at("2026-03-09T12:00:00Z"));
+    world.accept(vec![late]).await;
+    world.run_to_rest().await;
+    world.void(&keys[0]).await.unwrap();
+    world.run_to_rest().await;
+    assert!(kept(&world).await.iter().all(|it| !it.contains("-03-")));
+    audited(&world).await;
+    // What is counted now goes on.
+    till.use_up(ada, "6").await;
+    world.run_to_rest().await;
+    assert_eq!(till.gate("ada", "5").await.0, "4");
+    // Switched on again it is as if it had never been off.
+    till.limits("bob", json!({ "enabled": true })).await;
+    audited(&world).await;
+}
+
+async fn a_clock_that_is_behind_keeps_its_months(world: World) {
+    let desk = crate::harness::desk::Desk::open(&world).await;
+    let till = Till::open(&world).await;
+    let clock = desk.clock().await;
+    desk.customer(&clock, "ada").await;
+    desk.buy("ada", "100").await;
+    till.limits("ada", daily(None, Some("10"))).await;
+    desk.consume("ada", "10").await;
+    let before = kept(&world).await;
+    assert!(!before.is_empty());
+    world.advance(400 * 86_400);
+    sweep(&world).await;
+    assert_eq!(kept(&world).await, before);
+    assert_eq!(till.gate("ada", "1").await.1, "DAILY_BUDGET_REACHED");
 }
 
 async fn the_url_hears_and_can_be_tried(world: World) {

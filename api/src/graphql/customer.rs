@@ -116,6 +116,8 @@ pub struct Customer {
     pub overshoot_limit: Option<Decimal>,
     /// What becomes of usage beyond that.
     pub beyond_overshoot: BeyondOvershootPolicy,
+    /// Whether both are the vendor's default (`overshootDefault`), because nothing else was said.
+    pub overshoot_is_default: bool,
     /// Where bills go.
     pub billing_email: Option<EmailAddress>,
     /// Postal address for invoices.
@@ -156,6 +158,7 @@ impl From<customer::Customer> for Customer {
             settlement: customer.terms.settlement.into(),
             overshoot_limit: customer.terms.overshoot_limit.map(Decimal::from),
             beyond_overshoot: customer.terms.beyond_overshoot.into(),
+            overshoot_is_default: customer.overshoot_is_default,
             billing_email: customer.billing_email.map(EmailAddress),
             invoice_address: customer.invoice_address.map(address),
             po_number: customer.po_number,
@@ -649,9 +652,10 @@ pub struct CreateCustomerInput {
     /// Who pays back an overdraft; `NEXT_PURCHASE` by default.
     pub settlement: Option<OverdraftSettlement>,
     /// How far usage that nobody could stop may go beyond where checks refuse, in credits, zero or more: below zero with `BLOCK`, below the
-    /// overage line with `ALLOW_UP_TO`. Null or left out: nothing is promised. Does not go with `ALLOW`.
-    pub overshoot_limit: Option<Decimal>,
-    /// What becomes of usage beyond that; `BILL` by default.
+    /// overage line with `ALLOW_UP_TO`. Null: nothing is promised. Does not go with `ALLOW`. Where neither this nor `beyondOvershoot` is given, the
+    /// vendor's default holds (`overshootDefault`).
+    pub overshoot_limit: MaybeUndefined<Decimal>,
+    /// What becomes of usage beyond that; `BILL` where only the limit is given.
     pub beyond_overshoot: Option<BeyondOvershootPolicy>,
     /// Where bills go.
     pub billing_email: Option<EmailAddress>,
@@ -678,10 +682,7 @@ impl CreateCustomerInput {
                 .map(|line| line.credits("overageLine"))
                 .transpose()?,
             settlement: self.settlement.map(Settlement::from).unwrap_or_default(),
-            overshoot_limit: self
-                .overshoot_limit
-                .map(|limit| limit.credits("overshootLimit"))
-                .transpose()?,
+            overshoot_limit: credits(self.overshoot_limit, "overshootLimit")?,
             beyond_overshoot: self.beyond_overshoot.map(BeyondOvershoot::from),
             billing_email: self.billing_email.map(|email| email.0),
             invoice_address: self.invoice_address.map(Into::into),
@@ -728,6 +729,8 @@ pub struct UpdateCustomerInput {
     pub overshoot_limit: MaybeUndefined<Decimal>,
     /// What becomes of usage beyond that.
     pub beyond_overshoot: Option<BeyondOvershootPolicy>,
+    /// True: the vendor's default holds for both instead, also when it changes. False: they stay as they are now.
+    pub overshoot_is_default: Option<bool>,
     /// Where bills go.
     pub billing_email: MaybeUndefined<EmailAddress>,
     /// Postal address for invoices.
@@ -748,6 +751,7 @@ impl UpdateCustomerInput {
             settlement: self.settlement.map(Settlement::from),
             overshoot_limit: credits(self.overshoot_limit, "overshootLimit")?,
             beyond_overshoot: self.beyond_overshoot.map(BeyondOvershoot::from),
+            overshoot_is_default: self.overshoot_is_default,
             billing_email: change(self.billing_email).map(|email| email.map(|email| email.0)),
             invoice_address: change(self.invoice_address).map(|address| address.map(Into::into)),
             po_number: change(self.po_number),

@@ -1,8 +1,8 @@
-//! Letters to customers: whether, where, about what, and what became of them.
+//! Letters to customers and to the vendor's own people: whether, where, about what, and what became of them.
 
 use app::{
     customer::CustomerRef,
-    notify::{self, CustomerMail, UpdateCustomerMail, UpdateMailSetting},
+    notify::{self, Audience, CustomerMail, UpdateCustomerMail, UpdateMailSetting},
 };
 use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use domain::id::{CustomerId, MailId};
@@ -32,13 +32,25 @@ pub enum MailState {
     Failed,
 }
 
-/// A letter to a customer about an event.
+/// To whom a letter is. New values may be added.
+#[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "Audience")]
+pub enum MailAudience {
+    /// To a customer.
+    Customer,
+    /// To the vendor's own people, at `operationsAddresses`.
+    Operations,
+}
+
+/// A letter about an event, to a customer or to the vendor's own people.
 #[derive(SimpleObject)]
 pub struct Mail {
     /// Global id; part of its `Message-ID`.
     pub id: ID,
-    /// Global id of the customer.
-    pub customer_id: ID,
+    /// To whom.
+    pub audience: MailAudience,
+    /// Global id of the customer whom it is to, or about; null: a letter to the vendor that is about no customer.
+    pub customer_id: Option<ID>,
     /// Global id of the event that it is about.
     pub event_id: ID,
     /// Where to.
@@ -65,7 +77,8 @@ impl From<notify::Mail> for Mail {
     fn from(it: notify::Mail) -> Self {
         Self {
             id: it.id.to_string().into(),
-            customer_id: it.customer.to_string().into(),
+            audience: it.audience.into(),
+            customer_id: it.customer.map(|id| id.to_string().into()),
             event_id: it.event.to_string().into(),
             address: it.address,
             state: it.state.into(),
@@ -80,17 +93,23 @@ impl From<notify::Mail> for Mail {
     }
 }
 
-/// How a vendor writes to its customers.
+/// How a vendor writes to its customers, and to its own people.
 #[derive(SimpleObject)]
 pub struct MailSettings {
-    /// Whether it does. It does not unless it says so.
+    /// Whether customers are written to. They are not unless somebody says so.
     pub enabled: bool,
     /// The vendor's name in letters; null: that of the tenant. The address that they come from is the server's (`TALLYGATE_MAIL_FROM`).
     pub sender: Option<String>,
-    /// Types of events that nobody is written about.
+    /// Types of events that no customer is written about.
     pub muted_types: Vec<String>,
-    /// Types of events that there are letters about.
+    /// Types of events that there are letters to customers about.
     pub types: Vec<String>,
+    /// Where the vendor's own people are written to about what waits for one of them; empty: nowhere.
+    pub operations_addresses: Vec<String>,
+    /// Types of events that they are not written about.
+    pub operations_muted_types: Vec<String>,
+    /// Types of events that there are letters to them about.
+    pub operations_types: Vec<String>,
 }
 
 impl From<notify::MailSetting> for MailSettings {
@@ -100,6 +119,9 @@ impl From<notify::MailSetting> for MailSettings {
             sender: it.sender,
             muted_types: it.muted,
             types: notify::ABOUT.iter().map(ToString::to_string).collect(),
+            operations_addresses: it.operations,
+            operations_muted_types: it.operations_muted,
+            operations_types: notify::ABOUT_OPERATIONS.iter().map(ToString::to_string).collect(),
         }
     }
 }
@@ -146,7 +168,7 @@ pub struct MailQuery;
 
 #[Object]
 impl MailQuery {
-    /// The letters to customers, newest first, with what they say; in development they are read here. Needs `operations:read`, for all customers.
+    /// The letters to customers and to the vendor's own people, newest first, with what they say; in development they are read here. Needs `operations:read`, for all customers.
     #[graphql(complexity = "cost(first, last, child_complexity)")]
     async fn outbox(
         &self,
@@ -168,7 +190,7 @@ impl MailQuery {
         Ok(connection(slice, |it| it.id.to_string(), Mail::from))
     }
 
-    /// How customers are written to. Needs `operations:read`, for all customers.
+    /// How customers and the vendor's own people are written to. Needs `operations:read`, for all customers.
     async fn mail_settings(&self, ctx: &Context<'_>) -> async_graphql::Result<MailSettings> {
         let (app, actor) = caller(ctx)?;
         let setting = notify::mail_setting(app, actor).await.map_err(top_level)?;
@@ -176,15 +198,19 @@ impl MailQuery {
     }
 }
 
-/// How customers are to be written to; what is left out stays.
+/// How customers and the vendor's own people are to be written to; what is left out stays.
 #[derive(InputObject)]
 pub struct UpdateMailSettingsInput {
     /// Whether customers are written to.
     pub enabled: Option<bool>,
     /// The vendor's name in letters; null: that of the tenant. The address that they come from is the server's (`TALLYGATE_MAIL_FROM`).
     pub sender: MaybeUndefined<String>,
-    /// Types of events that nobody is written about.
+    /// Types of events that no customer is written about, of `types`.
     pub muted_types: Option<Vec<String>>,
+    /// Where the vendor's own people are written to, whether or not customers are: at most five addresses; an empty list: nowhere.
+    pub operations_addresses: Option<Vec<String>>,
+    /// Types of events that they are not written about, of `operationsTypes`.
+    pub operations_muted_types: Option<Vec<String>>,
 }
 
 /// Where a customer is to be written to; what is left out stays.
@@ -242,7 +268,7 @@ pub struct MailMutation;
 
 #[Object]
 impl MailMutation {
-    /// Says how customers are written to. Needs `operations:write`, for all customers.
+    /// Says how customers and the vendor's own people are written to. Needs `operations:write`, for all customers.
     async fn update_mail_settings(
         &self,
         ctx: &Context<'_>,
@@ -253,6 +279,8 @@ impl MailMutation {
             enabled: input.enabled,
             sender: input.sender.into(),
             muted: input.muted_types,
+            operations: input.operations_addresses,
+            operations_muted: input.operations_muted_types,
         };
         let outcome = notify::update_mail_setting(app, actor, command).await;
         UpdateMailSettingsPayload::from_outcome(plain(outcome), MailSettings::from)

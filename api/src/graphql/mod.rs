@@ -95,6 +95,7 @@ pub struct Mutation(
     invoice::TaxMutation,
     webhook::WebhookMutation,
     mail::MailMutation,
+    overshoot::OvershootMutation,
     job::JobMutation,
     test_clock::TestClockMutation,
     audit::AuditMutation,

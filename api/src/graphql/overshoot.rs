@@ -2,16 +2,25 @@
 
 use std::sync::Arc;
 
-use app::credit::overshoot::{self, WriteOffKey};
-use async_graphql::{ComplexObject, Context, ID, Object, SimpleObject, dataloader::DataLoader};
-use domain::{id::CustomerId, time::Period};
+use app::{
+    credit::overshoot::{self, WriteOffKey},
+    customer,
+};
+use async_graphql::{ComplexObject, Context, ID, InputObject, Object, SimpleObject, dataloader::DataLoader};
+use domain::{
+    customer::{BeyondOvershoot, OvershootDefault},
+    id::CustomerId,
+    time::Period,
+};
 
 use super::{
     caller,
     credit::LedgerEntry,
+    customer::BeyondOvershootPolicy,
     error::top_level,
     loader::WrittenOff,
     page::{Args, Connection, connection, cost},
+    payload::{payload, plain},
     scalar::{DateTime, Decimal, SafeInt},
 };
 
@@ -98,12 +107,91 @@ fn key(cursor: &str) -> Option<WriteOffKey> {
     Some((micros.parse().ok()?, id.parse().ok()?))
 }
 
+/// What is promised about overshoot to customers of whom nothing else was said.
+#[derive(SimpleObject)]
+pub struct OvershootTerms {
+    /// How far usage that nobody could stop may go beyond where checks refuse, in credits; null: nothing is promised.
+    pub overshoot_limit: Option<Decimal>,
+    /// What becomes of usage beyond that.
+    pub beyond_overshoot: BeyondOvershootPolicy,
+}
+
+impl From<OvershootDefault> for OvershootTerms {
+    fn from(it: OvershootDefault) -> Self {
+        Self {
+            overshoot_limit: it.limit.map(Decimal::from),
+            beyond_overshoot: it.beyond.into(),
+        }
+    }
+}
+
+/// What is to be promised about overshoot to customers of whom nothing else is said. Both are replaced.
+#[derive(InputObject)]
+pub struct UpdateOvershootDefaultInput {
+    /// How far usage that nobody could stop may go beyond where checks refuse, in credits, zero or more; null: nothing is promised. Customers
+    /// with the policy `ALLOW`, whom checks never refuse, have no limit in any case.
+    pub overshoot_limit: Option<Decimal>,
+    /// What becomes of usage beyond that; `BILL` where it is left out.
+    pub beyond_overshoot: Option<BeyondOvershootPolicy>,
+}
+
+impl UpdateOvershootDefaultInput {
+    fn command(self) -> app::Result<OvershootDefault> {
+        let limit = self.overshoot_limit.map(|limit| limit.credits("overshootLimit"));
+        Ok(OvershootDefault {
+            limit: limit.transpose()?,
+            beyond: self
+                .beyond_overshoot
+                .map(BeyondOvershoot::from)
+                .unwrap_or_default(),
+        })
+    }
+}
+
+payload! {
+    /// Result of `updateOvershootDefault`.
+    UpdateOvershootDefaultPayload {
+        /// What is promised from now on; null when it was refused.
+        terms: OvershootTerms
+    }
+}
+
+/// Writes of what is promised about overshoot.
+#[derive(Default)]
+pub struct OvershootMutation;
+
+#[Object]
+impl OvershootMutation {
+    /// Says what is promised about overshoot to customers of whom nothing else was said (`overshootIsDefault`). Customers that are made from now on
+    /// have it at once, others within minutes, one by one: usage that was accepted before a customer has it is debited by what it had. Needs
+    /// `customer:write`, for all customers.
+    async fn update_overshoot_default(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is promised.")] input: UpdateOvershootDefaultInput,
+    ) -> async_graphql::Result<UpdateOvershootDefaultPayload> {
+        let (app, actor) = caller(ctx)?;
+        let outcome = match input.command() {
+            Ok(command) => customer::update_overshoot_default(app, actor, command).await,
+            Err(error) => Err(error),
+        };
+        UpdateOvershootDefaultPayload::from_outcome(plain(outcome), OvershootTerms::from)
+    }
+}
+
 /// Reads of what was written off.
 #[derive(Default)]
 pub struct OvershootQuery;
 
 #[Object]
 impl OvershootQuery {
+    /// What is promised about overshoot to customers of whom nothing else was said. Needs `customer:read`, and is not for customer tokens.
+    async fn overshoot_default(&self, ctx: &Context<'_>) -> async_graphql::Result<OvershootTerms> {
+        let (app, actor) = caller(ctx)?;
+        let found = customer::overshoot_default(app, actor).await.map_err(top_level)?;
+        Ok(found.into())
+    }
+
     /// What was written off in a stretch of time: usage that took customers' overdraft beyond the bound that their terms promise
     /// (`overshootLimit`). Needs `credit:read`, and is not for customer tokens.
     async fn overshoot_report(

@@ -37,12 +37,13 @@ pub struct SpendPeriod {
     pub threshold: Option<Decimal>,
     /// Credits that may be spent; null: no limit.
     pub budget: Option<Decimal>,
-    /// Credits spent, by the usage that is debited.
-    pub used: Decimal,
-    /// Credits left of the budget; null: no limit.
+    /// Credits spent, by the usage that is debited; never null while spend management is on. Off, it is not counted, but added up from the newest
+    /// usage back; null: there is too much of it. Switching on counts it.
+    pub used: Option<Decimal>,
+    /// Credits left of the budget; null: no limit, or `used` is null.
     pub left: Option<Decimal>,
-    /// Credits spent beyond the budget. Where it is only observed: what it would have held back.
-    pub beyond: Decimal,
+    /// Credits spent beyond the budget, zero without one. Where it is only observed: what it would have held back. Null: `used` is null.
+    pub beyond: Option<Decimal>,
 }
 
 impl From<SpentIn> for SpendPeriod {
@@ -52,9 +53,9 @@ impl From<SpentIn> for SpendPeriod {
             resets_at: it.period.end.into(),
             threshold: it.limits.threshold.map(Decimal::from),
             budget: it.limits.budget.map(Decimal::from),
-            used: it.used.into(),
+            used: it.used.map(Decimal::from),
             left: it.left().map(Decimal::from),
-            beyond: it.beyond().into(),
+            beyond: it.beyond().map(Decimal::from),
         }
     }
 }
@@ -62,7 +63,7 @@ impl From<SpentIn> for SpendPeriod {
 /// How much a customer wants to spend, and what it has spent.
 #[derive(SimpleObject)]
 pub struct Spend {
-    /// Whether it is switched on. What is used is shown all the same.
+    /// Whether it is switched on. What is used is shown all the same, unless it is very much.
     pub enabled: bool,
     /// What becomes of usage beyond a budget.
     pub mode: SpendMode,
@@ -70,8 +71,8 @@ pub struct Spend {
     pub daily: SpendPeriod,
     /// This month.
     pub monthly: SpendPeriod,
-    /// Credits spent yesterday.
-    pub used_yesterday: Decimal,
+    /// Credits spent yesterday; null as `used` is.
+    pub used_yesterday: Option<Decimal>,
     /// Where `spend.threshold_reached` and `spend.budget_reached` are sent to, beside the vendor's own endpoints.
     pub webhook_url: Option<String>,
     /// Whether something is sent there; null: there is no URL.
@@ -85,7 +86,7 @@ impl From<spend::Spend> for Spend {
             mode: it.mode.into(),
             daily: it.daily.into(),
             monthly: it.monthly.into(),
-            used_yesterday: it.yesterday.into(),
+            used_yesterday: it.yesterday.map(Decimal::from),
             webhook_state: it.endpoint.as_ref().map(|it| it.state.into()),
             webhook_url: it.endpoint.map(|it| it.url),
         }

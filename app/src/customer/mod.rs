@@ -1,5 +1,6 @@
 //! Customers: who the vendor bills, and on what terms.
 
+mod overshoot;
 mod store;
 mod view;
 
@@ -7,7 +8,7 @@ use std::collections::BTreeMap;
 
 use domain::{
     amount::Credits,
-    customer::{AtZero, BeyondOvershoot, Settlement, Terms},
+    customer::{AtZero, BeyondOvershoot, OvershootDefault, Settlement, Terms},
     id::{CustomerId, TestClockId},
     rejection::{Rejection, RejectionCode},
 };
@@ -15,8 +16,12 @@ use sea_orm::ConnectionTrait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub(crate) use self::overshoot::{follow, not_following};
 pub(crate) use self::store::{TERMS, find, places, terms_in, terms_of};
-pub use self::view::{Customer, InvoiceAddress};
+pub use self::{
+    overshoot::{overshoot_default, update_overshoot_default},
+    view::{Customer, InvoiceAddress},
+};
 use crate::{
     App,
     access::check_name,
@@ -69,9 +74,10 @@ pub struct CreateCustomer {
     pub overage_line: Option<Credits>,
     /// Who pays back an overdraft.
     pub settlement: Settlement,
-    /// How far usage may go beyond where checks refuse; `None`: nothing is promised.
+    /// How far usage may go beyond where checks refuse; `Some(None)`: nothing is promised. Where neither this nor what becomes of the rest is said,
+    /// the vendor's default holds.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub overshoot_limit: Option<Credits>,
+    pub overshoot_limit: Change<Credits>,
     /// What becomes of usage beyond that; `None`: the customer owes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beyond_overshoot: Option<BeyondOvershoot>,
@@ -95,12 +101,16 @@ pub struct CreateCustomer {
 pub async fn create(app: &App, actor: &Actor, input: CreateCustomer, key: &str) -> Result<Once<Customer>> {
     actor.require(Scope::CustomerWrite)?;
     check_external_id("externalId", &input.external_id)?;
-    let terms = Terms::new(input.at_zero, input.overage_line, input.settlement)?
-        .with_overshoot(input.overshoot_limit, input.beyond_overshoot.unwrap_or_default())?;
+    let terms = input.terms()?;
     let op = Op::begin(app).await?;
     let fresh = match claim(&op, actor.tenant, "createCustomer", key, &input).await? {
         Claim::Replay(known) => return Ok(known),
         Claim::Fresh(fresh) => fresh,
+    };
+    let follows = input.follows();
+    let terms = match follows {
+        true => terms.with_default(store::overshoot_default(op.tx(), actor.tenant).await?),
+        false => terms,
     };
     if let Some(clock) = input.clock {
         test_clock::check_room_in(&op, actor.tenant, clock).await?;
@@ -110,6 +120,7 @@ pub async fn create(app: &App, actor: &Actor, input: CreateCustomer, key: &str) 
         external_id: input.external_id,
         name: input.name,
         terms,
+        overshoot_is_default: follows,
         billing_email: input.billing_email,
         invoice_address: input.invoice_address,
         po_number: input.po_number,
@@ -131,6 +142,20 @@ pub async fn create(app: &App, actor: &Actor, input: CreateCustomer, key: &str) 
     Ok(done)
 }
 
+impl CreateCustomer {
+    /// Whether nothing is said of overshoot, so that the vendor's default holds.
+    fn follows(&self) -> bool {
+        self.overshoot_limit.is_none() && self.beyond_overshoot.is_none()
+    }
+
+    /// The terms that are said.
+    fn terms(&self) -> Result<Terms> {
+        let terms = Terms::new(self.at_zero, self.overage_line, self.settlement)?;
+        let beyond = self.beyond_overshoot.unwrap_or_default();
+        Ok(terms.with_overshoot(self.overshoot_limit.flatten(), beyond)?)
+    }
+}
+
 /// A field to change: `None` leaves it, `Some(None)` empties it.
 pub type Change<T> = Option<Option<T>>;
 
@@ -149,6 +174,8 @@ pub struct UpdateCustomer {
     pub overshoot_limit: Change<Credits>,
     /// What becomes of usage beyond that.
     pub beyond_overshoot: Option<BeyondOvershoot>,
+    /// Whether the vendor's default holds for both instead, whatever it will be; `Some(false)`: they stay as they are now.
+    pub overshoot_is_default: Option<bool>,
     /// Where bills go.
     pub billing_email: Change<String>,
     /// Postal address for invoices.
@@ -168,8 +195,14 @@ pub async fn update(app: &App, actor: &Actor, who: &CustomerRef, input: UpdateCu
     actor.require(Scope::CustomerWrite)?;
     let row = find(app.db().reader(), actor.reach(), who).await?;
     let present = Customer::try_from(row.ok_or_else(|| who.unknown())?)?;
-    let id = present.id;
-    if steers_debits(&input.terms(present.terms)?, &present.terms) {
+    change(app, actor.reach(), present, input).await
+}
+
+/// Changes a customer that was found just now.
+async fn change(app: &App, reach: Reach, present: Customer, input: UpdateCustomer) -> Result<Customer> {
+    let (id, tenant) = (present.id, reach.tenant());
+    let default = store::overshoot_default(app.db().reader(), tenant).await?;
+    if steers_debits(&input.terms(&present, default)?, &present.terms) {
         // Usage accepted before is debited, and its overdraft settled, by the terms of then.
         let now = test_clock::now_of(app, id).await?;
         subscription::catch_up(app, id).await?;
@@ -177,12 +210,13 @@ pub async fn update(app: &App, actor: &Actor, who: &CustomerRef, input: UpdateCu
     }
     let mut op = Op::begin(app).await?;
     // Terms decide how credits move, so they change under the same lock as the credits.
-    let account = op.lock_account(actor.tenant, id).await?;
-    let row = find(op.tx(), actor.reach(), &CustomerRef::Id(id)).await?;
+    let account = op.lock_account(tenant, id).await?;
+    let row = find(op.tx(), reach, &CustomerRef::Id(id)).await?;
     let mut customer =
         Customer::try_from(row.ok_or_else(|| Rejection::not_found("customerId", "customer"))?)?;
     let before = customer.terms;
-    apply(&mut customer, input)?;
+    // As it was when the usage before was debited: another default comes by another change.
+    apply(&mut customer, input, default)?;
     customer.updated_at = op.now();
     check(&customer)?;
     let bounded_anew = customer.terms.bound() != before.bound();
@@ -199,8 +233,20 @@ fn steers_debits(one: &Terms, other: &Terms) -> bool {
 }
 
 impl UpdateCustomer {
-    /// The terms that are wanted in place of others.
-    fn terms(&self, present: Terms) -> Result<Terms> {
+    /// Whether the vendor's default holds from now on.
+    fn follows(&self, present: &Customer) -> Result<bool> {
+        let says = self.overshoot_limit.is_some() || self.beyond_overshoot.is_some();
+        if says && self.overshoot_is_default == Some(true) {
+            let message = "either the vendor's default, or a limit and what lies beyond it";
+            return Err(Rejection::invalid("overshootIsDefault", message).into());
+        }
+        let goes_on = present.overshoot_is_default && !says;
+        Ok(self.overshoot_is_default.unwrap_or(goes_on))
+    }
+
+    /// The terms that are wanted in place of those that a customer has.
+    fn terms(&self, customer: &Customer, default: OvershootDefault) -> Result<Terms> {
+        let present = customer.terms;
         let at_zero = self.at_zero.unwrap_or(present.at_zero);
         let line = match self.overage_line {
             Some(line) => line,
@@ -210,15 +256,27 @@ impl UpdateCustomer {
             }
         };
         let settlement = self.settlement.unwrap_or(present.settlement);
-        // A promise is never forgotten: whoever wants terms that it does not fit has to say that it is over.
+        let terms = Terms::new(at_zero, line, settlement)?;
+        if self.follows(customer)? {
+            return Ok(terms.with_default(default));
+        }
+        // A promise is never forgotten: whoever wants terms that it does not fit has to say that it is over. That nothing is promised in place of
+        // the vendor's default says it.
+        let says_none = customer.overshoot_is_default && self.overshoot_limit == Some(None);
+        let known = if says_none {
+            BeyondOvershoot::Bill
+        } else {
+            present.beyond_overshoot
+        };
         let limit = self.overshoot_limit.unwrap_or(present.overshoot_limit);
-        let beyond = self.beyond_overshoot.unwrap_or(present.beyond_overshoot);
-        Ok(Terms::new(at_zero, line, settlement)?.with_overshoot(limit, beyond)?)
+        let beyond = self.beyond_overshoot.unwrap_or(known);
+        Ok(terms.with_overshoot(limit, beyond)?)
     }
 }
 
-fn apply(customer: &mut Customer, input: UpdateCustomer) -> Result<()> {
-    customer.terms = input.terms(customer.terms)?;
+fn apply(customer: &mut Customer, input: UpdateCustomer, default: OvershootDefault) -> Result<()> {
+    customer.terms = input.terms(customer, default)?;
+    customer.overshoot_is_default = input.follows(customer)?;
     customer.name = input.name.unwrap_or(customer.name.take());
     customer.billing_email = input.billing_email.unwrap_or(customer.billing_email.take());
     customer.invoice_address = input.invoice_address.unwrap_or(customer.invoice_address.take());

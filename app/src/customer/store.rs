@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use domain::{
     amount::Credits,
-    customer::Terms,
+    customer::{OvershootDefault, Terms},
     id::{CustomerId, TenantId, TestClockId},
     ledger::chain::EntryHash,
     subscription::admission::Admission,
     time::Timestamp,
 };
-use entity::{account, customer, from_text, to_text};
+use entity::{account, customer, from_text, overshoot_setting, to_text};
 use sea_orm::{
     ActiveValue::{NotSet, Set},
     ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QueryResult, QuerySelect,
@@ -24,7 +24,7 @@ use crate::{
     error::Result,
     op::Op,
     page::{Page, Slice, ordered},
-    sql::{Rows, is_storable},
+    sql::{Rows, is_storable, statement},
 };
 
 /// Writes a customer and its empty account; `false` when the external id is taken.
@@ -108,6 +108,7 @@ fn row(customer: &Customer) -> Result<customer::ActiveModel> {
         settlement: Set(to_text(customer.terms.settlement)),
         overshoot_limit: Set(customer.terms.overshoot_limit.map(Credits::raw)),
         beyond_overshoot: Set(to_text(customer.terms.beyond_overshoot)),
+        overshoot_follows: Set(i32::from(customer.overshoot_is_default)),
         billing_email: Set(customer.billing_email.clone()),
         invoice_address: Set(address),
         po_number: Set(customer.po_number.clone()),
@@ -173,6 +174,63 @@ pub(crate) fn terms_of(row: &QueryResult) -> Result<Terms> {
         overshoot_limit: limit.map(Credits::from_raw),
         beyond_overshoot: from_text("customer", &text("beyond_overshoot")?)?,
     })
+}
+
+/// What a tenant promises about overshoot by default. One statement.
+pub(super) async fn overshoot_default(
+    db: &impl ConnectionTrait,
+    tenant: TenantId,
+) -> Result<OvershootDefault> {
+    let Some(row) = overshoot_setting::Entity::find_by_id(tenant.0).one(db).await? else {
+        return Ok(OvershootDefault::default());
+    };
+    Ok(OvershootDefault {
+        limit: row.overshoot_limit.map(Credits::from_raw),
+        beyond: from_text("overshoot_setting", &row.beyond_overshoot)?,
+    })
+}
+
+pub(super) async fn put_overshoot_default(op: &Op, tenant: TenantId, it: OvershootDefault) -> Result<()> {
+    let values = vec![
+        tenant.0.into(),
+        it.limit.map(Credits::raw).into(),
+        to_text(it.beyond).into(),
+        op.now().micros().into(),
+    ];
+    let sql = "INSERT INTO overshoot_setting (tenant_id, overshoot_limit, beyond_overshoot, updated_at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (tenant_id) DO UPDATE SET overshoot_limit = excluded.overshoot_limit,
+            beyond_overshoot = excluded.beyond_overshoot, updated_at = excluded.updated_at";
+    op.tx().execute_raw(statement(op.tx(), sql, values)).await?;
+    Ok(())
+}
+
+/// Customers that follow their tenant and have not what it promises although it fits them, at most so many. One statement; while there are none it
+/// costs four looks into the index of followers for each tenant that has said something.
+pub(super) async fn not_following(db: &impl ConnectionTrait, most: u64) -> Result<Vec<CustomerId>> {
+    const FOLLOWS: &str = "c.tenant_id = s.tenant_id AND c.overshoot_follows = 1 AND c.at_zero <> 'ALLOW'
+        AND c.overage_line <= 9223372036854775807 - COALESCE(s.overshoot_limit, 0)";
+    const LIMIT: &str = "COALESCE(c.overshoot_limit, -1)";
+    // What differs lies on one side of the default or on the other: so an index finds it, as far as a planner takes it for a look and not for a join.
+    let look = |differs: String| {
+        format!(
+            "(SELECT c.id FROM customer c WHERE {FOLLOWS} AND {differs} ORDER BY c.beyond_overshoot, {LIMIT} LIMIT 1) IS NOT NULL"
+        )
+    };
+    let is_behind = ["<", ">"].map(|sign| {
+        let limit = format!(
+            "c.beyond_overshoot = s.beyond_overshoot AND {LIMIT} {sign} COALESCE(s.overshoot_limit, -1)"
+        );
+        let beyond = format!("c.beyond_overshoot {sign} s.beyond_overshoot");
+        format!("{} OR {}", look(beyond), look(limit))
+    });
+    let sql = format!(
+        "SELECT c.id FROM overshoot_setting s JOIN customer c ON {FOLLOWS}
+         WHERE ({}) AND (c.beyond_overshoot <> s.beyond_overshoot OR {LIMIT} <> COALESCE(s.overshoot_limit, -1)) LIMIT $1",
+        is_behind.join(" OR ")
+    );
+    let rows = db.query_all_raw(statement(db, &sql, vec![most.into()])).await?;
+    let one = |row: &QueryResult| Ok(CustomerId(row.try_get("", "id")?));
+    rows.iter().map(one).collect()
 }
 
 /// Where many customers of a tenant are, with the vendor's names for them. One statement.

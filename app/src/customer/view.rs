@@ -23,6 +23,9 @@ pub struct Customer {
     pub name: Option<String>,
     /// What is agreed about running out of credits.
     pub terms: Terms,
+    /// Whether what they promise about overshoot is what the vendor promises by default, because nothing else was said.
+    #[serde(default)]
+    pub overshoot_is_default: bool,
     /// Where bills go.
     pub billing_email: Option<String>,
     /// Postal address for invoices.
@@ -89,6 +92,7 @@ impl TryFrom<customer::Model> for Customer {
         Ok(Self {
             id: CustomerId(row.id),
             terms: Terms::try_from(&row)?,
+            overshoot_is_default: row.overshoot_follows != 0,
             invoice_address: address.map(|json| from_json("customer", json)).transpose()?,
             metadata: from_json("customer", &row.metadata)?,
             external_id: row.external_id,

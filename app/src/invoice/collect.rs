@@ -203,7 +203,7 @@ pub(crate) async fn heard_in(op: &mut Op, payment: &Payment) -> Result<()> {
         PaymentState::Succeeded => paid_in(op, &mut filed, payment.amount).await?,
         PaymentState::Failed | PaymentState::Quarantined => {
             if payment.progress.state == PaymentState::Failed {
-                event::tell(op, EventType::InvoicePaymentFailed, &filed).await?;
+                failed_in(op, &filed).await?;
             }
             if filed.invoice.state.is_due() {
                 filed.next_at = Some(op.present());
@@ -214,6 +214,21 @@ pub(crate) async fn heard_in(op: &mut Op, payment: &Payment) -> Result<()> {
         _ => {}
     }
     reach("invoice.heard")
+}
+
+/// Tells that a payment of an invoice has failed, and where it was the last: nothing is charged any more unless the customer has another way
+/// to pay. Three statements beside the telling where the invoice is still due.
+async fn failed_in(op: &Op, filed: &Filed) -> Result<()> {
+    event::tell(op, EventType::InvoicePaymentFailed, filed).await?;
+    if !filed.invoice.state.is_due() {
+        return Ok(());
+    }
+    let terms = needed(op.tx(), filed.invoice.tenant).await?;
+    let next = attempt(op, &terms, filed).await?;
+    if let Attempted::Next(Next::NeedsMethod | Next::NeedsOtherMethod, _) = next {
+        event::tell(op, EventType::InvoiceCollectionEnded, filed).await?;
+    }
+    Ok(())
 }
 
 /// Money has come for an invoice. What is more than was left to pay goes to the customer's credit balance.

@@ -29,7 +29,7 @@ pub(crate) use self::{
     collect::{advance_of, collect, due, hasten_in, heard_in, next_due},
     receipt::receipt_in,
     refund::{check_refund_in, note_of_return_in, returned_in},
-    store::{look_again_in, mark_late_in},
+    store::{links_in, look_again_in, mark_late_in},
 };
 pub use self::{
     correct::{CreateCreditNote, PayInvoice, PayWith, credit_note, finalise, give_up, pay, void},
@@ -40,7 +40,7 @@ pub use self::{
         verify_registration,
     },
     view::{
-        CreditNoteView, Filed, Listed, credit_notes, document_by_link, invoice, invoices, money_balances,
-        payments_due,
+        CreditNoteView, DOCUMENTS, Filed, Listed, credit_notes, document_by_link, invoice, invoices,
+        money_balances, page_path, payments_due, pdf_path,
     },
 };

@@ -59,6 +59,23 @@ pub struct CreditNoteView {
     pub link: String,
 }
 
+/// Where documents are, below the address of the API.
+pub const DOCUMENTS: &str = "/documents/";
+/// What tells a PDF from a page.
+const PDF: &str = ".pdf";
+
+/// The path of the page of an invoice or a credit note.
+#[must_use]
+pub fn page_path(link: &str) -> String {
+    format!("{DOCUMENTS}{link}")
+}
+
+/// The path of its PDF.
+#[must_use]
+pub fn pdf_path(link: &str) -> String {
+    format!("{DOCUMENTS}{link}{PDF}")
+}
+
 /// What an address leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listed {

@@ -1,9 +1,9 @@
-//! The jobs of the event feed: publishing, by tenant, and forgetting what is old, for all.
+//! The jobs of the event feed: publishing, by tenant, and forgetting what is old, of events and of spending, for all.
 
 use super::{Kind, Lane, all_if};
 use crate::{
     error::{Error, Result},
-    event,
+    event, spend,
 };
 
 /// Name of the job that publishes.
@@ -32,11 +32,13 @@ async fn due(app: &crate::App) -> Result<Vec<String>> {
     Ok(tenants.iter().map(ToString::to_string).collect())
 }
 
-/// Forgets events that are older than they are kept. It has one subject: all of them.
+/// Forgets events that are older than they are kept, and what was spent in months that are long over. It has one subject: all of them.
 pub(crate) const FORGET: Kind = Kind {
     name: "event.forget",
     lane: Lane::Upkeep,
     together: |_| 1,
-    run: |app, _, _| Box::pin(event::forget_old(app)),
-    due: |app| Box::pin(async move { Ok(all_if(event::are_old(app).await?)) }),
+    run: |app, _, _| {
+        Box::pin(async move { Ok(event::forget_old(app).await? | spend::forget_old(app).await?) })
+    },
+    due: |app| Box::pin(async move { Ok(all_if(event::are_old(app).await? || spend::are_old(app).await?)) }),
 };

@@ -18,6 +18,7 @@ pub(crate) mod invoices;
 mod listen;
 pub(crate) mod mail;
 pub(crate) mod notices;
+mod overshoot;
 pub(crate) mod payments;
 pub(crate) mod recharges;
 mod status;
@@ -168,6 +169,7 @@ pub(crate) static KINDS: &[Kind] = &[
     expire::KIND,
     expiring::KIND,
     holds::KIND,
+    overshoot::KIND,
     audit::KIND,
 ];
 

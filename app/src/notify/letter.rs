@@ -1,14 +1,10 @@
 //! What a letter about an event says: the event's fields, as the facts of a notice.
 
-use domain::{
-    amount::Credits,
-    event::EventType,
-    money::{Currency, Money},
-    spend::Span,
-    time::Timestamp,
-};
-use gateway::mail::Notice;
+use domain::{event::EventType, time::Timestamp};
+use gateway::mail::{Document, Notice};
 use serde_json::{Map, Value};
+
+use super::said::Said;
 
 /// The types of events that customers are written about.
 pub const ABOUT: &[EventType] = &[
@@ -34,8 +30,13 @@ pub fn is_written_about(kind: EventType) -> bool {
     ABOUT.contains(&kind)
 }
 
-/// What is to be written about an event of an instant; `None`: nothing, such as about a payment that somebody has just made by hand.
-pub(super) fn notice(kind: EventType, at: Timestamp, data: &Map<String, Value>) -> Option<Notice> {
+/// What is to be written about an event of an instant, with where its invoice is, if it is about one; `None`: nothing, such as about a payment that somebody has just made by hand.
+pub(super) fn notice(
+    kind: EventType,
+    at: Timestamp,
+    data: &Map<String, Value>,
+    document: Option<Document>,
+) -> Option<Notice> {
     let said = Said(data);
     let is_recharge = said.text("purpose").as_deref() == Some("recharge");
     match kind {
@@ -96,76 +97,32 @@ pub(super) fn notice(kind: EventType, at: Timestamp, data: &Map<String, Value>) 
             number: said.text("number")?,
             total: said.money("amount_due")?,
             due_at: said.instant("due_at")?,
-            url: None,
+            document,
         }),
         EventType::InvoicePaid => Some(Notice::InvoicePaid {
             number: said.text("number")?,
             total: said.money("total")?,
+            document,
         }),
         EventType::InvoicePaymentFailed => Some(Notice::InvoicePaymentFailed {
             number: said.text("number")?,
             total: said.money("amount_due")?,
             reason: String::new(),
             retry_at: None,
+            document,
         }),
         EventType::InvoicePastDue => Some(Notice::InvoicePastDue {
             number: said.text("number")?,
             total: said.money("amount_due")?,
-            url: None,
+            document,
         }),
         _ => None,
     }
 }
 
-/// What an event says.
-struct Said<'a>(&'a Map<String, Value>);
-
-impl Said<'_> {
-    fn text(&self, name: &str) -> Option<String> {
-        self.0.get(name)?.as_str().map(str::to_owned)
-    }
-
-    /// A code as words: `insufficient_funds` is "insufficient funds".
-    fn words(&self, name: &str) -> String {
-        self.text(name).unwrap_or_default().replace('_', " ")
-    }
-
-    fn whole(&self, name: &str) -> Option<i64> {
-        self.0.get(name)?.as_i64()
-    }
-
-    fn credits(&self, name: &str) -> Option<Credits> {
-        self.text(name)?.parse().ok()
-    }
-
-    fn span(&self) -> Option<Span> {
-        let word = self.text("span")?.to_uppercase();
-        serde_json::from_value(Value::String(word)).ok()
-    }
-
-    fn end_of_period(&self) -> Option<Timestamp> {
-        self.0.get("period")?.get("end")?.as_str()?.parse().ok()
-    }
-
-    fn instant(&self, name: &str) -> Option<Timestamp> {
-        self.text(name)?.parse().ok()
-    }
-
-    /// An amount, in the currency of the event.
-    fn money(&self, name: &str) -> Option<Money> {
-        let currency: Currency = self.text("currency")?.parse().ok()?;
-        Money::parse(&self.text(name)?, currency).ok()
-    }
-
-    fn card(&self) -> String {
-        let brand = self.text("brand").unwrap_or_default();
-        let last_four = self.text("last_four").unwrap_or_default();
-        format!("{brand} {last_four}").trim().to_owned()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use domain::amount::Credits;
     use serde_json::json;
 
     use super::*;
@@ -174,7 +131,7 @@ mod tests {
         let Value::Object(data) = data else {
             return None;
         };
-        notice(kind, Timestamp::MIN, &data)
+        notice(kind, Timestamp::MIN, &data, None)
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! Letters: what customers are told by e-mail about what has happened.
+//! Letters: what customers are told by e-mail about what has happened, and what the vendor's own people are.
 //!
 //! An event that is published becomes a letter for each address of its customer ([`tell_in`]), in the same transaction, if its vendor writes to
-//! customers and nobody has muted it. Since an event is told once, so is a letter queued once, however many workers there are. Letters are
+//! customers and nobody has muted it; and for each operations address of the vendor, if it is something that waits for somebody. Since an event is told once, so is a letter queued once, however many workers there are. Letters are
 //! written and sent afterwards ([`send_due`]); without a server they are kept to be read (`outbox`).
 
+mod alert;
 mod letter;
+mod said;
 mod send;
 mod setting;
 mod store;
@@ -18,6 +20,7 @@ use entity::{from_text, mail};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    alert::ABOUT as ABOUT_OPERATIONS,
     letter::{ABOUT, is_written_about},
     setting::{
         CustomerMail, MailSetting, UpdateCustomerMail, UpdateMailSetting, customer_mail, mail_setting,
@@ -52,13 +55,25 @@ pub enum MailState {
     Failed,
 }
 
-/// A letter to a customer.
+/// To whom a letter is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Audience {
+    /// To a customer.
+    Customer,
+    /// To the vendor's own people.
+    Operations,
+}
+
+/// A letter to a customer, or to the vendor's own people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mail {
     /// Its id.
     pub id: MailId,
-    /// To which customer.
-    pub customer: CustomerId,
+    /// To whom.
+    pub audience: Audience,
+    /// To which customer, or about which; `None`: about the vendor itself.
+    pub customer: Option<CustomerId>,
     /// About what.
     pub event: BillingEventId,
     /// Where to.
@@ -87,7 +102,8 @@ impl TryFrom<mail::Model> for Mail {
     fn try_from(row: mail::Model) -> Result<Self> {
         Ok(Self {
             id: MailId(row.id),
-            customer: CustomerId(row.customer_id),
+            audience: from_text("mail.audience", &row.audience)?,
+            customer: row.customer_id.map(CustomerId),
             event: BillingEventId(row.event_id),
             address: row.address,
             state: from_text("mail.state", &row.state)?,

@@ -1,19 +1,23 @@
 //! Writing letters, and handing them over.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use domain::{
     event::EventType,
+    id::{BillingEventId, InvoiceId},
     time::Timestamp,
     webhook::retry::{luck, next_attempt},
 };
 use futures::{StreamExt, stream};
-use gateway::mail::{Letter, NotSent, Words, write};
+use gateway::mail::{Document, Letter, NotSent, Words, write, write_alert};
 use metrics::counter;
 use serde_json::{Map, Value};
 
 use super::{
-    MailState, letter,
+    Audience, MailState, alert, letter,
     store::{self, Ended, Taken},
 };
 use crate::{
@@ -21,6 +25,7 @@ use crate::{
     error::Result,
     event::{self, Row},
     failpoint::reach,
+    invoice,
     op::Op,
     telemetry,
 };
@@ -39,7 +44,7 @@ pub(crate) async fn is_due(app: &App) -> Result<bool> {
     store::is_due(app.db().reader(), app.now()).await
 }
 
-/// Sends what is due. Answers whether more may be. Four statements for each batch.
+/// Sends what is due. Answers whether more may be. Four statements for each batch, five where it is about invoices.
 pub(crate) async fn send_due(app: &App) -> Result<bool> {
     let begun = Instant::now();
     loop {
@@ -52,9 +57,11 @@ pub(crate) async fn send_due(app: &App) -> Result<bool> {
         reach("mail.taken")?;
         let ids: Vec<_> = taken.iter().map(|it| it.event).collect();
         let events = event::rows_by_id(app.db().reader(), &ids).await?;
+        let mut told: BTreeMap<BillingEventId, Told> = events.iter().filter_map(read).collect();
+        find_documents(app, &mut told).await?;
         let mut sending = Vec::with_capacity(taken.len());
         for it in &taken {
-            sending.push(send(app, it, events.get(&it.event)));
+            sending.push(send(app, it, told.get(&it.event)));
         }
         let ended: Vec<Ended> = stream::iter(sending).buffer_unordered(AT_ONCE).collect().await;
         reach("mail.sent")?;
@@ -68,11 +75,8 @@ pub(crate) async fn send_due(app: &App) -> Result<bool> {
 }
 
 /// Writes one letter and hands it over.
-async fn send(app: &App, taken: &Taken, event: Option<&Row>) -> Ended {
-    let words = event
-        .and_then(said)
-        .map(|notice| write(&notice, &taken.vendor, &taken.customer));
-    let Some(words) = words else {
+async fn send(app: &App, taken: &Taken, told: Option<&Told>) -> Ended {
+    let Some(words) = told.and_then(|it| words(taken, it)) else {
         return ended(app, taken, MailState::Skipped, None, None);
     };
     let Some(post) = &app.limits().post else {
@@ -95,11 +99,66 @@ async fn send(app: &App, taken: &Taken, event: Option<&Row>) -> Ended {
     ended
 }
 
-/// What is to be written about an event.
-fn said(event: &Row) -> Option<gateway::mail::Notice> {
-    let kind = EventType::named(&event.0.kind)?;
-    let data: Map<String, Value> = serde_json::from_str(&event.0.data).ok()?;
-    letter::notice(kind, Timestamp::from_micros(event.0.occurred_at), &data)
+/// An event that letters are about.
+struct Told {
+    kind: EventType,
+    at: Timestamp,
+    data: Map<String, Value>,
+    /// Where its invoice can be read.
+    document: Option<Document>,
+}
+
+impl Told {
+    /// The invoice that it is about.
+    fn invoice(&self) -> Option<InvoiceId> {
+        self.data.get("invoice_id")?.as_str()?.parse().ok()
+    }
+}
+
+fn read((id, event): (&BillingEventId, &Row)) -> Option<(BillingEventId, Told)> {
+    let told = Told {
+        kind: EventType::named(&event.0.kind)?,
+        at: Timestamp::from_micros(event.0.occurred_at),
+        data: serde_json::from_str(&event.0.data).ok()?,
+        document: None,
+    };
+    Some((*id, told))
+}
+
+/// Finds out where invoices can be read from outside. One statement, none where no event is about one or nobody has said how people come here.
+async fn find_documents(app: &App, all: &mut BTreeMap<BillingEventId, Told>) -> Result<()> {
+    let Some(base) = &app.limits().public_url else {
+        return Ok(());
+    };
+    let ids: Vec<InvoiceId> = all.values().filter_map(Told::invoice).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let links = invoice::links_in(app.db().reader(), &ids).await?;
+    for told in all.values_mut() {
+        let link = told.invoice().and_then(|id| links.get(&id));
+        told.document = link.map(|link| Document {
+            page: base.of(&invoice::page_path(link)),
+            pdf: base.of(&invoice::pdf_path(link)),
+        });
+    }
+    Ok(())
+}
+
+/// What is to be written about an event; `None`: nothing.
+fn words(taken: &Taken, told: &Told) -> Option<Words> {
+    let (vendor, customer) = (&taken.vendor, taken.customer.as_deref());
+    let (kind, document) = (told.kind, told.document.clone());
+    match taken.audience {
+        Audience::Customer => {
+            let notice = letter::notice(kind, told.at, &told.data, document)?;
+            Some(write(&notice, vendor, customer.unwrap_or_default()))
+        }
+        Audience::Operations => {
+            let alert = alert::alert(kind, &told.data, document)?;
+            Some(write_alert(&alert, vendor, customer))
+        }
+    }
 }
 
 fn ended(app: &App, taken: &Taken, state: MailState, words: Option<Words>, problem: Option<String>) -> Ended {

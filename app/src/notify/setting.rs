@@ -3,7 +3,7 @@
 use domain::{amount::Credits, credit::low_balance, event::EventType, id::CustomerId, rejection::Rejection};
 use serde::{Deserialize, Serialize};
 
-use super::{letter::is_written_about, store, tell::MAX_ADDRESSES};
+use super::{alert::is_alert, letter::is_written_about, store, tell::MAX_ADDRESSES};
 use crate::{
     App,
     access::check_name,
@@ -14,15 +14,19 @@ use crate::{
     op::Op,
 };
 
-/// How a vendor writes to its customers.
+/// How a vendor writes to its customers, and to its own people.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MailSetting {
     /// Whether it does.
     pub enabled: bool,
     /// The vendor's name in letters; `None`: that of the tenant.
     pub sender: Option<String>,
-    /// Types of events that nobody is written about.
+    /// Types of events that no customer is written about.
     pub muted: Vec<String>,
+    /// Where the vendor's own people are written to, whether or not customers are; nowhere unless somebody says so.
+    pub operations: Vec<String>,
+    /// Types of events that they are not written about.
+    pub operations_muted: Vec<String>,
 }
 
 /// What to change of it; `None` leaves it.
@@ -32,8 +36,12 @@ pub struct UpdateMailSetting {
     pub enabled: Option<bool>,
     /// The vendor's name in letters; `Some(None)`: that of the tenant.
     pub sender: Option<Option<String>>,
-    /// Types of events that nobody is written about.
+    /// Types of events that no customer is written about.
     pub muted: Option<Vec<String>>,
+    /// Where the vendor's own people are written to: at most five.
+    pub operations: Option<Vec<String>>,
+    /// Types of events that they are not written about.
+    pub operations_muted: Option<Vec<String>>,
 }
 
 /// How a vendor writes to its customers.
@@ -45,22 +53,30 @@ pub async fn mail_setting(app: &App, actor: &Actor) -> Result<MailSetting> {
     store::setting(app.db().reader(), actor.tenant).await
 }
 
-/// Changes how a vendor writes to its customers. Without any change they are not written to. Two statements.
+/// Changes how a vendor writes to its customers and its own people. Without any change nobody is written to. Two statements.
 ///
 /// # Errors
-/// A type of events that nobody is written about anyway, or a name that is empty or too long.
+/// A type of events that nobody is written about anyway, a name that is empty or too long, too many addresses or one that cannot be.
 pub async fn update_mail_setting(app: &App, actor: &Actor, input: UpdateMailSetting) -> Result<MailSetting> {
     actor.require_for_all(Scope::OperationsWrite)?;
     if let Some(Some(sender)) = &input.sender {
         check_name("sender", sender)?;
     }
-    check_muted(input.muted.as_deref())?;
+    check_muted("mutedTypes", input.muted.as_deref(), is_written_about)?;
+    check_muted(
+        "operationsMutedTypes",
+        input.operations_muted.as_deref(),
+        is_alert,
+    )?;
+    check_addresses("operationsAddresses", input.operations.as_deref())?;
     let op = Op::begin(app).await?;
     let before = store::setting(op.tx(), actor.tenant).await?;
     let setting = MailSetting {
         enabled: input.enabled.unwrap_or(before.enabled),
         sender: input.sender.unwrap_or(before.sender),
         muted: input.muted.unwrap_or(before.muted),
+        operations: input.operations.unwrap_or(before.operations),
+        operations_muted: input.operations_muted.unwrap_or(before.operations_muted),
     };
     store::put_setting(&op, actor.tenant, &setting).await?;
     op.commit().await?;
@@ -126,15 +142,8 @@ pub async fn update_customer_mail(
     input: UpdateCustomerMail,
 ) -> Result<CustomerMail> {
     actor.require(Scope::CustomerWrite)?;
-    check_muted(input.muted.as_deref())?;
-    if let Some(Some(addresses)) = &input.addresses {
-        if addresses.len() > MAX_ADDRESSES {
-            return Err(Rejection::invalid("addresses", format!("at most {MAX_ADDRESSES}")).into());
-        }
-        for address in addresses {
-            check_email("addresses", address)?;
-        }
-    }
+    check_muted("mutedTypes", input.muted.as_deref(), is_written_about)?;
+    check_addresses("addresses", input.addresses.as_ref().and_then(|it| it.as_deref()))?;
     if let Some(Some(threshold)) = input.low_balance {
         low_balance::check("lowBalanceThreshold", threshold)?;
     }
@@ -155,11 +164,22 @@ pub async fn update_customer_mail(
     Ok(mail)
 }
 
-fn check_muted(muted: Option<&[String]>) -> Result<()> {
+fn check_addresses(field: &str, addresses: Option<&[String]>) -> Result<()> {
+    let addresses = addresses.unwrap_or_default();
+    if addresses.len() > MAX_ADDRESSES {
+        return Err(Rejection::invalid(field, format!("at most {MAX_ADDRESSES}")).into());
+    }
+    for address in addresses {
+        check_email(field, address)?;
+    }
+    Ok(())
+}
+
+fn check_muted(field: &str, muted: Option<&[String]>, is_written: fn(EventType) -> bool) -> Result<()> {
     for name in muted.unwrap_or_default() {
-        if !EventType::named(name).is_some_and(is_written_about) {
-            let message = format!("customers are not written about `{name}`");
-            return Err(Rejection::invalid("muted", message).into());
+        if !EventType::named(name).is_some_and(is_written) {
+            let message = format!("nobody is written to about `{name}`");
+            return Err(Rejection::invalid(field, message).into());
         }
     }
     Ok(())

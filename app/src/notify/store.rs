@@ -7,10 +7,10 @@ use domain::{
     id::{BillingEventId, CustomerId, MailId, TenantId},
     time::Timestamp,
 };
-use entity::{from_json, mail, mail_setting, to_text};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use entity::{from_json, from_text, mail, mail_setting, to_text};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryResult};
 
-use super::{CustomerMail, Mail, MailSetting, MailState};
+use super::{Audience, CustomerMail, Mail, MailSetting, MailState};
 use crate::{
     error::Result,
     op::Op,
@@ -18,7 +18,7 @@ use crate::{
     sql::{Rows, for_update, statement},
 };
 
-/// How a vendor writes to its customers. One statement.
+/// How a vendor writes to its customers and its own people. One statement.
 pub(super) async fn setting(db: &impl ConnectionTrait, tenant: TenantId) -> Result<MailSetting> {
     let Some(row) = mail_setting::Entity::find_by_id(tenant.0).one(db).await? else {
         return Ok(MailSetting::default());
@@ -27,6 +27,8 @@ pub(super) async fn setting(db: &impl ConnectionTrait, tenant: TenantId) -> Resu
         enabled: row.enabled != 0,
         sender: row.sender,
         muted: from_json("mail_setting", &row.muted)?,
+        operations: from_json("mail_setting", &row.operations)?,
+        operations_muted: from_json("mail_setting", &row.operations_muted)?,
     })
 }
 
@@ -34,14 +36,18 @@ pub(super) async fn put_setting(op: &Op, tenant: TenantId, it: &MailSetting) -> 
     op.tx()
         .execute_raw(statement(
             op.tx(),
-            "INSERT INTO mail_setting (tenant_id, enabled, sender, muted, updated_at) VALUES ($1, $2, $3, $4, $5)
+            "INSERT INTO mail_setting (tenant_id, enabled, sender, muted, operations, operations_muted, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)
              ON CONFLICT (tenant_id) DO UPDATE SET enabled = excluded.enabled, sender = excluded.sender,
-                muted = excluded.muted, updated_at = excluded.updated_at",
+                muted = excluded.muted, operations = excluded.operations, operations_muted = excluded.operations_muted,
+                updated_at = excluded.updated_at",
             vec![
                 tenant.0.into(),
                 i32::from(it.enabled).into(),
                 it.sender.clone().into(),
                 serde_json::to_string(&it.muted)?.into(),
+                serde_json::to_string(&it.operations)?.into(),
+                serde_json::to_string(&it.operations_muted)?.into(),
                 op.now().micros().into(),
             ],
         ))
@@ -107,26 +113,57 @@ pub(super) async fn put_customer(
     Ok(())
 }
 
-/// Queues letters that are due at once. One statement for any number.
-pub(super) async fn queue(
-    op: &Op,
-    tenant: TenantId,
-    letters: &[(BillingEventId, CustomerId, String)],
-) -> Result<()> {
+/// A letter that is to be written.
+#[derive(Debug, Clone)]
+pub(super) struct NewLetter {
+    pub(super) event: BillingEventId,
+    pub(super) audience: Audience,
+    pub(super) customer: Option<CustomerId>,
+    pub(super) address: String,
+}
+
+/// Queues letters that are due at once; of two about one event to one address the first. One statement for any number.
+pub(super) async fn queue(op: &Op, tenant: TenantId, letters: &[NewLetter]) -> Result<()> {
     Rows::default()
         .id("id", letters.iter().map(|_| op.new_id()))
-        .id("event_id", letters.iter().map(|(event, ..)| event.0))
-        .id("customer_id", letters.iter().map(|(_, customer, _)| customer.0))
-        .text("address", letters.iter().map(|(.., address)| address.clone()))
+        .id("event_id", letters.iter().map(|it| it.event.0))
+        .text("audience", letters.iter().map(|it| to_text(it.audience)))
+        .opt_id("customer_id", letters.iter().map(|it| it.customer.map(|id| id.0)))
+        .text("address", letters.iter().map(|it| it.address.clone()))
         .execute(
             op.tx(),
-            "INSERT INTO mail (id, tenant_id, customer_id, event_id, address, state, attempts, next_at, created_at)
-             SELECT id, $1, customer_id, event_id, address, 'QUEUED', 0, $2, $2 FROM {rows} AS v WHERE true
+            "INSERT INTO mail (id, tenant_id, audience, customer_id, event_id, address, state, attempts, next_at, created_at)
+             SELECT id, $1, audience, customer_id, event_id, address, 'QUEUED', 0, $2, $2 FROM {rows} AS v WHERE true
              ON CONFLICT (event_id, address) DO NOTHING",
             vec![tenant.0.into(), op.now().micros().into()],
         )
         .await?;
     Ok(())
+}
+
+/// Those of some customers about whom the vendor has been written since an instant, with the types of events. One statement.
+pub(super) async fn alerted_since(
+    op: &Op,
+    tenant: TenantId,
+    customers: &[CustomerId],
+    since: Timestamp,
+) -> Result<Vec<(CustomerId, String)>> {
+    let rows = Rows::of(customers)
+        .query(
+            op.tx(),
+            "SELECT DISTINCT m.customer_id, e.kind FROM {rows} AS v JOIN mail m ON m.tenant_id = $1 AND m.customer_id = v.id
+                AND m.audience = 'OPERATIONS' AND m.created_at >= $2
+             JOIN billing_event e ON e.id = m.event_id",
+            vec![tenant.0.into(), since.micros().into()],
+        )
+        .await?;
+    let one = |row: &QueryResult| {
+        Ok((
+            CustomerId(row.try_get("", "customer_id")?),
+            row.try_get("", "kind")?,
+        ))
+    };
+    rows.iter().map(one).collect()
 }
 
 /// Whether letters are due.
@@ -142,12 +179,13 @@ pub(super) async fn is_due(db: &impl ConnectionTrait, now: Timestamp) -> Result<
 pub(super) struct Taken {
     pub(super) id: MailId,
     pub(super) event: BillingEventId,
+    pub(super) audience: Audience,
     pub(super) address: String,
     /// With the one that is about to be made.
     pub(super) attempts: i32,
     /// What letters come from.
     pub(super) vendor: String,
-    pub(super) customer: String,
+    pub(super) customer: Option<String>,
 }
 
 /// Takes letters that are due in hand until an instant, at most so many, and counts the attempt. Two statements.
@@ -168,18 +206,19 @@ pub(super) async fn take(op: &Op, until: Timestamp, most: u64) -> Result<Vec<Tak
         .id("id", ids?)
         .query(
             op.tx(),
-            "SELECT m.id, m.event_id, m.address, m.attempts, COALESCE(s.sender, t.name) AS vendor,
+            "SELECT m.id, m.event_id, m.audience, m.address, m.attempts, COALESCE(s.sender, t.name) AS vendor,
                 COALESCE(c.name, c.external_id) AS customer
              FROM {rows} AS v JOIN mail m ON m.id = v.id JOIN tenant t ON t.id = m.tenant_id
-             JOIN customer c ON c.id = m.customer_id LEFT JOIN mail_setting s ON s.tenant_id = m.tenant_id
+             LEFT JOIN customer c ON c.id = m.customer_id LEFT JOIN mail_setting s ON s.tenant_id = m.tenant_id
              ORDER BY m.id",
             Vec::new(),
         )
         .await?;
-    let one = |row: &sea_orm::QueryResult| {
+    let one = |row: &QueryResult| {
         Ok(Taken {
             id: MailId(row.try_get("", "id")?),
             event: BillingEventId(row.try_get("", "event_id")?),
+            audience: from_text("mail.audience", &row.try_get::<String>("", "audience")?)?,
             address: row.try_get("", "address")?,
             attempts: row.try_get("", "attempts")?,
             vendor: row.try_get("", "vendor")?,

@@ -6,6 +6,7 @@
 
 mod count;
 mod event;
+mod forget;
 mod setting;
 mod standing;
 mod store;
@@ -13,9 +14,10 @@ mod view;
 
 pub(crate) use self::{
     count::{Spent, count_in},
+    forget::{are_old, forget_old},
     standing::{left_in, spendings_in},
 };
 pub use self::{
     setting::{UpdateSpend, Updated, send_test, update},
-    view::{Spend, SpentIn, spend},
+    view::{MOST_RATINGS, Spend, SpentIn, spend},
 };

@@ -12,7 +12,7 @@ use domain::{
     time::Timestamp,
 };
 use entity::{Corrupt, from_json, from_text, spend_period, spend_setting, to_text};
-use sea_orm::{ConnectionTrait, EntityTrait, FromQueryResult};
+use sea_orm::{ConnectionTrait, EntityTrait, FromQueryResult, QueryResult};
 
 use crate::{
     error::Result,
@@ -148,6 +148,52 @@ pub(super) async fn tallies(db: &impl ConnectionTrait, places: &[Place]) -> Resu
         all.insert((CustomerId(row.customer_id), tally.span, tally.start), tally);
     }
     Ok(all)
+}
+
+/// Customers with a month that began longer ago than so many seconds by their own time, which is that of their test clock or this instant; at
+/// most so many, each with its time. One statement.
+pub(super) async fn old(
+    db: &impl ConnectionTrait,
+    now: Timestamp,
+    age_seconds: i64,
+    most: u64,
+) -> Result<Vec<(CustomerId, Timestamp)>> {
+    // Most customers live by this instant: the index knows theirs, and those of clocks that are ahead are few.
+    let sql = "SELECT p.customer_id, MIN(COALESCE(t.now_at, $1)) AS now_at FROM spend_period p
+            JOIN account a ON a.customer_id = p.customer_id LEFT JOIN test_clock t ON t.id = a.clock_id
+         WHERE p.span = 'MONTH' AND p.start < $2 AND p.start < COALESCE(t.now_at, $1) - $3
+         GROUP BY p.customer_id ORDER BY p.customer_id LIMIT $4";
+    let before = now.plus_seconds(-age_seconds);
+    let values = vec![
+        now.micros().into(),
+        before.micros().into(),
+        age_seconds.saturating_mul(1_000_000).into(),
+        most.into(),
+    ];
+    let rows = db.query_all_raw(statement(db, sql, values)).await?;
+    let one = |row: &QueryResult| {
+        Ok((
+            CustomerId(row.try_get("", "customer_id")?),
+            Timestamp::from_micros(row.try_get("", "now_at")?),
+        ))
+    };
+    rows.iter().map(one).collect()
+}
+
+/// Forgets what customers have spent before an instant each, the beginning of a month, from which on it is counted. Two statements.
+pub(super) async fn forget_before(op: &Op, kept: &[(CustomerId, Timestamp)]) -> Result<()> {
+    let rows = || {
+        Rows::default()
+            .id("id", kept.iter().map(|(customer, _)| customer.0))
+            .int("since", kept.iter().map(|(_, since)| since.micros()))
+    };
+    let sql = "UPDATE spend_setting SET since = v.since FROM {rows} AS v
+         WHERE spend_setting.customer_id = v.id AND spend_setting.since < v.since";
+    rows().execute(op.tx(), sql, Vec::new()).await?;
+    let sql = "DELETE FROM spend_period WHERE EXISTS (SELECT 1 FROM {rows} AS v
+         WHERE v.id = spend_period.customer_id AND spend_period.start < v.since)";
+    rows().execute(op.tx(), sql, Vec::new()).await?;
+    Ok(())
 }
 
 /// Writes what was spent. One statement, none for nothing.

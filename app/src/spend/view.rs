@@ -18,6 +18,10 @@ use crate::{
     webhook::{self, Endpoint},
 };
 
+/// Rows of ratings that are added up for a customer whose spending is not counted: some milliseconds. A customer has one per metric and batch
+/// of debits, so this is a month of thousands of calls a day, or some hours of one that never rests.
+pub const MOST_RATINGS: i64 = 10_000;
+
 /// What is spent in one period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpentIn {
@@ -25,23 +29,24 @@ pub struct SpentIn {
     pub period: Period,
     /// The limits.
     pub limits: Limits,
-    /// What debited usage cost, zero or more.
-    pub used: Credits,
+    /// What debited usage cost, zero or more; `None`: it is not known, see [`spend`].
+    pub used: Option<Credits>,
 }
 
 impl SpentIn {
-    /// What is left of the budget, zero or more; `None`: there is none.
+    /// What is left of the budget, zero or more; `None`: there is none, or what is used is not known.
     #[must_use]
     pub fn left(&self) -> Option<Credits> {
-        let left = self.limits.budget?.minus(self.used).unwrap_or_default();
+        let left = self.limits.budget?.minus(self.used?).unwrap_or_default();
         Some(left.max(Credits::ZERO))
     }
 
-    /// What was used beyond the budget, zero or more: what an observed budget would have held back.
+    /// What was used beyond the budget, zero or more: what an observed budget would have held back. `None`: what is used is not known.
     #[must_use]
-    pub fn beyond(&self) -> Credits {
-        let beyond = self.limits.budget.and_then(|budget| self.used.minus(budget).ok());
-        beyond.unwrap_or_default().max(Credits::ZERO)
+    pub fn beyond(&self) -> Option<Credits> {
+        let used = self.used?;
+        let beyond = self.limits.budget.and_then(|budget| used.minus(budget).ok());
+        Some(beyond.unwrap_or_default().max(Credits::ZERO))
     }
 }
 
@@ -58,13 +63,14 @@ pub struct Spend {
     pub daily: SpentIn,
     /// This month.
     pub monthly: SpentIn,
-    /// What was spent yesterday, zero or more.
-    pub yesterday: Credits,
+    /// What was spent yesterday, zero or more; `None`: it is not known.
+    pub yesterday: Option<Credits>,
     /// The webhook endpoint that hears of it.
     pub endpoint: Option<Endpoint>,
 }
 
-/// How much a customer wants to spend, and what it has spent by what is debited. Five statements.
+/// How much a customer wants to spend, and what it has spent by what is debited: exactly while that is counted, and otherwise added up from
+/// [`MOST_RATINGS`] rows of ratings at most, so that what nobody counts costs nobody much. Five statements.
 ///
 /// # Errors
 /// The scope is missing, or no such customer.
@@ -113,21 +119,20 @@ pub(super) async fn view_in(
 }
 
 /// What is kept of some periods.
-async fn counted(db: &impl ConnectionTrait, places: [Place; 3]) -> Result<[Credits; 3]> {
+async fn counted(db: &impl ConnectionTrait, places: [Place; 3]) -> Result<[Option<Credits>; 3]> {
     let tallies = store::tallies(db, &places).await?;
-    Ok(places.map(|place| tallies.get(&place).map_or(Credits::ZERO, |it| it.used())))
+    Ok(places.map(|place| Some(tallies.get(&place).map_or(Credits::ZERO, |it| it.used()))))
 }
 
-/// The same from what usage came to, where nothing is kept.
-async fn summed(db: &impl ConnectionTrait, places: [Place; 3]) -> Result<[Credits; 3]> {
+/// The same from what usage came to lately, where nothing is kept, as far as it is known.
+async fn summed(db: &impl ConnectionTrait, places: [Place; 3]) -> Result<[Option<Credits>; 3]> {
     let [(customer, ..), ..] = places;
     let since = places.map(|(.., start)| start).into_iter().min();
-    let days = usage::spent_by_day_in(db, customer, since.unwrap_or(Timestamp::MIN)).await?;
-    let mut sums = [Credits::ZERO; 3];
+    let since = since.unwrap_or(Timestamp::MIN);
+    let recent = usage::spent_lately_in(db, customer, since, MOST_RATINGS).await?;
+    let mut sums = [None; 3];
     for (sum, (_, span, start)) in sums.iter_mut().zip(places) {
-        let period = span.period(start);
-        let within = days.iter().filter(|(day, _)| period.contains(*day));
-        *sum = Credits::total(within.map(|(_, credits)| *credits))?.max(Credits::ZERO);
+        *sum = recent.spent_in(span.period(start))?;
     }
     Ok(sums)
 }

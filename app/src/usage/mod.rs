@@ -45,7 +45,7 @@ use self::{collector::Prepared, directory::Known};
 pub(crate) use self::{
     drain::{debit_in, refundable, settle, settle_up_to_date},
     rating::{day_of, unpack},
-    store::{spent_by_day as spent_by_day_in, used_in},
+    store::{spent_by_day as spent_by_day_in, spent_lately as spent_lately_in, used_in},
     view::Rating,
     within::{Accept, accept_in, wake},
 };

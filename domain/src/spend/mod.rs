@@ -4,6 +4,7 @@
 //! debited. When it is taken back, what credits return leaves them. A *threshold* is told when it is reached; a *budget* is told as well, and where it is
 //! enforced nothing more may be used until its period is over. What has happened is counted all the same.
 
+pub mod recent;
 pub mod standing;
 pub mod tally;
 

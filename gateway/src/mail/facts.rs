@@ -5,13 +5,13 @@ use std::fmt::Display;
 use domain::{amount::Credits, spend::Span, time::Timestamp};
 use url::Url;
 
-use super::{Notice, sentences::NO_REASON};
+use super::{Document, Notice, sentences::NO_REASON};
 use crate::document::clean::clean;
 
 /// Longest name of a customer, a vendor or a thing, in characters.
 pub(super) const LONGEST_NAME: usize = 80;
 /// Longest reason or address that is shown, in characters.
-const LONGEST_TEXT: usize = 300;
+pub(super) const LONGEST_TEXT: usize = 300;
 /// Longest address that a button leads to, in bytes, as longest ones go.
 const LONGEST_LINK: usize = 2_048;
 
@@ -85,17 +85,21 @@ pub(super) fn facts(notice: &Notice) -> Vec<Fact> {
             number,
             total,
             due_at,
-            url: _,
+            document: _,
         } => vec![
             name("number", number),
             shown("total", total),
             moment("due_at", Some(*due_at)),
         ],
-        Notice::InvoicePaid { number, total }
+        Notice::InvoicePaid {
+            number,
+            total,
+            document: _,
+        }
         | Notice::InvoicePastDue {
             number,
             total,
-            url: _,
+            document: _,
         } => {
             vec![name("number", number), shown("total", total)]
         }
@@ -104,6 +108,7 @@ pub(super) fn facts(notice: &Notice) -> Vec<Fact> {
             total,
             reason,
             retry_at,
+            document: _,
         } => vec![
             name("number", number),
             shown("total", total),
@@ -118,22 +123,40 @@ pub(super) fn facts(notice: &Notice) -> Vec<Fact> {
             name("name", called),
             shown("month", &format_args!("{month:02}/{year}")),
         ],
-        Notice::WebhookEndpointDisabled { url, since } => vec![
-            ("url", Some(line(url, LONGEST_TEXT))),
-            moment("since", Some(*since)),
-        ],
     }
 }
 
-/// Where a letter leads, if it leads somewhere that a browser should go.
-pub(super) fn link(notice: &Notice) -> Option<String> {
-    let (Notice::RechargeActionRequired { url, .. }
-    | Notice::InvoiceIssued { url, .. }
-    | Notice::InvoicePastDue { url, .. }) = notice
-    else {
-        return None;
-    };
-    let url = Url::parse(url.as_deref()?).ok()?;
+/// Where a letter leads.
+pub(super) enum Way<'a> {
+    /// Nowhere.
+    Nowhere,
+    /// Somewhere.
+    To(&'a str),
+    /// To an invoice.
+    Invoice(&'a Document),
+}
+
+impl<'a> From<&'a Option<Document>> for Way<'a> {
+    fn from(document: &'a Option<Document>) -> Self {
+        document.as_ref().map_or(Self::Nowhere, Self::Invoice)
+    }
+}
+
+/// Where a letter to a customer leads.
+pub(super) fn way(notice: &Notice) -> Way<'_> {
+    match notice {
+        Notice::RechargeActionRequired { url, .. } => url.as_deref().map_or(Way::Nowhere, Way::To),
+        Notice::InvoiceIssued { document, .. }
+        | Notice::InvoicePaid { document, .. }
+        | Notice::InvoicePaymentFailed { document, .. }
+        | Notice::InvoicePastDue { document, .. } => document.into(),
+        _ => Way::Nowhere,
+    }
+}
+
+/// An address, if it is one that a browser should go to.
+pub(super) fn link(url: &str) -> Option<String> {
+    let url = Url::parse(url).ok()?;
     let good = matches!(url.scheme(), "https" | "http") && url.as_str().len() <= LONGEST_LINK;
     good.then(|| url.into())
 }
@@ -149,16 +172,16 @@ pub(super) fn line(text: &str, longest: usize) -> String {
     }
 }
 
-fn shown(field: &'static str, value: &impl Display) -> Fact {
+pub(super) fn shown(field: &'static str, value: &impl Display) -> Fact {
     (field, Some(value.to_string()))
 }
 
-fn name(field: &'static str, text: &str) -> Fact {
+pub(super) fn name(field: &'static str, text: &str) -> Fact {
     (field, Some(line(text, LONGEST_NAME)))
 }
 
 /// A reason. The sentence around it has the full stop.
-fn because(reason: &str) -> Fact {
+pub(super) fn because(reason: &str) -> Fact {
     let reason = line(reason, LONGEST_TEXT);
     let reason = reason.trim_end_matches('.');
     let reason = if reason.is_empty() { NO_REASON } else { reason };
@@ -173,7 +196,7 @@ fn span(span: Span) -> Fact {
     ("period", Some(word.to_owned()))
 }
 
-fn credits(field: &'static str, amount: Credits) -> Fact {
+pub(super) fn credits(field: &'static str, amount: Credits) -> Fact {
     (field, Some(counted(&amount, "credit")))
 }
 
@@ -185,7 +208,7 @@ fn counted(number: &impl Display, what: &str) -> String {
 }
 
 /// `20 November 2026, 15:04 UTC`: customers may be anywhere.
-fn moment(field: &'static str, at: Option<Timestamp>) -> Fact {
+pub(super) fn moment(field: &'static str, at: Option<Timestamp>) -> Fact {
     let at = at.and_then(|at| jiff::Timestamp::from_microsecond(at.micros()).ok());
     (
         field,

@@ -1,8 +1,9 @@
-//! E-mail to customers: what it says, and the way it goes.
+//! E-mail to customers and to the vendor's own people: what it says, and the way it goes.
 //!
-//! What is to be told is a [`Notice`]; [`write()`] turns it into [`Words`]; a [`Letter`] carries them, and a [`Post`] takes it away. A letter is
+//! What a customer is to be told is a [`Notice`], and what a vendor is an [`Alert`]; [`write()`] and [`write_alert`] turn them into [`Words`]; a [`Letter`] carries them, and a [`Post`] takes it away. A letter is
 //! one attempt: whether there is another is decided elsewhere, and a receiver knows by its identity that it is the same letter.
 
+mod alert;
 mod compose;
 mod facts;
 mod notice;
@@ -10,9 +11,10 @@ mod sentences;
 mod smtp;
 mod words;
 
-pub use notice::Notice;
+pub use alert::{Alert, Dispute, Invoice};
+pub use notice::{Document, Notice};
 pub use smtp::{BadSmtp, Smtp};
-pub use words::{Words, write};
+pub use words::{Words, write, write_alert};
 
 /// A letter to one receiver.
 #[derive(Debug, Clone, PartialEq, Eq)]

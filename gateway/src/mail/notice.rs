@@ -93,7 +93,7 @@ pub enum Notice {
         /// Until when.
         due_at: Timestamp,
         /// Where it is.
-        url: Option<String>,
+        document: Option<Document>,
     },
     /// An invoice was paid.
     InvoicePaid {
@@ -101,6 +101,8 @@ pub enum Notice {
         number: String,
         /// What was paid.
         total: Money,
+        /// Where it is.
+        document: Option<Document>,
     },
     /// The payment of an invoice failed.
     InvoicePaymentFailed {
@@ -112,6 +114,8 @@ pub enum Notice {
         reason: String,
         /// When it is tried again, if it is.
         retry_at: Option<Timestamp>,
+        /// Where it is.
+        document: Option<Document>,
     },
     /// An invoice should have been paid by now.
     InvoicePastDue {
@@ -120,7 +124,7 @@ pub enum Notice {
         /// What is to be paid.
         total: Money,
         /// Where it is.
-        url: Option<String>,
+        document: Option<Document>,
     },
     /// A card, or another way to pay, will soon be good no more.
     PaymentMethodExpiring {
@@ -131,11 +135,13 @@ pub enum Notice {
         /// The year of that month.
         year: u16,
     },
-    /// Nothing is delivered to a receiver of webhooks any more.
-    WebhookEndpointDisabled {
-        /// Its address.
-        url: String,
-        /// Since when nothing has arrived there.
-        since: Timestamp,
-    },
+}
+
+/// Where an invoice can be read by whoever has the letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// The page.
+    pub page: String,
+    /// The PDF.
+    pub pdf: String,
 }

@@ -1,7 +1,8 @@
-//! What letters say, word for word.
+//! What letters to customers say, word for word.
 //!
 //! A word in braces stands for what differs from letter to letter: `{customer}` and `{vendor}` are the names of the two, the others are named
-//! like the fields of the notice. A sentence about something that is not known is left out. A letter with an address to go to has a button.
+//! like the fields of the notice. A sentence about something that is not known is left out. A letter with an address to go to has a button,
+//! and one about an invoice leads to its PDF as well.
 
 /// What letters of one kind say.
 pub(super) struct Wording {
@@ -20,10 +21,14 @@ pub(super) const GREETING: &str = "Hello {customer},";
 /// What stands below every letter.
 pub(super) const FOOTER: &str =
     "{vendor} sent this message automatically to the billing contact of {customer}.";
+/// What the way to the PDF of an invoice is called.
+pub(super) const PDF: &str = "Download it as a PDF";
 /// For a vendor who has no name.
 pub(super) const SOME_VENDOR: &str = "Your vendor";
 /// For a customer who has no name.
 pub(super) const SOME_CUSTOMER: &str = "customer";
+/// For one who has none either, in a letter to its vendor.
+pub(super) const ONE_CUSTOMER: &str = "a customer";
 /// For what happened without a word of why.
 pub(super) const NO_REASON: &str = "no reason was given";
 
@@ -130,7 +135,7 @@ pub(super) const INVOICE_ISSUED: Wording = Wording {
 pub(super) const INVOICE_PAID: Wording = Wording {
     subject: "{vendor}: invoice {number} for {customer} is paid",
     says: &["Invoice {number} of {total} is paid. Thank you."],
-    button: "",
+    button: "View the invoice",
 };
 
 pub(super) const INVOICE_PAYMENT_FAILED: Wording = Wording {
@@ -140,7 +145,7 @@ pub(super) const INVOICE_PAYMENT_FAILED: Wording = Wording {
         "It will be tried again on {retry_at}.",
         "Please check your payment method.",
     ],
-    button: "",
+    button: "View the invoice",
 };
 
 pub(super) const INVOICE_PAST_DUE: Wording = Wording {
@@ -152,14 +157,5 @@ pub(super) const INVOICE_PAST_DUE: Wording = Wording {
 pub(super) const PAYMENT_METHOD_EXPIRING: Wording = Wording {
     subject: "{vendor}: a payment method of {customer} will expire soon",
     says: &["{name} can be used until the end of {month}. Please add another payment method in time."],
-    button: "",
-};
-
-pub(super) const WEBHOOK_ENDPOINT_DISABLED: Wording = Wording {
-    subject: "{vendor}: a webhook endpoint of {customer} is switched off",
-    says: &[
-        "Nothing has arrived at {url} since {since}. No more messages are sent to it.",
-        "Please switch the endpoint on again once it is ready.",
-    ],
     button: "",
 };

@@ -3,8 +3,8 @@
 use askama::Template;
 
 use super::{
-    Notice,
-    facts::{Fact, LONGEST_NAME, facts, line, link},
+    Alert, Notice, alert,
+    facts::{Fact, LONGEST_NAME, Way, facts, line, link, way},
     sentences::{self as say, Wording},
 };
 
@@ -22,27 +22,58 @@ pub struct Words {
 /// Writes what a customer is told. Whatever the names are, the subject is one line, and nothing of them is taken for markup.
 #[must_use]
 pub fn write(notice: &Notice, vendor: &str, customer: &str) -> Words {
-    let (wording, mut facts) = (wording(notice), facts(notice));
-    let or = |name: String, other: &str| if name.is_empty() { other.to_owned() } else { name };
-    let vendor = or(line(vendor, LONGEST_NAME), say::SOME_VENDOR);
-    let customer = or(line(customer, LONGEST_NAME), say::SOME_CUSTOMER);
-    facts.push(("vendor", Some(vendor)));
+    let customer = named(customer, say::SOME_CUSTOMER);
+    let content = Content {
+        wording: wording(notice),
+        facts: facts(notice),
+        way: way(notice),
+    };
+    set(content, vendor, customer, (say::GREETING, say::FOOTER))
+}
+
+/// Writes what a vendor is told, with the name of the customer whom it concerns, if it concerns one. As safe as what customers are told.
+#[must_use]
+pub fn write_alert(alert: &Alert, vendor: &str, customer: Option<&str>) -> Words {
+    let customer = named(customer.unwrap_or_default(), say::ONE_CUSTOMER);
+    let content = Content {
+        wording: alert::wording(alert),
+        facts: alert::facts(alert),
+        way: alert::way(alert),
+    };
+    set(content, vendor, customer, (alert::GREETING, alert::FOOTER))
+}
+
+/// What a letter is made of.
+struct Content<'a> {
+    wording: &'static Wording,
+    facts: Vec<Fact>,
+    way: Way<'a>,
+}
+
+/// A name as it stands in a letter, or what stands for one that there is not.
+fn named(name: &str, other: &str) -> String {
+    let name = line(name, LONGEST_NAME);
+    if name.is_empty() { other.to_owned() } else { name }
+}
+
+/// Sets a letter between its greeting and its footer.
+fn set(content: Content<'_>, vendor: &str, customer: String, (greeting, footer): (&str, &str)) -> Words {
+    let Content {
+        wording,
+        mut facts,
+        way,
+    } = content;
+    facts.push(("vendor", Some(named(vendor, say::SOME_VENDOR))));
     facts.push(("customer", Some(customer)));
     let fill = |sentence: &str| fill(sentence, &facts);
+    let says = wording.says.iter().filter_map(|sentence| fill(sentence));
     let page = Page {
         language: say::LANGUAGE,
         subject: fill(wording.subject).unwrap_or_default(),
-        greeting: fill(say::GREETING).unwrap_or_default(),
-        says: wording
-            .says
-            .iter()
-            .filter_map(|sentence| fill(sentence))
-            .collect(),
-        button: link(notice).map(|url| Button {
-            label: wording.button,
-            url,
-        }),
-        footer: fill(say::FOOTER).unwrap_or_default(),
+        greeting: fill(greeting).unwrap_or_default(),
+        says: says.collect(),
+        links: links(&way, wording),
+        footer: fill(footer).unwrap_or_default(),
     };
     Words {
         // Writing to a `String` cannot fail.
@@ -58,14 +89,33 @@ struct Page {
     subject: String,
     greeting: String,
     says: Vec<String>,
-    button: Option<Button>,
+    /// The first is a button.
+    links: Vec<Link>,
     footer: String,
 }
 
 /// Where a letter leads.
-struct Button {
+struct Link {
     label: &'static str,
     url: String,
+}
+
+/// The ways out of a letter, without those that no browser should go.
+fn links(way: &Way<'_>, wording: &Wording) -> Vec<Link> {
+    let ways = match way {
+        Way::Nowhere => Vec::new(),
+        Way::To(url) => vec![(wording.button, *url)],
+        Way::Invoice(it) => vec![(wording.button, it.page.as_str()), (say::PDF, it.pdf.as_str())],
+    };
+    let links = ways.into_iter();
+    links
+        .filter_map(|(label, url)| {
+            Some(Link {
+                label,
+                url: link(url)?,
+            })
+        })
+        .collect()
 }
 
 #[derive(Template)]
@@ -112,7 +162,6 @@ fn wording(notice: &Notice) -> &'static Wording {
         Notice::InvoicePaymentFailed { .. } => &say::INVOICE_PAYMENT_FAILED,
         Notice::InvoicePastDue { .. } => &say::INVOICE_PAST_DUE,
         Notice::PaymentMethodExpiring { .. } => &say::PAYMENT_METHOD_EXPIRING,
-        Notice::WebhookEndpointDisabled { .. } => &say::WEBHOOK_ENDPOINT_DISABLED,
     }
 }
 

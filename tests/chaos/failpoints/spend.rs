@@ -76,5 +76,5 @@ async fn strike(world: &World, point: &str, way: &str) {
 
 async fn used(world: &World, customer: CustomerId) -> String {
     let spend = spend::spend(&world.app, &world.actor, customer).await.unwrap();
-    spend.daily.used.to_string()
+    spend.daily.used.unwrap().to_string()
 }

@@ -90,6 +90,7 @@ pub const TABLE: &[Line] = &[
     line("Query", "node", &[OperationsRead], Never, r#"node(id: "CLOCK") { id ... on TestClock { name } }"#),
     line("Query", "node", &[PaymentRead], Own, r#"node(id: "PAYMENT") { id }"#),
     line("Query", "node", &[InvoiceRead], Own, r#"node(id: "INVOICE") { id }"#),
+    line("Query", "overshootDefault", &[CustomerRead], Never, "overshootDefault { overshootLimit beyondOvershoot }"),
     line("Query", "overshootReport", &[CreditRead], Never, r#"overshootReport(from: "2026-01-01T00:00:00Z", to: "2100-01-01T00:00:00Z") { writtenOff writeOffs { nodes { reason } } }"#),
     line("Query", "payment", &[PaymentRead], Own, r#"payment(id: "PAYMENT") { id }"#),
     line("Query", "paymentMethodSetup", &[PaymentRead], Own, r#"paymentMethodSetup(id: "SETUP") { id }"#),
@@ -208,6 +209,7 @@ pub const TABLE: &[Line] = &[
     line("Mutation", "sendTestSpendWebhook", &[WebhookWrite], Never, r#"sendTestSpendWebhook(input: {customerId: "CUSTOMER", idempotencyKey: "FRESH"}) { delivery { id } userErrors { code } }"#),
     line("Mutation", "updateSpendSettings", &[CustomerWrite], Never, r#"updateSpendSettings(input: {customerId: "CUSTOMER"}) { spend { settings { enabled } } userErrors { code } }"#),
     line("Mutation", "updateCustomerNotifications", &[CustomerWrite], Never, r#"updateCustomerNotifications(input: {customerId: "CUSTOMER", mutedTypes: []}) { notifications { addresses } userErrors { code } }"#),
+    line("Mutation", "updateOvershootDefault", &[CustomerWrite], Never, r#"updateOvershootDefault(input: {}) { terms { overshootLimit } userErrors { code } }"#),
     line("Mutation", "updateMailSettings", &[OperationsWrite], Never, r#"updateMailSettings(input: {mutedTypes: []}) { settings { enabled } userErrors { code } }"#),
     line("Mutation", "voidUsage", &[UsageWrite], Never, r#"voidUsage(input: {key: "PRODUCED", idempotencyKey: "FRESH"}) { voided { key } userErrors { code } }"#),
 

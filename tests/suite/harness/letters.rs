@@ -14,7 +14,7 @@ pub async fn writes(world: &World) {
     let input = UpdateMailSetting {
         enabled: Some(true),
         sender: Some(Some("Acme Billing".to_owned())),
-        muted: None,
+        ..UpdateMailSetting::default()
     };
     notify::update_mail_setting(&world.app, &world.actor, input)
         .await

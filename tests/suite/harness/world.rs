@@ -223,7 +223,7 @@ impl World {
         let input = CreateCustomer {
             external_id: external_id.to_owned(),
             settlement,
-            overshoot_limit: bound,
+            overshoot_limit: bound.map(Some),
             beyond_overshoot: bound.map(|_| BeyondOvershoot::WriteOff),
             ..CreateCustomer::default()
         };

@@ -33,9 +33,6 @@ use super::{
     scalar::{CurrencyCode, DateTime},
 };
 
-/// Where documents are.
-pub(crate) const DOCUMENTS: &str = "/documents/";
-
 /// What an invoice is for. New values may be added.
 #[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
 #[graphql(remote = "Kind")]
@@ -204,8 +201,8 @@ impl From<Filed> for Invoice {
             issued_at: it.issued_at.map(DateTime),
             due_at: it.due_at.map(DateTime),
             paid_at: it.paid_at.map(DateTime),
-            html_path: format!("{DOCUMENTS}{}", filed.link),
-            pdf_path: format!("{DOCUMENTS}{}.pdf", filed.link),
+            html_path: invoice::page_path(&filed.link),
+            pdf_path: invoice::pdf_path(&filed.link),
         }
     }
 }
@@ -268,8 +265,8 @@ impl From<CreditNoteView> for CreditNote {
             tax: it.tax.into(),
             subtotal: it.net.into(),
             issued_at: it.issued_at.into(),
-            html_path: format!("{DOCUMENTS}{}", view.link),
-            pdf_path: format!("{DOCUMENTS}{}.pdf", view.link),
+            html_path: invoice::page_path(&view.link),
+            pdf_path: invoice::pdf_path(&view.link),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 mod unbilled;
 
+use std::collections::HashMap;
+
 use domain::{
     id::{CustomerId, InvoiceId, ReturnId, TaxRegistrationId, TenantId},
     invoice::{Invoice, number::Sequence, terms::BillingTerms},
@@ -14,7 +16,7 @@ use entity::{
 };
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QueryResult, QuerySelect,
     sea_query::OnConflict,
 };
 
@@ -197,6 +199,23 @@ pub(super) async fn by_source(
         .await?
         .map(noun)
         .transpose()
+}
+
+/// What the addresses of some invoices end with. One statement.
+pub(crate) async fn links_in(
+    db: &impl ConnectionTrait,
+    ids: &[InvoiceId],
+) -> Result<HashMap<InvoiceId, String>> {
+    let rows = Rows::default()
+        .id("id", ids.iter().map(|id| id.0))
+        .query(
+            db,
+            "SELECT i.id, i.link FROM {rows} AS v JOIN invoice i ON i.id = v.id",
+            Vec::new(),
+        )
+        .await?;
+    let one = |row: &QueryResult| Ok((InvoiceId(row.try_get("", "id")?), row.try_get("", "link")?));
+    rows.iter().map(one).collect()
 }
 
 pub(super) async fn invoice_by_link(db: &impl ConnectionTrait, link: &str) -> Result<Option<Filed>> {

@@ -7,7 +7,10 @@ mod queue;
 mod rating;
 mod summary;
 
-pub(crate) use self::{counter::used_in, summary::spent_by_day};
+pub(crate) use self::{
+    counter::used_in,
+    summary::{spent_by_day, spent_lately},
+};
 pub(super) use self::{
     counter::{counter, counters, position, position_in_all, put_counters},
     event::{accepted_anew, event_by_id, event_by_key, events, events_between, mark_voided},

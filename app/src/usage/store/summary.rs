@@ -3,6 +3,7 @@
 use domain::{
     amount::{Credits, Quantity},
     id::{CustomerId, TenantId},
+    spend::recent::Recent,
     time::Timestamp,
 };
 use sea_orm::{ConnectionTrait, QueryResult, Value};
@@ -117,6 +118,32 @@ pub(crate) async fn spent_by_day(
             Ok((day, Credits::from_raw(row.try_get("", "credits")?)))
         })
         .collect()
+}
+
+/// What usage came to lately: on each day since midnight of one, from the newest back, as far as so many rows of ratings say. One statement, by
+/// the primary key.
+pub(crate) async fn spent_lately(
+    db: &impl ConnectionTrait,
+    customer: CustomerId,
+    since: Timestamp,
+    most: i64,
+) -> Result<Recent> {
+    let sql = "SELECT r.day AS day, CAST(SUM(r.credits) AS bigint) AS credits, COUNT(*) AS ratings FROM (
+            SELECT day, credits FROM usage_rating WHERE customer_id = $1 AND day >= $2
+            ORDER BY customer_id DESC, day DESC LIMIT $3) AS r
+         GROUP BY r.day";
+    let values = vec![customer.0.into(), since.micros().into(), most.into()];
+    let rows = db.query_all_raw(statement(db, sql, values)).await?;
+    let (mut days, mut ratings) = (Vec::with_capacity(rows.len()), 0);
+    for row in &rows {
+        let day = Timestamp::from_micros(row.try_get("", "day")?);
+        days.push((day, Credits::from_raw(row.try_get("", "credits")?)));
+        ratings += row.try_get::<i64>("", "ratings")?;
+    }
+    Ok(Recent {
+        days,
+        is_all: ratings < most,
+    })
 }
 
 fn summary_line(row: &QueryResult, group_by: GroupBy) -> Result<SummaryLine> {

@@ -1,4 +1,4 @@
-//! Letters of all kinds, and names that would like to be something else.
+//! Letters of all kinds to customers and vendors, and names that would like to be something else.
 
 use domain::{
     amount::Credits,
@@ -8,6 +8,7 @@ use domain::{
 use proptest::prelude::*;
 
 use super::*;
+use crate::mail::{Dispute, Document, Invoice};
 use domain::spend::Span;
 
 fn credits(text: &str) -> Credits {
@@ -22,9 +23,19 @@ fn money() -> Money {
     Money::of(123_456, Currency::EUR)
 }
 
+/// An invoice at two addresses.
+fn document(page: &str, pdf: &str) -> Document {
+    Document {
+        page: page.to_owned(),
+        pdf: pdf.to_owned(),
+    }
+}
+
 /// One of each kind, with a text wherever there is room for one.
 fn all(text: &str, url: Option<&str>, retry_at: Option<Timestamp>) -> Vec<Notice> {
-    let (period, number, url) = (Span::Day, text.to_owned(), url.map(str::to_owned));
+    let (period, number) = (Span::Day, text.to_owned());
+    let document = url.map(|url| document(url, url));
+    let url = url.map(str::to_owned);
     let (name, reason, total, amount) = (number.clone(), number.clone(), money(), money());
     let (used, threshold, resets_at) = (credits("80.5"), credits("80"), at());
     let reached = |blocked| Notice::BudgetReached {
@@ -65,10 +76,7 @@ fn all(text: &str, url: Option<&str>, retry_at: Option<Timestamp>) -> Vec<Notice
         Notice::RechargeDisabled {
             reason: reason.clone(),
         },
-        Notice::RechargeActionRequired {
-            amount,
-            url: url.clone(),
-        },
+        Notice::RechargeActionRequired { amount, url },
         Notice::RechargeCapReached {
             percent: 80,
             spent: amount,
@@ -78,33 +86,79 @@ fn all(text: &str, url: Option<&str>, retry_at: Option<Timestamp>) -> Vec<Notice
             number: number.clone(),
             total,
             due_at: at(),
-            url: url.clone(),
+            document: document.clone(),
         },
         Notice::InvoicePaid {
             number: number.clone(),
             total,
+            document: document.clone(),
         },
         Notice::InvoicePaymentFailed {
             number: number.clone(),
             total,
             reason,
             retry_at,
+            document: document.clone(),
         },
         Notice::InvoicePastDue {
-            number: number.clone(),
+            number,
             total,
-            url,
+            document,
         },
         Notice::PaymentMethodExpiring {
             name,
             month: 5,
             year: 2027,
         },
-        Notice::WebhookEndpointDisabled {
-            url: number,
-            since: at(),
-        },
     ]
+}
+
+/// One alert of each kind, with a text wherever there is room for one.
+fn alerts(text: &str) -> Vec<Alert> {
+    let (payment, reason, problem, url) =
+        (text.to_owned(), text.to_owned(), text.to_owned(), text.to_owned());
+    let invoice = Invoice {
+        number: text.to_owned(),
+        total: money(),
+        document: Some(document(
+            "https://bills.example/documents/a?b=1&c",
+            "https://bills.example/a.pdf",
+        )),
+    };
+    let disputed = [Dispute::Inquiry, Dispute::Opened, Dispute::Lost].map(|stage| Alert::Dispute {
+        stage,
+        payment: payment.clone(),
+        amount: money(),
+        reason: reason.clone(),
+    });
+    let mut all = vec![
+        Alert::EndpointDisabled {
+            url,
+            since: at(),
+            problem,
+        },
+        Alert::RechargeDisabled {
+            reason: reason.clone(),
+        },
+        Alert::PaymentQuarantined {
+            payment: payment.clone(),
+            amount: money(),
+        },
+        Alert::RefundFailed {
+            payment,
+            amount: money(),
+            reason,
+        },
+        Alert::WrittenOff {
+            credits: credits("558"),
+            bound: credits("5"),
+        },
+        Alert::CollectionEnded(invoice.clone()),
+        Alert::InvoicePastDue(invoice.clone()),
+        Alert::InvoiceUncollectible(invoice),
+    ];
+    all.extend(disputed);
+    all
 }
 
 /// What must hold for any letter.
@@ -162,28 +216,69 @@ fn each_kind_in_both_forms() {
 }
 
 #[test]
+fn each_alert_in_both_forms() {
+    let mut subjects = std::collections::HashSet::new();
+    for alert in &alerts("INV-1") {
+        let words = write_alert(alert, "Acme", Some("Globex"));
+        sound(&words);
+        assert!(words.subject.starts_with("Acme: "), "{}", words.subject);
+        // Only an endpoint may be nobody's.
+        let is_endpoint = matches!(alert, Alert::EndpointDisabled { .. });
+        assert_eq!(
+            words.subject.contains("Globex"),
+            !is_endpoint,
+            "{}",
+            words.subject
+        );
+        assert!(words.text.starts_with("Hello,\n\n"), "{}", words.text);
+        assert!(
+            words.text.ends_with("operations addresses of Acme."),
+            "{}",
+            words.text
+        );
+        for left in ['{', '}'] {
+            assert!(!words.text.contains(left), "{}", words.text);
+        }
+        // All that is known is told.
+        for (field, fact) in alert::facts(alert) {
+            let fact = fact.unwrap();
+            assert!(words.text.contains(&fact), "{field}: {}", words.text);
+        }
+        // One letter for one customer without a name.
+        let nameless = write_alert(alert, "", None);
+        sound(&nameless);
+        assert!(!nameless.text.contains("Globex"));
+        assert!(subjects.insert(words.subject));
+    }
+}
+
+#[test]
 fn a_letter_from_beginning_to_end() {
     let issued = Notice::InvoiceIssued {
         number: "INV-7".to_owned(),
         total: money(),
         due_at: at(),
-        url: Some("https://pay.example/x?a=1&b=2".to_owned()),
+        document: Some(document(
+            "https://pay.example/x?a=1&b=2",
+            "https://pay.example/x?a=1&b=2.pdf",
+        )),
     };
     let words = write(&issued, "Acme", "Globex");
     assert_eq!(words.subject, "Acme: invoice INV-7 for Globex");
     assert_eq!(
         words.text,
         "Hello Globex,\n\nThere is a new invoice, INV-7, of 1234.56 EUR. It is due on 20 November 2026, 15:04 UTC.\n\n\
-         View the invoice:\nhttps://pay.example/x?a=1&b=2\n\n-- \n\
+         View the invoice:\nhttps://pay.example/x?a=1&b=2\n\n\
+         Download it as a PDF:\nhttps://pay.example/x?a=1&b=2.pdf\n\n-- \n\
          Acme sent this message automatically to the billing contact of Globex."
     );
-    assert!(
-        words
-            .html
-            .contains("<a href=\"https://pay.example/x?a=1&#38;b=2\" "),
-        "{}",
-        words.html
-    );
+    for url in [
+        "https://pay.example/x?a=1&#38;b=2",
+        "https://pay.example/x?a=1&#38;b=2.pdf",
+    ] {
+        let way = format!("<a href=\"{url}\" ");
+        assert_eq!(words.html.matches(&way).count(), 1, "{}", words.html);
+    }
 }
 
 #[test]
@@ -268,6 +363,12 @@ fn names_that_would_like_to_be_something_else() {
             assert!(!words.text.contains(&"n".repeat(301)));
             assert!(!words.html.contains('\u{202e}'));
         }
+        for alert in alerts(name) {
+            let words = write_alert(&alert, name, Some(name));
+            sound(&words);
+            assert!(!words.text.contains("\nBcc"), "{}", words.text);
+            assert!(!words.html.contains("<b>") && !words.html.contains('\u{202e}'));
+        }
     }
     let words = write(
         &Notice::RechargeDisabled {
@@ -297,6 +398,9 @@ proptest! {
     fn any_names_make_a_sound_letter(vendor in ".{0,300}", customer in any::<String>(), other in any::<String>()) {
         for notice in all(&other, Some(&other), Some(at())) {
             sound(&write(&notice, &vendor, &customer));
+        }
+        for alert in alerts(&other) {
+            sound(&write_alert(&alert, &vendor, Some(&customer)));
         }
     }
 }
