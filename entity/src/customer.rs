@@ -43,7 +43,7 @@ pub struct Model {
     pub beyond_overshoot: String,
     /// Number of the last ledger entry when the present bound of the overdraft was agreed. Entries after it keep to it.
     pub bounded_from: i64,
-    /// 1: nothing was said of this customer's overshoot, so it has what its vendor promises.
+    /// 1: nothing was said of this customer's overshoot, so it has what its vendor promises; 2: the same, as long as it has no limit.
     pub overshoot_follows: i32,
 }
 

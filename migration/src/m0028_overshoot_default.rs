@@ -10,12 +10,13 @@ const UP: &[&str] = &[
         updated_at {big} NOT NULL,
         CHECK (overshoot_limit IS NOT NULL OR beyond_overshoot = 'BILL')
     ) {table}",
-    // 1: nothing was said of this customer, so its terms are those of the vendor. What a process writes that does not know of this was said.
-    "ALTER TABLE customer ADD COLUMN overshoot_follows {int} NOT NULL DEFAULT 0 CHECK (overshoot_follows IN (0, 1))",
-    "UPDATE customer SET overshoot_follows = 1 WHERE overshoot_limit IS NULL",
+    // 1: nothing was said of this customer, so its terms are those of the vendor. 2: the same as long as it has no limit; a limit beside it was said,
+    // by a process that does not know of this column. What such a process inserts was said.
+    "ALTER TABLE customer ADD COLUMN overshoot_follows {int} NOT NULL DEFAULT 0 CHECK (overshoot_follows IN (0, 1, 2))",
+    "UPDATE customer SET overshoot_follows = 2 WHERE overshoot_limit IS NULL",
     // Followers whose terms are not those of the vendor.
     "CREATE INDEX customer_following ON customer (tenant_id, beyond_overshoot, COALESCE(overshoot_limit, -1))
-        WHERE overshoot_follows = 1 AND at_zero <> 'ALLOW'",
+        WHERE overshoot_follows > 0 AND at_zero <> 'ALLOW'",
 ];
 
 const DOWN: &[&str] = &[

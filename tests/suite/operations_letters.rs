@@ -1,15 +1,17 @@
 //! Letters to the vendor's own people: about what waits for one of them, once to each address, whether or not customers are written to.
 
 use app::{
-    invoice, job,
+    invoice::{self, PayInvoice, PayWith},
+    job,
     notify::{self, Audience, Mail, MailSetting, MailState, UpdateMailSetting},
     payment::{self, Bank},
     subscription::{CreateSubscription, Wish},
 };
 use domain::{
     customer::Settlement,
-    id::{CustomerId, VariantId},
+    id::{BillingEventId, CustomerId, VariantId},
     invoice::state::State,
+    payment::Way,
     plan::variant::Mode,
     rejection::RejectionCode,
 };
@@ -33,6 +35,7 @@ use crate::harness::{
 on_both!(
     operations_hear_of_what_waits_for_them,
     an_invoice_that_nobody_can_charge_is_written_about_once,
+    an_address_of_both_gets_the_customer_s_letter,
     a_write_off_is_told_once_a_day,
     what_is_muted_or_goes_elsewhere,
     many_workers_write_one_letter_to_each_address,
@@ -191,6 +194,16 @@ async fn an_invoice_that_nobody_can_charge_is_written_about_once(world: World) {
     // A stolen card is charged once; an empty account is asked four times more.
     assert_eq!(told(hard, "is not charged any more").await, invoices(hard).await);
     assert_eq!(told(soft, "is not charged any more").await, 0);
+    // What has ended does not end again because somebody tries the same card.
+    let once_more = PayInvoice {
+        invoice: all(&world, hard).await[0].invoice.id,
+        with: PayWith::Way(Way::Saved(None)),
+    };
+    invoice::pay(&world.app, &world.actor, once_more, &world.key())
+        .await
+        .unwrap();
+    world.catch_up().await;
+    assert_eq!(told(hard, "is not charged any more").await, invoices(hard).await);
     for _ in 0..20 {
         world.advance(86_400);
         world.catch_up().await;
@@ -207,6 +220,41 @@ async fn an_invoice_that_nobody_can_charge_is_written_about_once(world: World) {
         world.catch_up().await;
         assert_eq!(told(customer, "counts as uncollectible").await, 1);
     }
+}
+
+async fn an_address_of_both_gets_the_customer_s_letter(world: World) {
+    const BOTH: &str = "books@globex.example";
+    sells(&world).await;
+    bills(&world, terms()).await;
+    writes(&world).await;
+    tells(&world, &[OPS, BOTH], &[]).await.unwrap();
+    let plan = monthly(&world).await;
+    let customer = world.customer("globex").await;
+    named(&world, customer, "Globex", BOTH).await;
+    card(&world, customer, Card::Stolen).await;
+    let deal = world.try_subscribe(agreement(customer, plan)).await.unwrap();
+    world.until("2026-04-11").await;
+    world
+        .wish(deal.value.id, Wish::Cancel { at_end: false })
+        .await
+        .unwrap();
+    for _ in 0..20 {
+        world.advance(86_400);
+        world.catch_up().await;
+    }
+    let letters = outbox(&world).await;
+    let to = |audience: Audience, address: &str| -> Vec<BillingEventId> {
+        let theirs = letters
+            .iter()
+            .filter(|it| it.audience == audience && it.address == address);
+        theirs.map(|it| it.event).collect()
+    };
+    let (ours, theirs) = (to(Audience::Operations, OPS), to(Audience::Customer, BOTH));
+    assert!(ours.iter().any(|event| theirs.contains(event)), "{letters:?}");
+    // What customers hear nothing of comes to the address as the vendor's.
+    let also = to(Audience::Operations, BOTH);
+    let left: Vec<_> = ours.iter().filter(|event| !theirs.contains(event)).collect();
+    assert_eq!(also.iter().collect::<Vec<_>>(), left);
 }
 
 async fn a_write_off_is_told_once_a_day(world: World) {
@@ -261,7 +309,7 @@ async fn what_is_muted_or_goes_elsewhere(world: World) {
     world.consume(customer, "call", "1").await;
     world.catch_up().await;
     assert_eq!(outbox(&world).await, []);
-    // Customers hear what they hear, and so does an address that is both theirs and the vendor's.
+    // Customers hear what they hear, and the vendor what it hears, whatever the addresses.
     writes(&world).await;
     let kept = tells(&world, &[OPS, "books@globex.example"], &[]).await.unwrap();
     assert!(kept.enabled && kept.sender.as_deref() == Some("Acme Billing"));

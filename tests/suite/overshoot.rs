@@ -4,8 +4,9 @@
 use api::Limits;
 use app::{
     audit,
-    customer::{self, CustomerRef, UpdateCustomer},
+    customer::{self, Customer, CustomerRef, UpdateCustomer},
     job,
+    page::Page,
 };
 use domain::{
     credit::block::Billing,
@@ -41,6 +42,10 @@ on_both!(
     a_default_holds_for_whom_nothing_was_said,
     usage_before_a_new_default_keeps_to_the_old,
     a_default_reaches_whoever_is_made_or_changed_meanwhile,
+    what_an_older_process_promises_is_the_customers_own,
+    who_says_nothing_of_terms_changes_none,
+    who_cannot_be_settled_keeps_nobody_from_a_default,
+    a_default_that_does_not_fit_ends_the_one_before,
 );
 
 /// A listener; work comes to rest in spite of it.
@@ -729,4 +734,180 @@ async fn a_default_reaches_whoever_is_made_or_changed_meanwhile(world: World) {
     // Another vendor's customers have nothing of it.
     let found = customer::customer(&strange.app, &strange.actor, &CustomerRef::Id(theirs)).await;
     assert_eq!(found.unwrap().unwrap().terms.bound(), None);
+}
+
+async fn found(world: &World, id: CustomerId) -> Customer {
+    let found = customer::customer(&world.app, &world.actor, &CustomerRef::Id(id)).await;
+    found.unwrap().unwrap()
+}
+
+/// The bound, and whether it is the default.
+async fn bound(world: &World, id: CustomerId) -> (Option<String>, bool) {
+    let it = found(world, id).await;
+    (it.terms.bound().map(|it| it.to_string()), it.overshoot_is_default)
+}
+
+fn named(name: &str) -> UpdateCustomer {
+    UpdateCustomer {
+        name: Some(Some(name.to_owned())),
+        ..UpdateCustomer::default()
+    }
+}
+
+/// Has a sweep and what it wakes happen, where not all work comes to rest.
+async fn swept(world: &World) {
+    world.advance(61);
+    job::sweep(&world.app).await.unwrap();
+    world.run_jobs().await;
+}
+
+/// Usage that cannot be debited: it is too dear.
+async fn stuck(world: &World, id: CustomerId) -> String {
+    let bad = world.consume(id, "gold", "9000000000000").await;
+    world.run_jobs().await;
+    bad
+}
+
+async fn what_an_older_process_promises_is_the_customers_own(world: World) {
+    let promised_before = async |name: &str| {
+        let id = world.customer(name).await;
+        let literal = world.literal(id.0);
+        // It knows limits, but not who follows.
+        world
+            .sabotage(&format!(
+                "UPDATE customer SET overshoot_limit = 5000000, beyond_overshoot = 'WRITE_OFF' WHERE id = {literal}"
+            ))
+            .await;
+        id
+    };
+    let (left, changed) = (promised_before("left").await, promised_before("changed").await);
+    let own = || (Some("5".to_owned()), false);
+    assert_eq!(bound(&world, left).await, own());
+    change(&world, changed, named("New")).await;
+    let settlement = UpdateCustomer {
+        settlement: Some(Settlement::Manual),
+        ..UpdateCustomer::default()
+    };
+    change(&world, changed, settlement).await;
+    let plain = world.customer("plain").await;
+    for limit in ["6", "4"] {
+        promised(&world, Some(limit), BeyondOvershoot::WriteOff).await;
+        for id in [left, changed] {
+            assert_eq!(bound(&world, id).await, own(), "{limit}");
+        }
+        assert_eq!(bound(&world, plain).await, (Some(limit.to_owned()), true));
+    }
+    // Nor does it end with the default.
+    promised(&world, None, BeyondOvershoot::Bill).await;
+    assert_eq!(bound(&world, plain).await, (None, true));
+    assert_eq!(bound(&world, left).await, own());
+}
+
+async fn who_says_nothing_of_terms_changes_none(world: World) {
+    world.priced("call", per_unit("1")).await;
+    world.priced("gold", per_unit("9223372")).await;
+    let (id, ill) = (world.customer("acme").await, world.customer("ill").await);
+    let bad = stuck(&world, ill).await;
+    world.consume(id, "call", "20").await;
+    promise(&world, Some("5"), BeyondOvershoot::WriteOff).await;
+    // The default waits for its job, and a name for nothing.
+    for id in [id, ill] {
+        change(&world, id, named("Acme")).await;
+        assert_eq!(bound(&world, id).await, (None, true));
+        assert_eq!(found(&world, id).await.name.as_deref(), Some("Acme"));
+    }
+    // Nobody settled anything for it.
+    assert_eq!(world.stands(id).await.1, "0");
+    // Whoever says something of terms has the default at once, and what was accepted before is owed.
+    let settlement = || UpdateCustomer {
+        settlement: Some(Settlement::Manual),
+        ..UpdateCustomer::default()
+    };
+    change(&world, id, settlement()).await;
+    assert_eq!(bound(&world, id).await, (Some("5".to_owned()), true));
+    assert_eq!(world.stands(id).await.1, "20");
+    let refused = customer::update(&world.app, &world.actor, &CustomerRef::Id(ill), settlement()).await;
+    assert!(refused.is_err(), "its usage needs attention");
+    // A default that changes meanwhile: what is written is never without its settlement.
+    world.void(&bad).await.unwrap();
+    retried(&world).await;
+    for (at, limit) in ["30", "40", "50", "60"].into_iter().enumerate() {
+        world.consume(id, "call", "1").await;
+        world.advance(1);
+        tokio::join!(
+            promise(&world, Some(limit), BeyondOvershoot::WriteOff),
+            change(&world, id, named(limit)),
+            change(
+                &world,
+                id,
+                UpdateCustomer {
+                    settlement: Some(if at % 2 == 0 {
+                        Settlement::NextPurchase
+                    } else {
+                        Settlement::Manual
+                    }),
+                    ..UpdateCustomer::default()
+                }
+            )
+        );
+        follow(&world).await;
+        assert_eq!(bound(&world, id).await, (Some(limit.to_owned()), true));
+        audited(&world).await;
+    }
+}
+
+/// Tries everything again that was parked.
+async fn retried(world: &World) {
+    let parked = job::parked(&world.app, &world.actor, Page::first(50))
+        .await
+        .unwrap();
+    for work in parked.items {
+        job::retry(&world.app, &world.actor, work.id, &world.key())
+            .await
+            .unwrap();
+    }
+    world.run_to_rest().await;
+}
+
+async fn who_cannot_be_settled_keeps_nobody_from_a_default(world: World) {
+    world.priced("gold", per_unit("9223372")).await;
+    let ill = world.customer("ill").await;
+    let bad = stuck(&world, ill).await;
+    let (one, other) = (world.customer("one").await, world.customer("other").await);
+    // Each way in which a default can differ from what was promised before.
+    for (limit, beyond) in [
+        (Some("5"), BeyondOvershoot::WriteOff),
+        (Some("3"), BeyondOvershoot::WriteOff),
+        (Some("7"), BeyondOvershoot::WriteOff),
+        (None, BeyondOvershoot::Bill),
+        (Some("2"), BeyondOvershoot::WriteOff),
+    ] {
+        promise(&world, limit, beyond).await;
+        swept(&world).await;
+        for id in [one, other] {
+            assert_eq!(bound(&world, id).await, (limit.map(str::to_owned), true));
+        }
+        assert_eq!(bound(&world, ill).await, (None, true));
+    }
+    world.void(&bad).await.unwrap();
+    retried(&world).await;
+    swept(&world).await;
+    assert_eq!(bound(&world, ill).await, (Some("2".to_owned()), true));
+}
+
+async fn a_default_that_does_not_fit_ends_the_one_before(world: World) {
+    let id = world.customer("lined").await;
+    let line = UpdateCustomer {
+        at_zero: Some(AtZero::AllowUpTo),
+        overage_line: Some(Some(credits("20"))),
+        ..UpdateCustomer::default()
+    };
+    change(&world, id, line).await;
+    promised(&world, Some("5"), BeyondOvershoot::WriteOff).await;
+    assert_eq!(bound(&world, id).await, (Some("25".to_owned()), true));
+    promised(&world, Some("9223372036854"), BeyondOvershoot::WriteOff).await;
+    assert_eq!(bound(&world, id).await, (None, true));
+    assert_eq!(found(&world, id).await.terms.overshoot_limit, None);
+    promised(&world, Some("6"), BeyondOvershoot::WriteOff).await;
+    assert_eq!(bound(&world, id).await, (Some("26".to_owned()), true));
 }

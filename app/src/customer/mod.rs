@@ -195,36 +195,61 @@ pub async fn update(app: &App, actor: &Actor, who: &CustomerRef, input: UpdateCu
     actor.require(Scope::CustomerWrite)?;
     let row = find(app.db().reader(), actor.reach(), who).await?;
     let present = Customer::try_from(row.ok_or_else(|| who.unknown())?)?;
-    change(app, actor.reach(), present, input).await
+    // Who says nothing of terms leaves them as they are, also where the vendor promises something else by now.
+    let has_terms = input.has_terms();
+    change(app, actor.reach(), &present, input, has_terms).await
 }
 
-/// Changes a customer that was found just now.
-async fn change(app: &App, reach: Reach, present: Customer, input: UpdateCustomer) -> Result<Customer> {
+/// Changes a customer that was found just now. `has_terms`: its terms as well, to those that are said and, for who follows its vendor, to the
+/// default of the moment.
+async fn change(
+    app: &App,
+    reach: Reach,
+    present: &Customer,
+    input: UpdateCustomer,
+    has_terms: bool,
+) -> Result<Customer> {
     let (id, tenant) = (present.id, reach.tenant());
-    let default = store::overshoot_default(app.db().reader(), tenant).await?;
-    if steers_debits(&input.terms(&present, default)?, &present.terms) {
-        // Usage accepted before is debited, and its overdraft settled, by the terms of then.
-        let now = test_clock::now_of(app, id).await?;
-        subscription::catch_up(app, id).await?;
-        usage::settle_up_to_date(app, id, now).await?;
+    let mut steers = false;
+    if has_terms {
+        let default = store::overshoot_default(app.db().reader(), tenant).await?;
+        steers = steers_debits(&input.terms(present, default)?, &present.terms);
     }
-    let mut op = Op::begin(app).await?;
-    // Terms decide how credits move, so they change under the same lock as the credits.
-    let account = op.lock_account(tenant, id).await?;
-    let row = find(op.tx(), reach, &CustomerRef::Id(id)).await?;
-    let mut customer =
-        Customer::try_from(row.ok_or_else(|| Rejection::not_found("customerId", "customer"))?)?;
-    let before = customer.terms;
-    // As it was when the usage before was debited: another default comes by another change.
-    apply(&mut customer, input, default)?;
-    customer.updated_at = op.now();
-    check(&customer)?;
-    let bounded_anew = customer.terms.bound() != before.bound();
-    let last_entry = account.map(|account| account.sequence);
-    store::update(&op, &customer, last_entry.filter(|_| bounded_anew)).await?;
-    op.changed(id);
-    op.commit().await?;
-    Ok(customer)
+    loop {
+        if steers {
+            // Usage accepted before is debited, and its overdraft settled, by the terms of then.
+            let now = test_clock::now_of(app, id).await?;
+            subscription::catch_up(app, id).await?;
+            usage::settle_up_to_date(app, id, now).await?;
+        }
+        let mut op = Op::begin(app).await?;
+        // Terms decide how credits move, so they change under the same lock as the credits.
+        let account = op.lock_account(tenant, id).await?;
+        let row = find(op.tx(), reach, &CustomerRef::Id(id)).await?;
+        let mut customer =
+            Customer::try_from(row.ok_or_else(|| Rejection::not_found("customerId", "customer"))?)?;
+        let before = customer.terms;
+        if has_terms {
+            let default = store::overshoot_default(op.tx(), tenant).await?;
+            customer.terms = input.terms(&customer, default)?;
+            customer.overshoot_is_default = input.follows(&customer)?;
+        }
+        if !steers && steers_debits(&customer.terms, &before) {
+            // Other terms or another default came meanwhile, so usage has to be settled after all.
+            op.abandon().await?;
+            steers = true;
+            continue;
+        }
+        apply(&mut customer, input);
+        customer.updated_at = op.now();
+        check(&customer)?;
+        let bounded_anew = customer.terms.bound() != before.bound();
+        let last_entry = account.map(|account| account.sequence);
+        store::update(&op, &customer, last_entry.filter(|_| bounded_anew)).await?;
+        op.changed(id);
+        op.commit().await?;
+        return Ok(customer);
+    }
 }
 
 /// Whether usage is debited differently by other terms.
@@ -233,6 +258,16 @@ fn steers_debits(one: &Terms, other: &Terms) -> bool {
 }
 
 impl UpdateCustomer {
+    /// Whether anything is said of terms.
+    fn has_terms(&self) -> bool {
+        self.at_zero.is_some()
+            || self.overage_line.is_some()
+            || self.settlement.is_some()
+            || self.overshoot_limit.is_some()
+            || self.beyond_overshoot.is_some()
+            || self.overshoot_is_default.is_some()
+    }
+
     /// Whether the vendor's default holds from now on.
     fn follows(&self, present: &Customer) -> Result<bool> {
         let says = self.overshoot_limit.is_some() || self.beyond_overshoot.is_some();
@@ -274,9 +309,8 @@ impl UpdateCustomer {
     }
 }
 
-fn apply(customer: &mut Customer, input: UpdateCustomer, default: OvershootDefault) -> Result<()> {
-    customer.terms = input.terms(customer, default)?;
-    customer.overshoot_is_default = input.follows(customer)?;
+/// Changes everything but the terms.
+fn apply(customer: &mut Customer, input: UpdateCustomer) {
     customer.name = input.name.unwrap_or(customer.name.take());
     customer.billing_email = input.billing_email.unwrap_or(customer.billing_email.take());
     customer.invoice_address = input.invoice_address.unwrap_or(customer.invoice_address.take());
@@ -284,7 +318,6 @@ fn apply(customer: &mut Customer, input: UpdateCustomer, default: OvershootDefau
     if let Some(metadata) = input.metadata {
         customer.metadata = Map::from_iter(metadata);
     }
-    Ok(())
 }
 
 /// One customer.

@@ -12,6 +12,7 @@ use crate::{
     App,
     actor::{Actor, Reach, Scope},
     error::Result,
+    job::work::{self, Duty},
     op::Op,
 };
 
@@ -44,9 +45,16 @@ pub async fn update_overshoot_default(
     Ok(input)
 }
 
-/// Customers that follow their vendor and have not got what it promises. One statement.
+/// Customers that follow their vendor and have not got what it promises. One statement, three where there are very many: those whose usage needs
+/// attention cannot be settled, and must not stand before the others. They come when there are few again.
 pub(crate) async fn not_following(app: &App) -> Result<Vec<CustomerId>> {
-    store::not_following(app.db().reader(), BATCH).await
+    let db = app.db().reader();
+    let found = store::not_following(db, &[], BATCH).await?;
+    if u64::try_from(found.len()).is_ok_and(|number| number < BATCH) {
+        return Ok(found);
+    }
+    let aside = work::set_aside(app, Duty::CUSTOMER).await?;
+    store::not_following(db, &aside, BATCH).await
 }
 
 /// Gives a customer what its vendor promises, if it follows it. Two statements where it has it; otherwise what a change of terms costs.
@@ -57,10 +65,10 @@ pub(crate) async fn follow(app: &App, id: CustomerId) -> Result<()> {
     };
     let tenant = domain::id::TenantId(row.tenant_id);
     let present = Customer::try_from(row)?;
-    let wish = UpdateCustomer::default();
+    let nothing = UpdateCustomer::default();
     let default = store::overshoot_default(db, tenant).await?;
-    if wish.terms(&present, default)? != present.terms {
-        change(app, Reach::of(tenant), present, wish).await?;
+    if nothing.terms(&present, default)? != present.terms {
+        change(app, Reach::of(tenant), &present, nothing, true).await?;
     }
     Ok(())
 }

@@ -12,6 +12,13 @@ use serde_json::{Map, Value};
 
 use super::MAX_LINE;
 
+/// What `customer.overshoot_follows` is where something was said of overshoot.
+const SAID: i32 = 0;
+/// Nothing was said.
+const FOLLOWS: i32 = 1;
+/// Nothing was said as long as there is no limit: one beside it was said by a process of the version before, which leaves the column as it is.
+const FOLLOWS_WITHOUT_LIMIT: i32 = 2;
+
 /// Who the vendor bills.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Customer {
@@ -60,6 +67,27 @@ pub struct InvoiceAddress {
     pub country: String,
 }
 
+impl Customer {
+    /// How it is written down whether it follows its vendor. Limits of followers come from a default only, and that is set when all processes know
+    /// of it.
+    pub(super) fn follows(&self) -> i32 {
+        match (self.overshoot_is_default, self.terms.overshoot_limit) {
+            (false, _) => SAID,
+            (true, Some(_)) => FOLLOWS,
+            (true, None) => FOLLOWS_WITHOUT_LIMIT,
+        }
+    }
+}
+
+/// Whether a row says that it follows its vendor.
+fn is_default(row: &customer::Model) -> bool {
+    match row.overshoot_follows {
+        SAID => false,
+        FOLLOWS_WITHOUT_LIMIT => row.overshoot_limit.is_none(),
+        _ => true,
+    }
+}
+
 impl InvoiceAddress {
     pub(super) fn check(&self) -> Result<(), Rejection> {
         let optional = |text: &Option<String>| text.clone().unwrap_or_default();
@@ -92,7 +120,7 @@ impl TryFrom<customer::Model> for Customer {
         Ok(Self {
             id: CustomerId(row.id),
             terms: Terms::try_from(&row)?,
-            overshoot_is_default: row.overshoot_follows != 0,
+            overshoot_is_default: is_default(&row),
             invoice_address: address.map(|json| from_json("customer", json)).transpose()?,
             metadata: from_json("customer", &row.metadata)?,
             external_id: row.external_id,

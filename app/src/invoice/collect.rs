@@ -148,23 +148,22 @@ async fn attempt(op: &Op, terms: &BillingTerms, filed: &Filed) -> Result<Attempt
     if !terms.collects {
         return Ok(Attempted::Next(Next::Never, None));
     }
-    let ended: Vec<Attempt> = attempts
-        .iter()
-        .filter_map(|payment| {
-            let Way::Saved(method) = payment.way else {
-                // What nobody paid on a page says nothing about a way to pay.
-                return None;
-            };
-            Some(Attempt {
-                method,
-                decline: payment.progress.decline?,
-                ended_at: payment.progress.ended_at?,
-            })
-        })
-        .collect();
+    let ended: Vec<Attempt> = attempts.iter().filter_map(declined).collect();
     let method = payment::usable_in(op.tx(), filed.invoice.tenant, filed.invoice.customer).await?;
     let next = next_attempt(&filed.invoice, method.as_ref().map(|it| it.id), &ended);
     Ok(Attempted::Next(next, method))
+}
+
+/// How a payment was declined. What nobody paid on a page says nothing about a way to pay.
+fn declined(payment: &Payment) -> Option<Attempt> {
+    let Way::Saved(method) = payment.way else {
+        return None;
+    };
+    Some(Attempt {
+        method,
+        decline: payment.progress.decline?,
+        ended_at: payment.progress.ended_at?,
+    })
 }
 
 /// Decides the payment of what is left of an invoice.
@@ -203,7 +202,7 @@ pub(crate) async fn heard_in(op: &mut Op, payment: &Payment) -> Result<()> {
         PaymentState::Succeeded => paid_in(op, &mut filed, payment.amount).await?,
         PaymentState::Failed | PaymentState::Quarantined => {
             if payment.progress.state == PaymentState::Failed {
-                failed_in(op, &filed).await?;
+                failed_in(op, &filed, payment).await?;
             }
             if filed.invoice.state.is_due() {
                 filed.next_at = Some(op.present());
@@ -217,10 +216,10 @@ pub(crate) async fn heard_in(op: &mut Op, payment: &Payment) -> Result<()> {
 }
 
 /// Tells that a payment of an invoice has failed, and where it was the last: nothing is charged any more unless the customer has another way
-/// to pay. Three statements beside the telling where the invoice is still due.
-async fn failed_in(op: &Op, filed: &Filed) -> Result<()> {
+/// to pay. Four statements beside the telling where the invoice is still due.
+async fn failed_in(op: &Op, filed: &Filed, payment: &Payment) -> Result<()> {
     event::tell(op, EventType::InvoicePaymentFailed, filed).await?;
-    if !filed.invoice.state.is_due() {
+    if !filed.invoice.state.is_due() || !was_charged_by_itself(op, filed, payment).await? {
         return Ok(());
     }
     let terms = needed(op.tx(), filed.invoice.tenant).await?;
@@ -229,6 +228,19 @@ async fn failed_in(op: &Op, filed: &Filed) -> Result<()> {
         event::tell(op, EventType::InvoiceCollectionEnded, filed).await?;
     }
     Ok(())
+}
+
+/// Whether an invoice was still being charged by itself with what a payment was made with: nothing ends that has ended before, or on a page that
+/// somebody left. One statement, none for a page.
+async fn was_charged_by_itself(op: &Op, filed: &Filed, payment: &Payment) -> Result<bool> {
+    let Way::Saved(method) = payment.way else {
+        return Ok(false);
+    };
+    let all = payment::of_invoice_in(op.tx(), filed.invoice.id).await?;
+    let others = all.iter().filter(|it| it.id != payment.id);
+    let before: Vec<Attempt> = others.filter_map(declined).collect();
+    let next = next_attempt(&filed.invoice, Some(method), &before);
+    Ok(matches!(next, Next::At(_)))
 }
 
 /// Money has come for an invoice. What is more than was left to pay goes to the customer's credit balance.

@@ -150,8 +150,8 @@ pub(super) async fn tallies(db: &impl ConnectionTrait, places: &[Place]) -> Resu
     Ok(all)
 }
 
-/// Customers with a month that began longer ago than so many seconds by their own time, which is that of their test clock or this instant; at
-/// most so many, each with its time. One statement.
+/// Customers with a month that began longer ago than so many seconds by their own time, which is that of their test clock or this instant, each
+/// with its time; of the oldest months, at most so many. One statement.
 pub(super) async fn old(
     db: &impl ConnectionTrait,
     now: Timestamp,
@@ -159,10 +159,11 @@ pub(super) async fn old(
     most: u64,
 ) -> Result<Vec<(CustomerId, Timestamp)>> {
     // Most customers live by this instant: the index knows theirs, and those of clocks that are ahead are few.
-    let sql = "SELECT p.customer_id, MIN(COALESCE(t.now_at, $1)) AS now_at FROM spend_period p
+    let sql = "SELECT customer_id, MIN(now_at) AS now_at FROM (
+         SELECT p.customer_id, COALESCE(t.now_at, $1) AS now_at FROM spend_period p
             JOIN account a ON a.customer_id = p.customer_id LEFT JOIN test_clock t ON t.id = a.clock_id
          WHERE p.span = 'MONTH' AND p.start < $2 AND p.start < COALESCE(t.now_at, $1) - $3
-         GROUP BY p.customer_id ORDER BY p.customer_id LIMIT $4";
+         ORDER BY p.start, p.customer_id LIMIT $4) AS month GROUP BY customer_id";
     let before = now.plus_seconds(-age_seconds);
     let values = vec![
         now.micros().into(),
@@ -190,8 +191,9 @@ pub(super) async fn forget_before(op: &Op, kept: &[(CustomerId, Timestamp)]) -> 
     let sql = "UPDATE spend_setting SET since = v.since FROM {rows} AS v
          WHERE spend_setting.customer_id = v.id AND spend_setting.since < v.since";
     rows().execute(op.tx(), sql, Vec::new()).await?;
-    let sql = "DELETE FROM spend_period WHERE EXISTS (SELECT 1 FROM {rows} AS v
-         WHERE v.id = spend_period.customer_id AND spend_period.start < v.since)";
+    // By the customers, whose periods have an index: not all periods, each compared with all of them.
+    let sql = "DELETE FROM spend_period WHERE (customer_id, span, start) IN (
+         SELECT p.customer_id, p.span, p.start FROM {rows} AS v CROSS JOIN spend_period p WHERE p.customer_id = v.id AND p.start < v.since)";
     rows().execute(op.tx(), sql, Vec::new()).await?;
     Ok(())
 }

@@ -46,8 +46,9 @@ pub(in crate::usage) enum Chosen {
 }
 
 /// Events of the rows that were accepted before the instant of their customer. Nearly all lie before the earliest of these, `{least}`;
-/// only the others are looked at one by one.
-const UNHELD: &str = "p.customer_id IN (SELECT v.id FROM {rows} AS v)
+/// only the others are looked at one by one. `IS TRUE` keeps the first condition from becoming a join: events are read in the order of their
+/// shard until there are enough, not all events of each customer once for every shard.
+const UNHELD: &str = "(p.customer_id IN (SELECT v.id FROM {rows} AS v)) IS TRUE
     AND (p.received_at < {least} OR EXISTS (SELECT 1 FROM {rows} AS v WHERE v.id = p.customer_id AND p.received_at < v.before))";
 
 /// The bounds of one transaction.
