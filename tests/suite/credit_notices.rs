@@ -15,7 +15,6 @@ use domain::{
     rejection::RejectionCode,
 };
 use entity::block;
-use migration::MigratorTrait;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use serde_json::json;
 
@@ -406,18 +405,6 @@ async fn blocks_from_before_have_their_stages_ahead(world: World) {
     };
     let before = notices(&world).await;
     assert_eq!(before.iter().filter(|it| it.is_some()).count(), 4);
-    let steps = migration::Migrator::migrations();
-    let place = steps
-        .iter()
-        .position(|it| it.name() == "m0023_credit_notices")
-        .unwrap();
-    let back = u32::try_from(steps.len() - place).unwrap();
-    migration::Migrator::down(world.app.db().writer(), Some(back))
-        .await
-        .unwrap();
-    let fresh = world.another().await;
-    migration::Migrator::up(fresh.app.db().writer(), None)
-        .await
-        .unwrap();
-    assert_eq!(notices(&world.another().await).await, before);
+    let fresh = world.back_and_forth("m0023_credit_notices").await;
+    assert_eq!(notices(&fresh).await, before);
 }

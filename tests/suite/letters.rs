@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use app::{
-    Limits, job,
+    Limits,
     notify::{Mail, MailState, UpdateCustomerMail},
     payment::Purchase,
 };
@@ -13,12 +13,11 @@ use gateway::{
     payment::sandbox::Card,
     public::PublicUrl,
 };
-use serde_json::json;
 
 use crate::harness::{
     World,
     billing::{self, terms},
-    letters::{named, outbox, wishes, writes},
+    letters::{named, outbox, wishes, writes, written_by},
     paying::{self, card, sells, wish},
     refusal,
 };
@@ -154,24 +153,7 @@ async fn many_workers_write_one_letter(world: World) {
         .await
         .unwrap();
     let other = world.another().await;
-    let ours = |payload: &serde_json::Value| {
-        let kind = payload["kind"].as_str().unwrap_or_default();
-        kind != "event.publish" && kind != "mail.send"
-    };
-    // Everything but publishing and sending, which many then do at once.
-    for _ in 0..50 {
-        world.quiet().await;
-        let Some(payload) = world.post.take() else { break };
-        if ours(&payload) {
-            job::run(&world.app, payload).await;
-        }
-    }
-    let publish = json!({ "kind": "event.publish", "args": world.tenant().to_string() });
-    let send = json!({ "kind": "mail.send", "args": "all" });
-    for payload in [publish, send] {
-        let runs = (0..64).map(|_| job::run(&world.app, payload.clone()));
-        futures::future::join_all(runs).await;
-    }
+    written_by(&world, 64).await;
     drop(other);
     world.catch_up().await;
     let subjects: Vec<String> = post

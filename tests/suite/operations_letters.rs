@@ -2,7 +2,6 @@
 
 use app::{
     invoice::{self, PayInvoice, PayWith},
-    job,
     notify::{self, Audience, Mail, MailSetting, MailState, UpdateMailSetting},
     payment::{self, Bank},
     subscription::{CreateSubscription, Wish},
@@ -16,7 +15,6 @@ use domain::{
     rejection::RejectionCode,
 };
 use gateway::payment::sandbox::Card;
-use migration::MigratorTrait;
 use serde_json::{Value, json};
 
 use crate::harness::{
@@ -24,7 +22,7 @@ use crate::harness::{
     billing::{all, bills, terms},
     credits,
     door::Door,
-    letters::{named, outbox, wishes, writes},
+    letters::{named, outbox, wishes, writes, written_by},
     paying::{card, money, sells, wish},
     per_unit,
     plans::{agreement, template, variant},
@@ -340,24 +338,7 @@ async fn many_workers_write_one_letter_to_each_address(world: World) {
     tells(&world, &[OPS, "night@vendor.example"], &[]).await.unwrap();
     let customer = bounded(&world, "one").await;
     world.consume(customer, "call", "100").await;
-    let ours = |payload: &Value| {
-        let kind = payload["kind"].as_str().unwrap_or_default();
-        kind != "event.publish" && kind != "mail.send"
-    };
-    // Everything but publishing and sending, which many then do at once.
-    for _ in 0..50 {
-        world.quiet().await;
-        let Some(payload) = world.post.take() else { break };
-        if ours(&payload) {
-            job::run(&world.app, payload).await;
-        }
-    }
-    let publish = json!({ "kind": "event.publish", "args": world.tenant().to_string() });
-    let send = json!({ "kind": "mail.send", "args": "all" });
-    for payload in [publish, send] {
-        let runs = (0..32).map(|_| job::run(&world.app, payload.clone()));
-        futures::future::join_all(runs).await;
-    }
+    written_by(&world, 32).await;
     world.catch_up().await;
     let letters = alerts(&world).await;
     let to: Vec<_> = letters.iter().map(|it| it.address.as_str()).collect();
@@ -384,17 +365,7 @@ async fn letters_survive_the_way_back_and_forth(world: World) {
         .into_iter()
         .partition(|it| it.audience == Audience::Customer);
     assert!(kept.iter().any(|it| it.subject.is_some()) && !ours.is_empty());
-    let steps = migration::Migrator::migrations();
-    let place = steps.iter().position(|it| it.name() == "m0026_operations_mail");
-    let back = u32::try_from(steps.len() - place.unwrap()).unwrap();
-    migration::Migrator::down(world.app.db().writer(), Some(back))
-        .await
-        .unwrap();
-    let fresh = world.another().await;
-    migration::Migrator::up(fresh.app.db().writer(), None)
-        .await
-        .unwrap();
-    let fresh = world.another().await;
+    let fresh = world.back_and_forth("m0026_operations_mail").await;
     let mut found = outbox(&fresh).await;
     found.sort_by_key(|it| it.id);
     kept.sort_by_key(|it| it.id);

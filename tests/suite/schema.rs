@@ -61,17 +61,7 @@ async fn ratings_survive_the_way_back_and_forth(world: World) {
     assert!(states.contains(&EventState::Pending) && states.contains(&EventState::Voided));
     let purses = |it: &usage::UsageEvent| it.rating.as_ref().map_or(0, |it| it.draws.as_slice().len());
     assert_eq!(before.iter().map(purses).max(), Some(3));
-    let steps = migration::Migrator::migrations();
-    let place = steps.iter().position(|it| it.name() == "m0007_ratings").unwrap();
-    let back = u32::try_from(steps.len() - place).unwrap();
-    migration::Migrator::down(world.app.db().writer(), Some(back))
-        .await
-        .unwrap();
-    let fresh = world.another().await;
-    migration::Migrator::up(fresh.app.db().writer(), None)
-        .await
-        .unwrap();
-    let fresh = world.another().await;
+    let fresh = world.back_and_forth("m0007_ratings").await;
     let mut wanted = before;
     wanted.sort_by_key(|it| it.id);
     let mut found = read(&fresh).await;

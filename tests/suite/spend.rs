@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use api::Limits;
 use app::{
-    audit,
     customer::{CustomerRef, UpdateCustomer},
     db::Backend,
     job,
@@ -697,17 +696,6 @@ async fn sweep(world: &World) {
     world.run_to_rest().await;
 }
 
-async fn audited(world: &World) {
-    for run in [
-        audit::full(&world.app, audit::Reached::All, |_, _| ())
-            .await
-            .unwrap(),
-        audit::incremental(&world.app, audit::Reached::All).await.unwrap(),
-    ] {
-        assert_eq!(run.violations, 0, "{:?}", run.first);
-    }
-}
-
 async fn months_that_are_long_over_are_forgotten(world: World) {
     let limits = app::Limits {
         back_date_days: 200,
@@ -742,7 +730,7 @@ async fn months_that_are_long_over_are_forgotten(world: World) {
         2,
         "{now:?}"
     );
-    audited(&world).await;
+    world.audited().await;
     // Usage of then that comes now, or is taken back, counts against no limit, and the audit knows.
     let mut late = world.event(ada, "call", "9");
     late.occurred_at = Some(at("2026-03-09T12:00:00Z"));
@@ -751,14 +739,14 @@ async fn months_that_are_long_over_are_forgotten(world: World) {
     world.void(&keys[0]).await.unwrap();
     world.run_to_rest().await;
     assert!(kept(&world).await.iter().all(|it| !it.contains("-03-")));
-    audited(&world).await;
+    world.audited().await;
     // What is counted now goes on.
     till.use_up(ada, "6").await;
     world.run_to_rest().await;
     assert_eq!(till.gate("ada", "5").await.0, "4");
     // Switched on again it is as if it had never been off.
     till.limits("bob", json!({ "enabled": true })).await;
-    audited(&world).await;
+    world.audited().await;
 }
 
 async fn a_clock_that_is_behind_keeps_its_months(world: World) {

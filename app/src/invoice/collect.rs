@@ -83,7 +83,8 @@ async fn step(op: &mut Op, terms: &BillingTerms, account: &account::Model, filed
         return Ok(());
     }
     let now = op.present();
-    filed.next_at = match attempt(op, terms, filed).await? {
+    let attempts = payment::of_invoice_in(op.tx(), filed.invoice.id).await?;
+    filed.next_at = match attempt(op, terms, filed, &attempts).await? {
         Attempted::UnderWay => term(filed).filter(|term| *term > now),
         Attempted::Quarantined => {
             fall_due(op, filed).await?;
@@ -135,9 +136,8 @@ fn term(filed: &Filed) -> Option<Timestamp> {
         .filter(|_| filed.invoice.state == State::Open)
 }
 
-/// When an invoice is to be charged, and with what.
-async fn attempt(op: &Op, terms: &BillingTerms, filed: &Filed) -> Result<Attempted> {
-    let attempts = payment::of_invoice_in(op.tx(), filed.invoice.id).await?;
+/// When an invoice is to be charged, and with what, after its payments so far.
+async fn attempt(op: &Op, terms: &BillingTerms, filed: &Filed, attempts: &[Payment]) -> Result<Attempted> {
     let states = || attempts.iter().map(|payment| payment.progress.state);
     if states().any(PaymentState::is_open) {
         return Ok(Attempted::UnderWay);
@@ -216,14 +216,18 @@ pub(crate) async fn heard_in(op: &mut Op, payment: &Payment) -> Result<()> {
 }
 
 /// Tells that a payment of an invoice has failed, and where it was the last: nothing is charged any more unless the customer has another way
-/// to pay. Four statements beside the telling where the invoice is still due.
+/// to pay. Three statements beside the telling where the invoice is still due.
 async fn failed_in(op: &Op, filed: &Filed, payment: &Payment) -> Result<()> {
     event::tell(op, EventType::InvoicePaymentFailed, filed).await?;
-    if !filed.invoice.state.is_due() || !was_charged_by_itself(op, filed, payment).await? {
+    if !filed.invoice.state.is_due() {
+        return Ok(());
+    }
+    let attempts = payment::of_invoice_in(op.tx(), filed.invoice.id).await?;
+    if !was_charged_by_itself(filed, payment, &attempts) {
         return Ok(());
     }
     let terms = needed(op.tx(), filed.invoice.tenant).await?;
-    let next = attempt(op, &terms, filed).await?;
+    let next = attempt(op, &terms, filed, &attempts).await?;
     if let Attempted::Next(Next::NeedsMethod | Next::NeedsOtherMethod, _) = next {
         event::tell(op, EventType::InvoiceCollectionEnded, filed).await?;
     }
@@ -231,16 +235,15 @@ async fn failed_in(op: &Op, filed: &Filed, payment: &Payment) -> Result<()> {
 }
 
 /// Whether an invoice was still being charged by itself with what a payment was made with: nothing ends that has ended before, or on a page that
-/// somebody left. One statement, none for a page.
-async fn was_charged_by_itself(op: &Op, filed: &Filed, payment: &Payment) -> Result<bool> {
+/// somebody left.
+fn was_charged_by_itself(filed: &Filed, payment: &Payment, attempts: &[Payment]) -> bool {
     let Way::Saved(method) = payment.way else {
-        return Ok(false);
+        return false;
     };
-    let all = payment::of_invoice_in(op.tx(), filed.invoice.id).await?;
-    let others = all.iter().filter(|it| it.id != payment.id);
+    let others = attempts.iter().filter(|it| it.id != payment.id);
     let before: Vec<Attempt> = others.filter_map(declined).collect();
     let next = next_attempt(&filed.invoice, Some(method), &before);
-    Ok(matches!(next, Next::At(_)))
+    matches!(next, Next::At(_))
 }
 
 /// Money has come for an invoice. What is more than was left to pay goes to the customer's credit balance.

@@ -2,10 +2,12 @@
 
 use app::{
     customer::{CustomerRef, UpdateCustomer},
+    job,
     notify::{self, CustomerMail, Mail, UpdateCustomerMail, UpdateMailSetting},
     page::Page,
 };
 use domain::{amount::Credits, id::CustomerId};
+use serde_json::{Value, json};
 
 use super::World;
 
@@ -19,6 +21,28 @@ pub async fn writes(world: &World) {
     notify::update_mail_setting(&world.app, &world.actor, input)
         .await
         .unwrap();
+}
+
+/// Does all that is to be done, publishing and sending by so many workers at the same time.
+pub async fn written_by(world: &World, workers: usize) {
+    let ours = |payload: &Value| {
+        let kind = payload["kind"].as_str().unwrap_or_default();
+        kind != "event.publish" && kind != "mail.send"
+    };
+    // Everything but publishing and sending, which many then do at once.
+    for _ in 0..50 {
+        world.quiet().await;
+        let Some(payload) = world.post.take() else { break };
+        if ours(&payload) {
+            job::run(&world.app, payload).await;
+        }
+    }
+    let publish = json!({ "kind": "event.publish", "args": world.tenant().to_string() });
+    let send = json!({ "kind": "mail.send", "args": "all" });
+    for payload in [publish, send] {
+        let runs = (0..workers).map(|_| job::run(&world.app, payload.clone()));
+        futures::future::join_all(runs).await;
+    }
 }
 
 /// Gives a customer a name and an address for bills.

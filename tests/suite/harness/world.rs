@@ -12,6 +12,7 @@ use std::{
 use app::{
     Actor, App, Limits,
     access::{self, Mode},
+    audit,
     catalog::{self, CreateMetric, CreateRule, Rule},
     clock::ManualClock,
     credit::{self, Balance, BlockView, Expiry, Grant, LedgerLine},
@@ -88,6 +89,33 @@ impl World {
     /// Another process over the same database, queue and clock.
     pub async fn another(&self) -> Self {
         self.with_limits(usual()).await
+    }
+
+    /// Takes the tables back to before a step and forward again, each time by another process; one more sees what has become of them.
+    pub async fn back_and_forth(&self, step: &str) -> Self {
+        let steps = migration::Migrator::migrations();
+        let place = steps.iter().position(|it| it.name() == step).unwrap();
+        let back = u32::try_from(steps.len() - place).unwrap();
+        migration::Migrator::down(self.app.db().writer(), Some(back))
+            .await
+            .unwrap();
+        let fresh = self.another().await;
+        migration::Migrator::up(fresh.app.db().writer(), None)
+            .await
+            .unwrap();
+        self.another().await
+    }
+
+    /// The audit finds nothing wrong, in full as well as in what has changed.
+    pub async fn audited(&self) {
+        for run in [
+            audit::full(&self.app, audit::Reached::All, |_, _| ())
+                .await
+                .unwrap(),
+            audit::incremental(&self.app, audit::Reached::All).await.unwrap(),
+        ] {
+            assert_eq!(run.violations, 0, "{:?}", run.first);
+        }
     }
 
     /// Another process that is set up differently.
