@@ -16,14 +16,15 @@ use domain::{
 use entity::account;
 use metrics::{counter, histogram};
 use sea_orm::{
-    AccessMode, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IsolationLevel, QueryFilter,
-    QueryOrder, QuerySelect, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    AccessMode, ConnectionTrait, DatabaseTransaction, EntityTrait, IsolationLevel, QueryFilter, QueryOrder,
+    QuerySelect, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 use tracing::Span;
 use uuid::Uuid;
 
 use crate::{
-    App, db::Backend, error::Result, failpoint::reach, feed, job::Wakeup, telemetry as t, test_clock,
+    App, db::Backend, error::Result, failpoint::reach, feed, job::Wakeup, sql::among, telemetry as t,
+    test_clock,
 };
 
 /// Measures a transaction from asking for its connection to its end.
@@ -164,7 +165,7 @@ impl Op {
     pub(crate) async fn lock_accounts(&mut self, customers: &[CustomerId]) -> Result<Vec<account::Model>> {
         let ids = customers.iter().map(|customer| customer.0);
         let accounts = account::Entity::find()
-            .filter(account::Column::CustomerId.is_in(ids))
+            .filter(among(&self.tx, account::Column::CustomerId, ids))
             .order_by_asc(account::Column::CustomerId)
             .lock_exclusive()
             .all(&self.tx)

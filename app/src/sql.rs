@@ -10,7 +10,11 @@
 use std::fmt::Write as _;
 
 use domain::{id::CustomerId, time::Timestamp};
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, EntityTrait, ExecResult, QueryResult, Statement, Value};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, ExecResult, ExprTrait, QueryResult,
+    Statement, Value,
+    sea_query::{Expr, extension::postgres::PgFunc},
+};
 use uuid::Uuid;
 
 use crate::db::Backend;
@@ -25,6 +29,46 @@ pub(crate) fn is_storable(text: &str) -> bool {
 const NULL: &str = "null";
 /// Stands for "none" inside an array, which cannot hold one.
 const NO_INT: i64 = i64::MIN;
+
+/// Whether a column is one of some ids. However many there are, the statement is the same, so that it is read and planned once for each
+/// connection; `IN` with a parameter for each would be another statement for each number of them.
+pub(crate) fn among(
+    db: &impl ConnectionTrait,
+    column: impl ColumnTrait,
+    ids: impl IntoIterator<Item = Uuid>,
+) -> Expr {
+    one_of(Backend::of(db), column, Column::Id(ids.into_iter().collect()))
+}
+
+/// The same for texts.
+pub(crate) fn among_texts<'a>(
+    db: &impl ConnectionTrait,
+    column: impl ColumnTrait,
+    texts: impl IntoIterator<Item = &'a str>,
+) -> Expr {
+    let texts = texts.into_iter().map(str::to_owned).collect();
+    one_of(Backend::of(db), column, Column::Text(texts))
+}
+
+fn one_of(backend: Backend, column: impl ColumnTrait, values: Column) -> Expr {
+    let column = Expr::col(column.as_column_ref());
+    match backend {
+        Backend::Postgres => column.eq(PgFunc::any(Expr::val(values.array().1))),
+        Backend::Sqlite => {
+            let mut text = "[".to_owned();
+            for line in 0..values.len() {
+                text.push_str(if line == 0 { "" } else { "," });
+                values.write(line, &mut text);
+            }
+            text.push(']');
+            let wanted = match values {
+                Column::Id(_) => "? IN (SELECT unhex(value) FROM json_each(?))",
+                _ => "? IN (SELECT value FROM json_each(?))",
+            };
+            Expr::cust_with_exprs(wanted, [column, Expr::val(text)])
+        }
+    }
+}
 
 /// A column of the rows.
 #[derive(Debug, Clone)]
@@ -131,36 +175,13 @@ impl Rows {
         let mut arrays = Vec::new();
         let mut names = Vec::new();
         for (index, (name, column)) in self.columns.into_iter().enumerate() {
-            let (cast, shown, value) = match column {
-                Column::Int(all) => ("bigint[]", name.to_owned(), Value::from(all)),
-                Column::Text(all) => ("text[]", name.to_owned(), Value::from(all)),
-                Column::Id(all) => ("uuid[]", name.to_owned(), Value::from(all)),
-                Column::Bytes(all) => ("bytea[]", name.to_owned(), Value::from(all)),
-                Column::OptInt(all) => {
-                    let all: Vec<i64> = all.into_iter().map(|value| value.unwrap_or(NO_INT)).collect();
-                    (
-                        "bigint[]",
-                        format!("NULLIF({name}, {NO_INT}) AS {name}"),
-                        Value::from(all),
-                    )
-                }
-                Column::OptText(all) => {
-                    let all: Vec<String> = all.into_iter().map(Option::unwrap_or_default).collect();
-                    (
-                        "text[]",
-                        format!("NULLIF({name}, '') AS {name}"),
-                        Value::from(all),
-                    )
-                }
-                Column::OptId(all) => {
-                    let all: Vec<Uuid> = all.into_iter().map(Option::unwrap_or_default).collect();
-                    (
-                        "uuid[]",
-                        format!("NULLIF({name}, '{}'::uuid) AS {name}", Uuid::nil()),
-                        Value::from(all),
-                    )
-                }
+            let shown = match column {
+                Column::OptInt(_) => format!("NULLIF({name}, {NO_INT}) AS {name}"),
+                Column::OptText(_) => format!("NULLIF({name}, '') AS {name}"),
+                Column::OptId(_) => format!("NULLIF({name}, '{}'::uuid) AS {name}", Uuid::nil()),
+                _ => name.to_owned(),
             };
+            let (cast, value) = column.array();
             select.push(shown);
             arrays.push(format!("(SELECT ${}::{cast})", first + index));
             names.push(name);
@@ -202,6 +223,28 @@ impl Rows {
 }
 
 impl Column {
+    /// The type and the value of all as an array of PostgreSQL, in which something else stands for none.
+    fn array(self) -> (&'static str, Value) {
+        match self {
+            Self::Int(all) => ("bigint[]", Value::from(all)),
+            Self::OptInt(all) => {
+                let all: Vec<i64> = all.into_iter().map(|value| value.unwrap_or(NO_INT)).collect();
+                ("bigint[]", Value::from(all))
+            }
+            Self::Text(all) => ("text[]", Value::from(all)),
+            Self::OptText(all) => {
+                let all: Vec<String> = all.into_iter().map(Option::unwrap_or_default).collect();
+                ("text[]", Value::from(all))
+            }
+            Self::Id(all) => ("uuid[]", Value::from(all)),
+            Self::OptId(all) => {
+                let all: Vec<Uuid> = all.into_iter().map(Option::unwrap_or_default).collect();
+                ("uuid[]", Value::from(all))
+            }
+            Self::Bytes(all) => ("bytea[]", Value::from(all)),
+        }
+    }
+
     fn len(&self) -> usize {
         match self {
             Self::Int(all) => all.len(),
@@ -325,5 +368,33 @@ mod tests {
         let mut values = Vec::new();
         Rows::default().int("a", []).sqlite(1, &mut values);
         assert_eq!(values, [Value::from("[]")]);
+    }
+
+    #[test]
+    fn a_statement_is_the_same_for_any_number_of_values() {
+        use entity::customer::{Column as Of, Entity};
+        use sea_orm::{QueryFilter, QueryTrait};
+
+        for (backend, db) in [
+            (Backend::Postgres, DbBackend::Postgres),
+            (Backend::Sqlite, DbBackend::Sqlite),
+        ] {
+            let asked = |many: usize| {
+                let ids = one_of(backend, Of::Id, Column::Id(vec![Uuid::nil(); many]));
+                let texts = one_of(
+                    backend,
+                    Of::ExternalId,
+                    Column::Text(vec!["a\"b".to_owned(); many]),
+                );
+                Entity::find().filter(ids.or(texts)).build(db)
+            };
+            assert_eq!(asked(0).sql, asked(3).sql);
+            assert_eq!(
+                asked(3).values.map_or(0, |values| values.0.len()),
+                2,
+                "{}",
+                asked(3).sql
+            );
+        }
     }
 }

@@ -24,7 +24,7 @@ use crate::{
     error::{Error, Result},
     op::Op,
     page::{Page, Slice, ordered},
-    sql::{Rows, statement},
+    sql::{Rows, among, statement},
 };
 
 /// How long the row of a token that has ended is kept, in seconds: for whoever asks later who had access.
@@ -233,7 +233,11 @@ pub(super) async fn with_former_secrets(
     now: Timestamp,
 ) -> Result<Vec<ApiKey>> {
     let good = retired_secret::Entity::find()
-        .filter(retired_secret::Column::ApiKeyId.is_in(rows.iter().map(|row| row.id)))
+        .filter(among(
+            db,
+            retired_secret::Column::ApiKeyId,
+            rows.iter().map(|row| row.id),
+        ))
         .filter(retired_secret::Column::GoodUntil.gt(now.micros()))
         .all(db)
         .await?;

@@ -27,7 +27,7 @@ use crate::{
     error::Result,
     op::Op,
     page::{Page, Slice, ordered},
-    sql::{Rows, statement},
+    sql::{Rows, among, statement},
 };
 
 /// Runs of the past that are kept, in days.
@@ -415,7 +415,7 @@ pub(super) async fn payments(db: &impl ConnectionTrait, all: &[PaymentId]) -> Re
         return Ok(Vec::new());
     }
     let rows = payment::Entity::find()
-        .filter(payment::Column::Id.is_in(all.iter().map(|id| id.0)))
+        .filter(among(db, payment::Column::Id, all.iter().map(|id| id.0)))
         .all(db)
         .await?;
     Ok(nouns(rows)?)

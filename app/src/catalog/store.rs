@@ -19,7 +19,7 @@ use crate::{
     error::{Error, Result},
     op::Op,
     page::{Page, Slice, ordered},
-    sql::{is_storable, statement},
+    sql::{among, among_texts, is_storable, statement},
 };
 
 /// Tells caches of all processes to look again.
@@ -106,8 +106,9 @@ pub(super) async fn find_metrics(
     tenant: TenantId,
     keys: &[String],
 ) -> Result<Vec<metric::Model>> {
+    let keys = keys.iter().map(String::as_str).filter(|key| is_storable(key));
     Ok(of_tenant(tenant)
-        .filter(metric::Column::Key.is_in(keys.iter().filter(|key| is_storable(key))))
+        .filter(among_texts(db, metric::Column::Key, keys))
         .all(db)
         .await?)
 }
@@ -118,7 +119,7 @@ pub(super) async fn metrics_by_id(
     ids: &[MetricId],
 ) -> Result<Vec<metric::Model>> {
     Ok(of_tenant(tenant)
-        .filter(metric::Column::Id.is_in(ids.iter().map(|id| id.0)))
+        .filter(among(db, metric::Column::Id, ids.iter().map(|id| id.0)))
         .all(db)
         .await?)
 }
@@ -128,8 +129,8 @@ pub(super) async fn metrics_of_all(
     db: &impl ConnectionTrait,
     ids: &[MetricId],
 ) -> Result<Vec<metric::Model>> {
-    let found = metric::Entity::find().filter(metric::Column::Id.is_in(ids.iter().map(|id| id.0)));
-    Ok(found.all(db).await?)
+    let wanted = among(db, metric::Column::Id, ids.iter().map(|id| id.0));
+    Ok(metric::Entity::find().filter(wanted).all(db).await?)
 }
 
 pub(super) async fn all_metrics(db: &impl ConnectionTrait, tenant: TenantId) -> Result<Vec<metric::Model>> {
@@ -157,7 +158,11 @@ pub(super) async fn list_metrics(
 
 pub(super) async fn rules_of(db: &impl ConnectionTrait, metrics: &[MetricId]) -> Result<Vec<MeteringRule>> {
     let rows = metering_rule::Entity::find()
-        .filter(metering_rule::Column::MetricId.is_in(metrics.iter().map(|metric| metric.0)))
+        .filter(among(
+            db,
+            metering_rule::Column::MetricId,
+            metrics.iter().map(|metric| metric.0),
+        ))
         .order_by_asc(metering_rule::Column::Version)
         .all(db)
         .await?;
@@ -166,7 +171,11 @@ pub(super) async fn rules_of(db: &impl ConnectionTrait, metrics: &[MetricId]) ->
 
 pub(super) async fn rule_book(db: &impl ConnectionTrait, metrics: &[MetricId]) -> Result<RuleBook> {
     let rows = metric::Entity::find()
-        .filter(metric::Column::Id.is_in(metrics.iter().map(|metric| metric.0)))
+        .filter(among(
+            db,
+            metric::Column::Id,
+            metrics.iter().map(|metric| metric.0),
+        ))
         .all(db)
         .await?;
     let mut rules: HashMap<MetricId, Vec<MeteringRule>> = HashMap::new();

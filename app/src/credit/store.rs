@@ -43,7 +43,7 @@ use crate::{
     op::Op,
     page::{Page, Slice, ordered},
     recharge, spend,
-    sql::{Rows, statement},
+    sql::{Rows, among, statement},
 };
 
 /// Most blocks of a customer that are read for a list. Spent ones beyond it are not shown.
@@ -498,7 +498,7 @@ pub(super) async fn usage_before_expiry(
         .select_only()
         .column(block::Column::CustomerId)
         .column_as(block::Column::ExpiresAt.max(), "last")
-        .filter(due_condition(due, whose))
+        .filter(due_condition(db, due, whose))
         .filter(Expr::cust(USAGE_BEFORE))
         .group_by(block::Column::CustomerId)
         .order_by_asc(block::Column::CustomerId)
@@ -523,7 +523,7 @@ pub(super) async fn with_expired(
         .select_only()
         .columns([block::Column::CustomerId, block::Column::TenantId])
         .distinct()
-        .filter(due_condition(due, whose))
+        .filter(due_condition(db, due, whose))
         .filter(Expr::cust(USAGE_BEFORE).not())
         .order_by_asc(block::Column::CustomerId)
         .limit(limit)
@@ -543,7 +543,7 @@ pub(super) async fn expired(
     customers: &[CustomerId],
 ) -> Result<Vec<(CustomerId, Block)>> {
     let rows = block::Entity::find()
-        .filter(due_condition(due, Ending::These(customers)))
+        .filter(due_condition(db, due, Ending::These(customers)))
         .filter(Expr::cust(USAGE_BEFORE).not())
         .order_by_asc(block::Column::CustomerId)
         .order_by_asc(block::Column::Id)
@@ -562,7 +562,7 @@ pub(super) async fn any_expired(
     let first = block::Entity::find()
         .select_only()
         .column(block::Column::Id)
-        .filter(due_condition(due, whose))
+        .filter(due_condition(db, due, whose))
         .limit(1)
         .into_tuple::<Uuid>()
         .one(db)
@@ -595,7 +595,7 @@ const BY_THE_WALL: &str = "NOT EXISTS (SELECT 1 FROM account a
 const AFTER_A_STEP: &str = "EXISTS (SELECT 1 FROM account a
     WHERE a.customer_id = block.customer_id AND a.barrier_at <= block.expires_at)";
 
-fn due_condition(due: Timestamp, whose: Ending<'_>) -> Condition {
+fn due_condition(db: &impl ConnectionTrait, due: Timestamp, whose: Ending<'_>) -> Condition {
     let all = Condition::all()
         .add(block::Column::State.eq(to_text(BlockState::Active)))
         .add(block::Column::ExpiresAt.lte(due.micros()))
@@ -605,7 +605,7 @@ fn due_condition(due: Timestamp, whose: Ending<'_>) -> Condition {
         Ending::ByTheWall { aside } => all
             .add(Expr::cust(BY_THE_WALL))
             .add(block::Column::CustomerId.is_not_in(ids(aside))),
-        Ending::These(customers) => all.add(block::Column::CustomerId.is_in(ids(customers))),
+        Ending::These(customers) => all.add(among(db, block::Column::CustomerId, ids(customers))),
     }
 }
 
@@ -619,7 +619,11 @@ pub(super) async fn next_expiry(
         .column_as(block::Column::ExpiresAt.min(), "first")
         .filter(block::Column::State.eq(to_text(BlockState::Active)))
         .filter(Expr::cust(AFTER_A_STEP).not())
-        .filter(block::Column::CustomerId.is_in(customers.iter().map(|customer| customer.0)))
+        .filter(among(
+            db,
+            block::Column::CustomerId,
+            customers.iter().map(|customer| customer.0),
+        ))
         .into_tuple()
         .one(db)
         .await?;
@@ -657,11 +661,11 @@ pub(super) async fn balances(
     let ids = || customers.iter().map(|customer| customer.0);
     let rows = customer::Entity::find()
         .filter(reach.condition(customer::Column::TenantId, customer::Column::Id))
-        .filter(customer::Column::Id.is_in(ids()))
+        .filter(among(db, customer::Column::Id, ids()))
         .all(db)
         .await?;
     let accounts = account::Entity::find()
-        .filter(account::Column::CustomerId.is_in(ids()))
+        .filter(among(db, account::Column::CustomerId, ids()))
         .all(db)
         .await?;
     let held = hold::held_in(db, &accounts, now).await?;
@@ -809,7 +813,7 @@ pub(super) async fn presents(
             .into();
         let rows = customer::Entity::find()
             .filter(customer::Column::TenantId.eq(tenant.0))
-            .filter(customer::Column::Id.is_in(ids))
+            .filter(among(db, customer::Column::Id, ids))
             .join(JoinType::InnerJoin, account)
             .select_also(account::Entity)
             .all(db)
@@ -1003,7 +1007,11 @@ pub(super) async fn written_off_of(
         .column(ledger_entry::Column::CustomerId)
         .column_as(ledger_entry::Column::Credits.sum().cast_as("bigint"), "credits")
         .filter(reach.condition(ledger_entry::Column::TenantId, ledger_entry::Column::CustomerId))
-        .filter(ledger_entry::Column::CustomerId.is_in(customers.iter().map(|customer| customer.0)))
+        .filter(among(
+            db,
+            ledger_entry::Column::CustomerId,
+            customers.iter().map(|customer| customer.0),
+        ))
         .filter(Expr::cust(IS_WRITE_OFF))
         .group_by(ledger_entry::Column::CustomerId)
         .into_tuple()

@@ -13,7 +13,7 @@ use domain::{
 use entity::{account, customer, from_text, overshoot_setting, to_text};
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QueryResult, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QueryResult, QuerySelect,
     sea_query::{Expr, OnConflict},
 };
 use uuid::Uuid;
@@ -25,7 +25,7 @@ use crate::{
     error::Result,
     op::Op,
     page::{Page, Slice, ordered},
-    sql::{Rows, is_storable, statement},
+    sql::{Rows, among, among_texts, is_storable, statement},
 };
 
 /// Writes a customer and its empty account; `false` when the external id is taken.
@@ -252,9 +252,10 @@ pub(crate) async fn places(
     external: &[&str],
     ids: &[CustomerId],
 ) -> Result<Vec<(String, Place)>> {
-    let named = customer::Column::ExternalId
-        .is_in(external.iter().copied().filter(|id| is_storable(id)))
-        .or(customer::Column::Id.is_in(ids.iter().map(|id| id.0)));
+    let external = external.iter().copied().filter(|id| is_storable(id));
+    let named = Condition::any()
+        .add(among_texts(db, customer::Column::ExternalId, external))
+        .add(among(db, customer::Column::Id, ids.iter().map(|id| id.0)));
     let rows: Vec<(Uuid, String, i32, Option<Uuid>)> = customer::Entity::find()
         .select_only()
         .columns([

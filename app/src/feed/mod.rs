@@ -21,7 +21,7 @@ use std::{
 
 use domain::id::{CustomerId, TenantId};
 use entity::{account, event_feed};
-use sea_orm::{ColumnTrait, DbBackend, DbErr, EntityTrait, QueryFilter, QuerySelect, Statement};
+use sea_orm::{DbBackend, DbErr, EntityTrait, QueryFilter, QuerySelect, Statement};
 use sqlx::postgres::PgListener;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -31,6 +31,7 @@ use self::{pulse::Pulse, watchers::Watchers};
 use crate::{
     App,
     db::{Backend, Db},
+    sql::among,
 };
 
 /// The PostgreSQL channel.
@@ -115,7 +116,11 @@ impl Feed {
             let revisions: Vec<(Uuid, i64)> = account::Entity::find()
                 .select_only()
                 .columns([account::Column::CustomerId, account::Column::Revision])
-                .filter(account::Column::CustomerId.is_in(batch.iter().map(|customer| customer.0)))
+                .filter(among(
+                    db.reader(),
+                    account::Column::CustomerId,
+                    batch.iter().map(|customer| customer.0),
+                ))
                 .into_tuple()
                 .all(db.reader())
                 .await?;
@@ -127,7 +132,11 @@ impl Feed {
             let positions: Vec<(Uuid, i64)> = event_feed::Entity::find()
                 .select_only()
                 .columns([event_feed::Column::TenantId, event_feed::Column::Position])
-                .filter(event_feed::Column::TenantId.is_in(batch.iter().map(|tenant| tenant.0)))
+                .filter(among(
+                    db.reader(),
+                    event_feed::Column::TenantId,
+                    batch.iter().map(|tenant| tenant.0),
+                ))
                 .into_tuple()
                 .all(db.reader())
                 .await?;

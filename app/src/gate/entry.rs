@@ -26,8 +26,9 @@ const DISTRUST_AFTER: Duration = Duration::from_secs(5);
 /// How long an answer may be given after another process has changed the account, while the new state is being read. That takes a few
 /// milliseconds, and longer only when the database is busy with everybody's changes: then nobody should wait for it as well.
 const SERVED_STALE: Duration = Duration::from_millis(250);
-/// A customer that was asked about so lately is read as soon as another process changes it.
-const ASKED_LATELY: Duration = Duration::from_secs(1);
+/// A customer that was asked about so lately is read as soon as another process changes it. Whoever asks for one that was not, waits for a
+/// read: this is long enough that hardly anybody does, and short enough that little is read for nobody.
+const ASKED_LATELY: Duration = Duration::from_secs(5);
 
 /// Accepted events that are kept for a customer; some 200 bytes each. With more, the next question begins with a read.
 const MAX_ACCEPTED: usize = 1_000;

@@ -17,7 +17,7 @@ use crate::{
     error::Result,
     op::Op,
     page::{Page, Slice, ordered},
-    sql::{Rows, customers, first_instant, statement},
+    sql::{Rows, among, customers, first_instant, statement},
 };
 
 /// The holds of customers that no worker has ended, in the order in which they were made. One statement.
@@ -96,7 +96,7 @@ pub(super) async fn owners(
     let rows: Vec<(Uuid, Uuid)> = within(reach)
         .select_only()
         .columns([hold::Column::Id, hold::Column::CustomerId])
-        .filter(hold::Column::Id.is_in(ids.iter().map(|id| id.0)))
+        .filter(among(db, hold::Column::Id, ids.iter().map(|id| id.0)))
         .into_tuple()
         .all(db)
         .await?;

@@ -14,7 +14,7 @@ use crate::{
     error::Result,
     op::Op,
     page::{Page, Slice, ordered},
-    sql::{Rows, statement},
+    sql::{Rows, among_texts, statement},
 };
 
 /// Backlogs are counted up to here; more is "a lot".
@@ -199,7 +199,11 @@ pub(super) async fn parked_among(
         .select_only()
         .column(work::Column::Subject)
         .filter(work::Column::Kind.eq(kind))
-        .filter(work::Column::Subject.is_in(subjects))
+        .filter(among_texts(
+            db,
+            work::Column::Subject,
+            subjects.iter().map(String::as_str),
+        ))
         .filter(work::Column::State.eq(PARKED))
         .into_tuple()
         .all(db)
@@ -233,7 +237,11 @@ pub(super) async fn awake(
         .select_only()
         .column(work::Column::Subject)
         .filter(work::Column::Kind.eq(kind))
-        .filter(work::Column::Subject.is_in(subjects))
+        .filter(among_texts(
+            db,
+            work::Column::Subject,
+            subjects.iter().map(String::as_str),
+        ))
         .filter(awake)
         .into_tuple()
         .all(db)

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use domain::id::WebhookEndpointId;
 use futures::future::BoxFuture;
 
-use super::{Kind, Lane, Wakeup, work};
+use super::{Kind, Lane, work};
 use crate::{
     App,
     error::{Error, Result},
@@ -57,7 +57,8 @@ pub(crate) async fn wake_in(op: &mut Op, kind: &Kind, endpoints: BTreeSet<Webhoo
     work::send(op, kind, &subjects, 1).await
 }
 
-/// What wakes whoever sends to an endpoint that answers.
-pub(crate) fn wakeup(endpoint: WebhookEndpointId) -> Wakeup {
-    FIRST.wakeup(&[endpoint.to_string()])
+/// Wakes who sends to one endpoint, whether it has failed or not, unless somebody is awake: many messages that are asked for one by one are
+/// sent by one run. One statement.
+pub(crate) async fn wake_one_in(op: &mut Op, endpoint: WebhookEndpointId) -> Result<()> {
+    wake_in(op, &FIRST, BTreeSet::from([endpoint])).await
 }

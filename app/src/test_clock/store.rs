@@ -18,7 +18,7 @@ use crate::{
     error::Result,
     op::Op,
     page::{Page, Slice, ordered},
-    sql::Rows,
+    sql::{Rows, among},
 };
 
 pub(super) async fn insert(op: &Op, tenant: TenantId, clock: &TestClock) -> Result<()> {
@@ -155,7 +155,7 @@ pub(crate) async fn times(
         return Ok(HashMap::new());
     }
     let rows = test_clock::Entity::find()
-        .filter(test_clock::Column::Id.is_in(clocks.iter().map(|id| id.0)))
+        .filter(among(db, test_clock::Column::Id, clocks.iter().map(|id| id.0)))
         .all(db)
         .await?;
     let time = |row: test_clock::Model| (TestClockId(row.id), Timestamp::from_micros(row.now_at));

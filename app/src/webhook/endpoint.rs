@@ -128,7 +128,7 @@ pub(crate) struct Own<'a> {
 }
 
 /// Points such an endpoint at an address: makes it where there is none, or takes it away with no address. One that is pointed anew is switched
-/// on. Two statements.
+/// on. At most three statements.
 pub(crate) async fn point_in(
     app: &App,
     op: &mut Op,
@@ -150,7 +150,7 @@ pub(crate) async fn point_in(
     if let Some(mut endpoint) = present {
         url.clone_into(&mut endpoint.url);
         endpoint.switch_on();
-        op.wake(job::webhooks::wakeup(endpoint.id));
+        job::webhooks::wake_one_in(op, endpoint.id).await?;
         store::write(op, &endpoint).await?;
         return Ok(Some(endpoint));
     }
@@ -220,7 +220,7 @@ pub async fn update(
     match input.enabled {
         Some(true) => {
             endpoint.switch_on();
-            op.wake(job::webhooks::wakeup(id));
+            job::webhooks::wake_one_in(&mut op, id).await?;
         }
         Some(false) => endpoint.state = EndpointState::Disabled,
         None => {}

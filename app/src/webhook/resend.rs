@@ -94,7 +94,7 @@ pub async fn resend(app: &App, actor: &Actor, id: WebhookDeliveryId, key: &str) 
     }
     delivery.state = DeliveryState::Pending;
     (delivery.attempts, delivery.next_at, delivery.ended_at) = (0, Some(op.now()), None);
-    op.wake(job::webhooks::wakeup(delivery.endpoint));
+    job::webhooks::wake_one_in(&mut op, delivery.endpoint).await?;
     let done = fresh.settle(&op, delivery).await?;
     op.commit().await?;
     Ok(done)
@@ -125,7 +125,7 @@ pub struct Resent {
 }
 
 /// Has a range of events sent to an endpoint again: those that it wants, at most [`MAX_RESENT`] looked at, but for those that were sent again
-/// [`MAX_RESENDS`] times. Some five statements.
+/// [`MAX_RESENDS`] times. Some six statements.
 ///
 /// # Errors
 /// No such endpoint, or nothing is sent to it.
@@ -148,7 +148,7 @@ pub async fn resend_range(app: &App, actor: &Actor, range: Range, key: &str) -> 
         most: MAX_RESENDS,
     };
     let count = store::renew(&op, actor.tenant, endpoint.id, &wanted, renewal).await?;
-    op.wake(job::webhooks::wakeup(endpoint.id));
+    job::webhooks::wake_one_in(&mut op, endpoint.id).await?;
     let resent = Resent {
         count,
         position: found.last().map_or(range.after, |(position, _)| *position),
@@ -184,7 +184,7 @@ pub async fn send_test(app: &App, actor: &Actor, id: WebhookEndpointId, key: &st
     store::insert_deliveries(&op, actor.tenant, &[(id, event)]).await?;
     let made = store::delivery_of(op.tx(), id, event).await?;
     let delivery = made.ok_or_else(|| Error::Internal("a test that was not written".to_owned()))?;
-    op.wake(job::webhooks::wakeup(id));
+    job::webhooks::wake_one_in(&mut op, id).await?;
     let done = fresh.settle(&op, delivery).await?;
     op.commit().await?;
     Ok(done)

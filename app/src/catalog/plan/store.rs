@@ -20,7 +20,7 @@ use crate::{
     error::Result,
     op::Op,
     page::{Page, Slice, ordered},
-    sql::is_storable,
+    sql::{among, is_storable},
 };
 
 /// A variant as it is offered: archived when it or its plan is.
@@ -196,7 +196,11 @@ pub(super) async fn variants_behind(
         .select_only()
         .distinct()
         .column(grant_template::Column::VariantId)
-        .filter(grant_template::Column::Id.is_in(templates.iter().map(|id| id.0)))
+        .filter(among(
+            db,
+            grant_template::Column::Id,
+            templates.iter().map(|id| id.0),
+        ))
         .into_tuple()
         .all(db)
         .await?;
@@ -211,9 +215,9 @@ pub(super) async fn offers(
     if variants.is_empty() {
         return Ok(HashMap::new());
     }
-    let ids = || variants.iter().map(|variant| variant.0);
+    let ids = variants.iter().map(|variant| variant.0);
     let rows = plan_variant::Entity::find()
-        .filter(plan_variant::Column::Id.is_in(ids()))
+        .filter(among(db, plan_variant::Column::Id, ids))
         .all(db)
         .await?;
     let mut offers = HashMap::with_capacity(rows.len());
@@ -236,7 +240,11 @@ pub(super) async fn templates_of(
     variants: &[VariantId],
 ) -> Result<Vec<(VariantId, GrantTemplate)>> {
     let rows = grant_template::Entity::find()
-        .filter(grant_template::Column::VariantId.is_in(variants.iter().map(|variant| variant.0)))
+        .filter(among(
+            db,
+            grant_template::Column::VariantId,
+            variants.iter().map(|variant| variant.0),
+        ))
         .order_by_asc(grant_template::Column::Id)
         .all(db)
         .await?;

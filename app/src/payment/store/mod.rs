@@ -27,7 +27,7 @@ use crate::{
     error::Result,
     op::Op,
     page::{Page, Slice, ordered},
-    sql::Rows,
+    sql::{Rows, among},
 };
 
 // How credits are sold.
@@ -71,7 +71,11 @@ pub(crate) async fn settings_in(
     tenants: &[TenantId],
 ) -> Result<HashMap<TenantId, Setting>> {
     let rows = payment_setting::Entity::find()
-        .filter(payment_setting::Column::TenantId.is_in(tenants.iter().map(|tenant| tenant.0)))
+        .filter(among(
+            db,
+            payment_setting::Column::TenantId,
+            tenants.iter().map(|tenant| tenant.0),
+        ))
         .all(db)
         .await?;
     let mut all = HashMap::new();
@@ -242,7 +246,7 @@ pub(super) async fn mark_told(op: &Op, ids: &[Uuid]) -> Result<()> {
             payment_method::Column::ExpiryToldAt,
             Expr::value(op.now().micros()),
         )
-        .filter(payment_method::Column::Id.is_in(ids.iter().copied()))
+        .filter(among(op.tx(), payment_method::Column::Id, ids.iter().copied()))
         .exec(op.tx())
         .await?;
     Ok(())

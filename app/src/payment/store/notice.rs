@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::{
     error::Result,
     op::Op,
-    sql::{Rows, statement},
+    sql::{Rows, among, among_texts, statement},
 };
 
 /// What has become of a notice.
@@ -115,7 +115,11 @@ pub(in crate::payment) async fn end_notices(op: &Op, ids: &[NoticeId], fate: Fat
     }
     payment_notice::Entity::update_many()
         .col_expr(payment_notice::Column::State, Expr::value(to_text(fate)))
-        .filter(payment_notice::Column::Id.is_in(ids.iter().map(|id| id.0)))
+        .filter(among(
+            op.tx(),
+            payment_notice::Column::Id,
+            ids.iter().map(|id| id.0),
+        ))
         .exec(op.tx())
         .await?;
     Ok(())
@@ -144,8 +148,8 @@ pub(in crate::payment) async fn named(
 ) -> Result<Vec<(PaymentId, Option<String>, CustomerId)>> {
     use payment::Column::{CustomerId as Customer, Id, Provider, Reference};
     let by_either = sea_orm::Condition::any()
-        .add(Id.is_in(ids.iter().map(|id| id.0)))
-        .add(Reference.is_in(references.iter().map(String::as_str)));
+        .add(among(db, Id, ids.iter().map(|id| id.0)))
+        .add(among_texts(db, Reference, references.iter().map(String::as_str)));
     let rows: Vec<(uuid::Uuid, Option<String>, uuid::Uuid)> = payment::Entity::find()
         .select_only()
         .columns([Id, Reference, Customer])
@@ -166,7 +170,7 @@ pub(in crate::payment) async fn hasten(op: &Op, ids: &[PaymentId]) -> Result<()>
         .add(DueAt.gt(op.now().micros()));
     payment::Entity::update_many()
         .col_expr(DueAt, Expr::value(op.now().micros()))
-        .filter(Id.is_in(ids.iter().map(|id| id.0)))
+        .filter(among(op.tx(), Id, ids.iter().map(|id| id.0)))
         .filter(late)
         .exec(op.tx())
         .await?;

@@ -11,7 +11,7 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
 };
 
-use crate::{actor::Reach, error::Result, op::Op};
+use crate::{actor::Reach, error::Result, op::Op, sql::among};
 
 /// Everything that goes back of a payment, oldest first. One statement.
 pub(crate) async fn returns(db: &impl ConnectionTrait, payment: PaymentId) -> Result<Vec<Return>> {
@@ -32,7 +32,7 @@ pub(crate) async fn returns_of(
     use payment_return::Column::{CustomerId, Id, PaymentId as Payment, TenantId};
     let rows = payment_return::Entity::find()
         .filter(reach.condition(TenantId, CustomerId))
-        .filter(Payment.is_in(payments.iter().map(|payment| payment.0)))
+        .filter(among(db, Payment, payments.iter().map(|payment| payment.0)))
         .order_by_asc(Id)
         .all(db)
         .await?;

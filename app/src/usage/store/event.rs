@@ -18,7 +18,7 @@ use crate::{
     error::Result,
     op::Op,
     page::{Page, Slice, ordered},
-    sql::{Rows, is_storable},
+    sql::{Rows, among, is_storable},
     subscription,
     usage::{
         keys,
@@ -111,7 +111,7 @@ pub(in crate::usage) async fn events_between(
     ids.sort_unstable();
     ids.truncate(MAX_EXPLAINED_EVENTS);
     let rows = within(reach)
-        .filter(usage_event::Column::Id.is_in(ids.iter().map(|id| id.0)))
+        .filter(among(db, usage_event::Column::Id, ids.iter().map(|id| id.0)))
         .order_by_asc(usage_event::Column::Id)
         .all(db)
         .await?;
