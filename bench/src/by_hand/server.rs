@@ -3,7 +3,7 @@
 //! * `POST /memory` reads the JSON body and answers from memory;
 //! * `POST /insert` reads it and writes one durable row per request;
 //! * `GET /nothing` answers 204;
-//! * `POST /hook` counts, and `POST /hooked` says how often;
+//! * `POST /hook` counts, `POST /hook-after-5-ms` counts and takes as long as a receiver nearby, and `POST /hooked` says how often;
 //! * `GET /ws` keeps a socket, and `POST /broadcast` sends one text to all of them.
 
 use std::{
@@ -101,6 +101,7 @@ pub async fn run(options: Options) -> Outcome<()> {
         .route("/insert", post(insert))
         .route("/nothing", get(async || StatusCode::NO_CONTENT))
         .route("/hook", post(hook))
+        .route("/hook-after-5-ms", post(hook_later))
         .route("/hooked", post(hooked))
         .route("/ws", any(socket))
         .route("/broadcast", post(send_to_all))
@@ -120,6 +121,11 @@ async fn memory(body: Bytes) -> Response {
 async fn hook(State(bare): State<Arc<Bare>>, _: Bytes) -> StatusCode {
     bare.hooked.fetch_add(1, Ordering::Relaxed);
     StatusCode::OK
+}
+
+async fn hook_later(bare: State<Arc<Bare>>, body: Bytes) -> StatusCode {
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    hook(bare, body).await
 }
 
 async fn hooked(State(bare): State<Arc<Bare>>) -> String {

@@ -41,6 +41,8 @@ const WAVES: usize = 3;
 const OPENED_AT_ONCE: usize = 64;
 /// A moment in which the server comes to rest.
 const REST: Duration = Duration::from_secs(1);
+/// Until what was needed to open sockets is given back: the allocator keeps it for a second, in case it is needed again.
+const GIVEN_BACK: Duration = Duration::from_secs(3);
 /// How long a change may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -218,7 +220,7 @@ async fn grown(
 ) -> Outcome<(Crowd, f64)> {
     let before = server.memory()?;
     let crowd = Crowd::gather(server.address, sockets, who).await?;
-    tokio::time::sleep(REST).await;
+    tokio::time::sleep(GIVEN_BACK).await;
     let memory = (server.memory()? - before) / sockets as f64 / 1024.0;
     Ok((crowd, memory))
 }

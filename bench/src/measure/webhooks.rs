@@ -1,7 +1,8 @@
 //! Signed messages to one endpoint, 64 on their way at a time: a worker of the lane `webhooks`, which reads what is due and writes what came
 //! of it; against a loop that has everything in memory, signs and posts with the same client.
 //!
-//! Both send to the same receiver, a process of its own that counts and answers 200. Both send everything twice, and the second time is
+//! Both send to the same receiver, a process of its own that counts and answers 200: at once, so that processor time decides, and once more after
+//! 5 ms, so that it shows whether 64 are on their way all the time. Both send everything twice, and the second time is
 //! measured: by then connections are open, and statements are planned. The time begins with the first message that arrives and ends with the
 //! last. Each time, every message must be delivered in the rows as well.
 
@@ -44,11 +45,20 @@ const ALLOWED: [(&str, &str); 2] = [
 ];
 
 pub async fn run(bench: &Bench, backend: Backend) -> Outcome<Vec<Figure>> {
+    Ok(vec![
+        sent_to("/hook", bench, backend, "webhooks").await?,
+        sent_to("/hook-after-5-ms", bench, backend, "webhooks_5_ms").await?,
+    ])
+}
+
+/// Messages to one path of the receiver.
+async fn sent_to(path: &str, bench: &Bench, backend: Backend, name: &str) -> Outcome<Figure> {
     let messages = bench.scale.messages;
     let ours = async || {
         let receiver = bench.programs.by_hand(&[]).await?;
+        let hook = format!("http://{}{path}", receiver.address);
         let vendor = Vendor::make(bench, backend, std::sync::Arc::new(SystemClock)).await?;
-        vendor.has_messages(receiver.address, messages).await?;
+        vendor.has_messages(&hook, messages).await?;
         let world = vendor.with(Vec::new()).await?;
         let worker = bench
             .programs
@@ -68,9 +78,10 @@ pub async fn run(bench: &Bench, backend: Backend) -> Outcome<Vec<Figure>> {
     let limit = async || {
         let receiver = bench.programs.by_hand(&[]).await?;
         let client = client()?;
-        send(&client, receiver.address, messages).await?;
+        let hook = format!("http://{}{path}", receiver.address);
+        send(&client, &hook, messages).await?;
         let (sent, rate) = tokio::join!(
-            send(&client, receiver.address, messages),
+            send(&client, &hook, messages),
             received(receiver.address, messages, messages)
         );
         sent?;
@@ -79,18 +90,17 @@ pub async fn run(bench: &Bench, backend: Backend) -> Outcome<Vec<Figure>> {
         Ok([rate])
     };
     let ([ours], [limit]) = pair(bench.scale.rounds, ours, limit).await?;
-    Ok(vec![
-        Figure::new("webhooks", backend, "messages/s", ours, limit)
-            .target(Target::ratio(0.8))
-            .against("reqwest loop that signs and posts, 64 at a time"),
-    ])
+    let figure = Figure::new(name, backend, "messages/s", ours, limit);
+    Ok(figure
+        .target(Target::ratio(0.8))
+        .against("reqwest loop that signs and posts, 64 at a time"))
 }
 
 impl Vendor {
     /// An endpoint at a receiver, and so many messages that wait to be sent to it.
-    async fn has_messages(&self, receiver: SocketAddr, messages: usize) -> Outcome<()> {
+    async fn has_messages(&self, hook: &str, messages: usize) -> Outcome<()> {
         let input = CreateEndpoint {
-            url: format!("http://{receiver}/hook"),
+            url: hook.to_owned(),
             types: None,
             description: None,
             customer: None,
@@ -162,9 +172,8 @@ fn client() -> Outcome<Client> {
 }
 
 /// By hand: signs and posts, and knows nothing of what came before.
-async fn send(client: &Client, receiver: SocketAddr, messages: usize) -> Outcome<()> {
+async fn send(client: &Client, hook: &str, messages: usize) -> Outcome<()> {
     let secret = Secret::from_bytes([7; 32]);
-    let url = format!("http://{receiver}/hook");
     let one = async |number: usize| {
         let id = format!("evt_{number:032}");
         let body = format!(
@@ -172,7 +181,7 @@ async fn send(client: &Client, receiver: SocketAddr, messages: usize) -> Outcome
         );
         let second = now() / 1_000_000;
         let request = client
-            .post(&url)
+            .post(hook)
             .header("content-type", "application/json")
             .header("webhook-id", &id)
             .header("webhook-timestamp", second)
