@@ -72,10 +72,7 @@ pub(super) fn code(outcome: Outcome) -> &'static str {
 }
 
 /// Writes what has become of messages, and how their endpoint fares where that is news. Two statements, four where something failed.
-pub(super) async fn conclude(app: &App, endpoint: &Endpoint, sent: &[Sent]) -> Result<()> {
-    if sent.is_empty() {
-        return Ok(());
-    }
+pub(super) async fn conclude(app: &App, endpoint: &Endpoint, sent: Vec<Sent>) -> Result<()> {
     let op = Op::begin(app).await?;
     // First the endpoint, as whoever has messages sent again: two that took their rows in another order would wait for each other. Somebody may
     // have changed it meanwhile, or taken it away.
@@ -85,7 +82,7 @@ pub(super) async fn conclude(app: &App, endpoint: &Endpoint, sent: &[Sent]) -> R
     reach("webhook.concluded")?;
     let has_news = endpoint.health().is_failing() || sent.iter().any(|it| !it.is_delivered());
     if let Some(present) = present.filter(|_| has_news) {
-        fares(&op, &present, sent).await?;
+        fares(&op, &present, &sent).await?;
     }
     op.commit().await
 }

@@ -1,14 +1,10 @@
 //! Sending messages.
 //!
-//! A run has one endpoint in hand: a lease on its row, so that nobody else sends to it. Three batches are under way at a time: one is read,
-//! one is sent, as many messages at once as the endpoint allows, and of one it is written what has become of it. No transaction is open
-//! while anybody is waited for. A run that dies leaves its messages due; they are sent once more.
+//! A run has one endpoint in hand: a lease on its row, so that nobody else sends to it. As many messages are on their way at a time as the endpoint
+//! allows, and while they are, the next ones are read and it is written what has become of the last ones, many with one statement each. No
+//! transaction is open while anybody is waited for. A run that dies leaves its messages due; they are sent once more.
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, time::Duration};
 
 use domain::{
     id::{BillingEventId, WebhookDeliveryId, WebhookEndpointId},
@@ -18,6 +14,7 @@ use domain::{
 use futures::{StreamExt, stream::FuturesUnordered};
 use gateway::webhook::{Attempt, Failure, Message, Outcome, Secret, Webhooks, sign};
 use metrics::{counter, histogram};
+use tokio::time::Instant;
 
 use super::{
     Endpoint,
@@ -25,7 +22,13 @@ use super::{
     message, secret,
     store::{self, Due},
 };
-use crate::{App, error::Result, event, failpoint::reach, telemetry};
+use crate::{
+    App,
+    error::{Error, Result},
+    event,
+    failpoint::reach,
+    telemetry,
+};
 
 /// How long a run goes on beginning attempts. With the longest attempt after it, it ends within its lease.
 const BUDGET: Duration = Duration::from_secs(3);
@@ -33,6 +36,8 @@ const BUDGET: Duration = Duration::from_secs(3);
 const LEASE_SECONDS: i64 = 30;
 /// Messages that are read at once: enough that what a batch costs is shared, few enough that a process keeps little of them.
 const BATCH: usize = 1_000;
+/// How long it may take until it is begun to write what became of a message: more are written with it, and no more are sent once more after a crash.
+const WRITTEN_WITHIN: Duration = Duration::from_millis(100);
 
 /// Endpoints with messages that are due, by whether they have failed.
 pub(crate) async fn due(app: &App, failing: bool) -> Result<Vec<WebhookEndpointId>> {
@@ -42,8 +47,8 @@ pub(crate) async fn due(app: &App, failing: bool) -> Result<Vec<WebhookEndpointI
     store::due_endpoints(app.db().reader(), failing, app.now()).await
 }
 
-/// Sends what is due to one endpoint. Answers whether more is. Four statements for each batch of messages and two for the run; two more
-/// where something failed.
+/// Sends what is due to one endpoint. Answers whether more is. Two statements for each batch that is read, two for each that is written, and two
+/// for the run; two more where something failed.
 pub(crate) async fn deliver(app: &App, id: WebhookEndpointId) -> Result<bool> {
     let Some(webhooks) = app.limits().webhooks.clone() else {
         return Ok(false);
@@ -59,46 +64,42 @@ pub(crate) async fn deliver(app: &App, id: WebhookEndpointId) -> Result<bool> {
     sent
 }
 
-async fn send_all(app: &App, endpoint: &Endpoint, webhooks: &Arc<Webhooks>) -> Result<bool> {
-    let now = app.now();
-    let mut waiting = Waiting {
-        app,
-        endpoint: endpoint.id,
-        now,
-        after: None,
-    };
-    let mut run = Run {
-        app,
-        endpoint,
-        webhooks,
-        secrets: secret::signing(app, endpoint, now).await?,
-        begun: Instant::now(),
-        // Its rest is over.
-        health: Health {
-            resting_until: None,
-            ..endpoint.health()
-        },
-        has_more: false,
-    };
-    let mut ready = waiting.next(run.batch()).await?;
-    let mut sent: Vec<Sent> = Vec::new();
+/// Sends what is due: as many messages at once as the endpoint allows, while the next ones are read and what became of the last ones is written.
+async fn send_all(app: &App, endpoint: &Endpoint, webhooks: &Webhooks) -> Result<bool> {
+    let secrets = secret::signing(app, endpoint, app.now()).await?;
+    let mut run = Run::begin(app, endpoint);
+    let mut under_way = FuturesUnordered::new();
+    let (mut reading, mut writing) = (None, None);
     loop {
-        let most = run.batch();
-        let (concluded, ahead, just_sent) = tokio::join!(
-            conclude(app, endpoint, &sent),
-            waiting.next(most),
-            run.send(ready)
-        );
-        sent = just_sent;
-        match concluded.and(ahead) {
-            Ok(more) if !more.is_empty() && run.goes_on() => ready = more,
-            ended => {
-                // Also where something failed: what is written is not sent again.
-                conclude(app, endpoint, &sent).await?;
-                return Ok((run.has_more || !ended?.is_empty()) && run.health.resting_until.is_none());
-            }
+        while under_way.len() < run.at_once()
+            && let Some(ready) = run.next_to_send()
+        {
+            under_way.push(attempt(app, webhooks, endpoint, &secrets, ready));
+        }
+        if reading.is_none() && run.is_to_read() {
+            reading = Some(Box::pin(read(app, run.place, run.batch())));
+        }
+        if writing.is_none() && run.is_to_write(under_way.is_empty()) {
+            writing = Some(Box::pin(conclude(app, endpoint, std::mem::take(&mut run.sent))));
+        }
+        tokio::select! {
+            Some(one) = under_way.next() => run.heard(one),
+            more = ended(&mut reading), if reading.is_some() => run.read(more),
+            written = ended(&mut writing), if writing.is_some() => run.written(written),
+            () = tokio::time::sleep_until(run.written_by()), if writing.is_none() && !run.sent.is_empty() => {}
+            else => return run.end(),
         }
     }
+}
+
+/// What a future comes to, which is no more then.
+async fn ended<F: Future + Unpin>(slot: &mut Option<F>) -> F::Output {
+    let Some(future) = slot else {
+        return std::future::pending().await;
+    };
+    let output = future.await;
+    *slot = None;
+    output
 }
 
 /// A message that is due, as it is sent.
@@ -108,9 +109,9 @@ struct Ready {
     body: Option<String>,
 }
 
-/// What waits to be sent to an endpoint, in its order.
-struct Waiting<'a> {
-    app: &'a App,
+/// How far what waits for an endpoint has been read, in its order.
+#[derive(Clone, Copy)]
+struct Place {
     endpoint: WebhookEndpointId,
     /// What is due by then is sent.
     now: Timestamp,
@@ -118,80 +119,145 @@ struct Waiting<'a> {
     after: Option<(Timestamp, WebhookDeliveryId)>,
 }
 
-impl Waiting<'_> {
-    /// The next batch, at most so many. Two statements.
-    async fn next(&mut self, most: usize) -> Result<Vec<Ready>> {
-        let db = self.app.db().reader();
-        let due = store::due(db, self.endpoint, self.now, self.after, most).await?;
-        let Some(last) = due.last() else {
-            return Ok(Vec::new());
-        };
-        self.after = Some((last.next_at, last.id));
-        let ids: Vec<BillingEventId> = due.iter().map(|it| it.event).collect();
-        let events = event::rows_by_id(db, &ids).await?;
-        reach("webhook.read")?;
-        let body = |due: &Due| message::body(events.get(&due.event)?).ok();
-        Ok(due
-            .into_iter()
-            .map(|due| Ready {
-                body: body(&due),
-                due,
-            })
-            .collect())
+/// The messages after a place, at most so many. Two statements, one where there are none.
+async fn read(app: &App, place: Place, most: usize) -> Result<Vec<Ready>> {
+    let db = app.db().reader();
+    let due = store::due(db, place.endpoint, place.now, place.after, most).await?;
+    if due.is_empty() {
+        return Ok(Vec::new());
     }
+    let ids: Vec<BillingEventId> = due.iter().map(|it| it.event).collect();
+    let events = event::rows_by_id(db, &ids).await?;
+    reach("webhook.read")?;
+    let body = |due: &Due| message::body(events.get(&due.event)?).ok();
+    Ok(due
+        .into_iter()
+        .map(|due| Ready {
+            body: body(&due),
+            due,
+        })
+        .collect())
 }
 
 struct Run<'a> {
     app: &'a App,
     endpoint: &'a Endpoint,
-    webhooks: &'a Webhooks,
-    secrets: Vec<Secret>,
     begun: Instant,
+    place: Place,
     /// How the endpoint fares, as far as this run knows.
     health: Health,
-    /// Whether the run ends before it has sent everything that it has read.
-    has_more: bool,
+    /// What was read and is still to be sent.
+    waiting: VecDeque<Ready>,
+    /// Whether all that was due has been read.
+    has_read_all: bool,
+    /// What was sent, and of which it is still to be written what became of it.
+    sent: Vec<Sent>,
+    /// Since when the first of them waits.
+    sent_since: Instant,
+    /// What went wrong on our side. Nothing more is begun then, and what was sent is still written.
+    problem: Option<Error>,
 }
 
-impl Run<'_> {
-    /// Whether it may begin another attempt.
-    fn goes_on(&self) -> bool {
-        self.health.resting_until.is_none() && self.begun.elapsed() < BUDGET
+impl<'a> Run<'a> {
+    fn begin(app: &'a App, endpoint: &'a Endpoint) -> Self {
+        Self {
+            app,
+            endpoint,
+            begun: Instant::now(),
+            place: Place {
+                endpoint: endpoint.id,
+                now: app.now(),
+                after: None,
+            },
+            // Its rest is over.
+            health: Health {
+                resting_until: None,
+                ..endpoint.health()
+            },
+            waiting: VecDeque::new(),
+            has_read_all: false,
+            sent: Vec::new(),
+            sent_since: Instant::now(),
+            problem: None,
+        }
     }
 
-    /// Messages that are read at once. An endpoint that has failed often has one to show that it is well.
+    /// Whether it may begin another attempt.
+    fn goes_on(&self) -> bool {
+        self.problem.is_none() && self.health.resting_until.is_none() && self.begun.elapsed() < BUDGET
+    }
+
+    /// Messages that may be on their way at a time. An endpoint that has failed often has one to show that it is well.
+    fn at_once(&self) -> usize {
+        usize::try_from(self.health.at_once(self.endpoint.at_once)).unwrap_or(1)
+    }
+
+    /// Messages that are read at once.
     fn batch(&self) -> usize {
-        match self.health.at_once(self.endpoint.at_once) {
+        match self.at_once() {
             1 => 1,
             _ => BATCH,
         }
     }
 
-    /// Keeps as many messages on their way as the endpoint allows. What could not be begun stays due.
-    async fn send(&mut self, ready: Vec<Ready>) -> Vec<Sent> {
-        let mut sent = Vec::with_capacity(ready.len());
-        let mut waiting: VecDeque<Ready> = ready.into();
-        let mut under_way = FuturesUnordered::new();
-        loop {
-            let at_once = self.health.at_once(self.endpoint.at_once);
-            while under_way.len() < usize::try_from(at_once).unwrap_or(1)
-                && self.goes_on()
-                && let Some(ready) = waiting.pop_front()
-            {
-                under_way.push(attempt(
-                    self.app,
-                    self.webhooks,
-                    self.endpoint,
-                    &self.secrets,
-                    ready,
-                ));
+    fn next_to_send(&mut self) -> Option<Ready> {
+        if self.goes_on() {
+            self.waiting.pop_front()
+        } else {
+            None
+        }
+    }
+
+    /// Whether more is to be read: early enough that nobody who sends waits for it.
+    fn is_to_read(&self) -> bool {
+        self.goes_on() && !self.has_read_all && self.waiting.len() <= self.batch() / 2
+    }
+
+    /// Whether what was sent is to be written: when it is much, or has waited for a while, or when nothing more comes.
+    fn is_to_write(&self, nothing_under_way: bool) -> bool {
+        let enough = self.sent.len() >= BATCH / 2 || self.written_by() <= Instant::now();
+        !self.sent.is_empty() && (enough || nothing_under_way)
+    }
+
+    fn written_by(&self) -> Instant {
+        self.sent_since + WRITTEN_WITHIN
+    }
+
+    /// An attempt is over.
+    fn heard(&mut self, one: Sent) {
+        self.health = self.health.after(one.heard(), self.app.now());
+        if self.sent.is_empty() {
+            self.sent_since = Instant::now();
+        }
+        self.sent.push(one);
+    }
+
+    fn read(&mut self, more: Result<Vec<Ready>>) {
+        match more {
+            Ok(more) => {
+                self.has_read_all = more.is_empty();
+                if let Some(last) = more.last() {
+                    self.place.after = Some((last.due.next_at, last.due.id));
+                }
+                self.waiting.extend(more);
             }
-            let Some(one) = under_way.next().await else {
-                self.has_more |= !waiting.is_empty();
-                return sent;
-            };
-            self.health = self.health.after(one.heard(), self.app.now());
-            sent.push(one);
+            Err(problem) => self.problem = Some(problem),
+        }
+    }
+
+    fn written(&mut self, written: Result<()>) {
+        if let Err(problem) = written {
+            self.problem = Some(problem);
+        }
+    }
+
+    /// Whether there is more to send at once.
+    fn end(self) -> Result<bool> {
+        match self.problem {
+            Some(problem) => Err(problem),
+            None => {
+                Ok(self.health.resting_until.is_none() && !(self.has_read_all && self.waiting.is_empty()))
+            }
         }
     }
 }
