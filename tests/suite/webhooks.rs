@@ -36,11 +36,13 @@ on_both!(
     what_was_sent_can_be_sent_again,
     nothing_is_sent_again_for_ever,
     a_test_goes_to_whom_it_tests,
+    messages_asked_for_one_by_one_wake_one_run,
     endpoints_are_changed_and_taken_away,
     no_more_than_allowed_are_on_their_way,
     many_workers_send_each_message_once,
     a_run_that_is_taken_for_dead_has_its_endpoint_in_hand,
     a_run_that_died_is_followed_when_its_lease_is_over,
+    what_is_delivered_is_written_while_another_message_hangs,
     a_sweep_wakes_so_many_and_first_those_that_have_waited_longest,
     what_was_given_up_is_found_among_what_was_delivered,
     lost_doubled_and_reordered_jobs_lose_nothing,
@@ -691,9 +693,8 @@ async fn many_workers_send_each_message_once(world: World) {
     assert_eq!((sent, ids.len()), (10, 10));
 }
 
-/// Two messages that are due to an endpoint of a receiver that holds them, and the job that sends them.
-async fn two_that_are_held(world: &World, receiver: &Receiver) -> (Hook, Value) {
-    receiver.answers(Manner::Held);
+/// Two messages that are due to an endpoint, and the job that sends them.
+async fn two_that_are_due(world: &World, receiver: &Receiver) -> (Hook, Value) {
     let (_, id) = subscribed(world, "ada").await;
     world.catch_up().await;
     let hook = world.hook(&receiver.url(), &[]).await;
@@ -716,7 +717,8 @@ async fn a_run_that_is_taken_for_dead_has_its_endpoint_in_hand(world: World) {
     let world = world.sends().await;
     let other = world.sends().await;
     let receiver = Receiver::open().await;
-    let (hook, send) = two_that_are_held(&world, &receiver).await;
+    receiver.answers(Manner::Held);
+    let (hook, send) = two_that_are_due(&world, &receiver).await;
     let first = begun(&world, &receiver, &send).await;
     // Jobs are taken for dead before leases are over, and one of the other kind has a row of its own.
     world.advance(16);
@@ -742,7 +744,8 @@ async fn a_run_that_is_taken_for_dead_has_its_endpoint_in_hand(world: World) {
 async fn a_run_that_died_is_followed_when_its_lease_is_over(world: World) {
     let world = world.sends().await;
     let receiver = Receiver::open().await;
-    let (hook, send) = two_that_are_held(&world, &receiver).await;
+    receiver.answers(Manner::Held);
+    let (hook, send) = two_that_are_due(&world, &receiver).await;
     let first = begun(&world, &receiver, &send).await;
     first.abort();
     first.await.unwrap_err();
@@ -764,6 +767,38 @@ async fn a_run_that_died_is_followed_when_its_lease_is_over(world: World) {
     assert_eq!(ids.len(), 4);
     assert_eq!((&ids[0], &ids[2]), (&ids[1], &ids[3]));
     assert_eq!(states(&world, &hook).await, [DeliveryState::Delivered; 2]);
+}
+
+async fn what_is_delivered_is_written_while_another_message_hangs(world: World) {
+    let world = world.sends().await;
+    let receiver = Receiver::open().await;
+    receiver.answers_next([Manner::Held]);
+    let (hook, send) = two_that_are_due(&world, &receiver).await;
+    let run = begun(&world, &receiver, &send).await;
+    let waiting = std::time::Instant::now();
+    while !states(&world, &hook).await.contains(&DeliveryState::Delivered) {
+        assert!(!run.is_finished() && waiting.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(states(&world, &hook).await.contains(&DeliveryState::Pending));
+    receiver.lets_go();
+    run.await.unwrap();
+    assert_eq!(states(&world, &hook).await, [DeliveryState::Delivered; 2]);
+}
+
+async fn messages_asked_for_one_by_one_wake_one_run(world: World) {
+    let world = world.sends().await;
+    let receiver = Receiver::open().await;
+    let hook = world.hook(&receiver.url(), &[]).await;
+    for _ in 0..5 {
+        let sent = webhook::send_test(&world.app, &world.actor, hook.endpoint.id, &world.key()).await;
+        sent.unwrap();
+    }
+    let mut sends: Vec<Value> = std::iter::from_fn(|| world.post.take()).collect();
+    sends.retain(|job| job["kind"] == "webhook.deliver");
+    assert_eq!(sends.len(), 1, "{sends:?}");
+    job::run(&world.app, sends.remove(0)).await;
+    assert_eq!(receiver.received().len(), 5);
 }
 
 /// Counts from 1, in the SQL of both databases.
