@@ -22,6 +22,7 @@
 //! | [`scopes`] | what a key may not do |
 //! | [`strangers`] | other tenants do not exist |
 //! | [`command`] | greetings, complaints, exit codes |
+//! | [`connections`] | what a worker takes of a server's connections |
 //! | [`crash`] | SIGTERM and SIGKILL under load |
 //! | [`seeing`] | figures, readiness, logs and traces, and what must not be in them |
 
@@ -29,6 +30,7 @@ mod changes;
 mod client;
 mod collector;
 mod command;
+mod connections;
 pub mod contract;
 mod crash;
 #[path = "../../gateway/tests/fake/mod.rs"]

@@ -32,6 +32,7 @@
 //! | [`test_clock`] | time that is set by hand does what time does |
 //! | [`jobs`] | lost, doubled, reordered and poisonous work |
 //! | [`live`] | balances as they change |
+//! | [`planner`] | PostgreSQL reads no more rows than it is asked for |
 //! | [`schema`] | migrations, forward and back |
 //! | [`audit`] | the auditor itself finds damage |
 //! | [`audit_checks`] | the audit of the product finds every planted fault, and no others |
@@ -107,6 +108,7 @@ mod overshoot;
 mod paid_ahead;
 mod payment;
 mod plan;
+mod planner;
 mod provider;
 mod recharge;
 mod returns;
