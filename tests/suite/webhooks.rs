@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use app::{
+    customer::CustomerRef,
     event, job,
+    notify::{self, Audience, UpdateCustomerMail, UpdateMailSetting},
     page::Page,
+    spend::{self, UpdateSpend},
     subscription::Wish,
     webhook::{self, Delivery, DeliveryState, Endpoint, EndpointState, MAX_RESENDS, Range, UpdateEndpoint},
 };
@@ -18,6 +21,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     World,
+    letters::{named, outbox, wishes, writes},
     plans::{template, variant},
     receiver::{Hook, Manner, Received, Receiver, limits, sending_to},
     refusal,
@@ -29,6 +33,8 @@ on_both!(
     a_receiver_is_left_alone_as_long_as_it_asks,
     one_that_has_failed_for_days_is_switched_off_with_notice,
     one_that_is_gone_is_switched_off_at_once,
+    a_customer_hears_that_its_own_url_is_switched_off,
+    what_a_vendor_has_made_for_a_customer_is_not_the_customer_s,
     two_secrets_sign_while_one_replaces_the_other,
     addresses_inside_are_not_called,
     one_that_hangs_keeps_nobody_waiting,
@@ -343,6 +349,154 @@ async fn one_that_is_gone_is_switched_off_at_once(world: World) {
         EndpointState::Disabled
     );
     assert_eq!(receiver.received().len(), 1);
+}
+
+/// A customer whose own URL hears of its limits, and is answered from there that it is gone.
+async fn has_own_url(world: &World, name: &str, receiver: &Receiver) -> (CustomerId, WebhookEndpointId) {
+    let customer = world.customer(name).await;
+    named(world, customer, "Ada & Sons", "books@ada.example").await;
+    let input = UpdateSpend {
+        customer: CustomerRef::Id(customer),
+        enabled: Some(true),
+        mode: None,
+        daily: None,
+        monthly: None,
+        webhook_url: Some(Some(receiver.url())),
+    };
+    let updated = spend::update(&world.app, &world.actor, input).await.unwrap();
+    (customer, updated.spend.endpoint.unwrap().id)
+}
+
+/// Letters about endpoints that were switched off: to whom, about whom, and what they say.
+async fn letters_about_endpoints(world: &World) -> Vec<(Audience, Option<CustomerId>, String, String)> {
+    let all = outbox(world).await.into_iter().filter_map(|it| {
+        let subject = it.subject?;
+        let about = subject.contains("endpoint") || subject.contains("spend alerts");
+        about.then(|| (it.audience, it.customer, subject, it.text.unwrap_or_default()))
+    });
+    all.collect()
+}
+
+async fn a_customer_hears_that_its_own_url_is_switched_off(world: World) {
+    let world = world.sends().await;
+    writes(&world).await;
+    let ops = UpdateMailSetting {
+        operations: Some(vec!["ops@vendor.example".to_owned()]),
+        ..UpdateMailSetting::default()
+    };
+    notify::update_mail_setting(&world.app, &world.actor, ops)
+        .await
+        .unwrap();
+    let (own, vendors) = (Receiver::open().await, Receiver::open().await);
+    world.hook(&vendors.url(), &["webhook_endpoint.disabled"]).await;
+    let (customer, id) = has_own_url(&world, "ada", &own).await;
+    own.answers(Manner::Status(410));
+    for _ in 0..2 {
+        spend::send_test(&world.app, &world.actor, &CustomerRef::Id(customer), &world.key())
+            .await
+            .unwrap();
+    }
+    world.catch_up().await;
+    world.catch_up().await;
+    assert_eq!(read(&world, id).await.state, EndpointState::Disabled);
+
+    // The vendor hears of it as before, and now of whom; the receiver that is gone hears nothing.
+    assert_eq!(vendors.kinds(), ["webhook_endpoint.disabled"]);
+    let told = vendors.received()[0].json();
+    assert_eq!(told["customer_id"], customer.to_string());
+    assert_eq!(told["data"]["customer_id"], customer.to_string());
+    assert_eq!(told["sequence"], 1);
+    assert!(own.kinds().iter().all(|kind| kind == "webhook.test"));
+    let letters = letters_about_endpoints(&world).await;
+    let to = |audience| {
+        let one: Vec<_> = letters.iter().filter(|it| it.0 == audience).collect();
+        assert_eq!(one.len(), 1, "{letters:?}");
+        one[0].clone()
+    };
+    for audience in [Audience::Customer, Audience::Operations] {
+        let (_, about, subject, text) = to(audience);
+        assert_eq!(about, Some(customer));
+        assert!(subject.contains("spend alerts of Ada & Sons"), "{subject}");
+        assert!(text.contains(&own.url()) && text.contains("status 410"), "{text}");
+    }
+
+    // It is pointed anew and switched off anew: that is told as well, unless the customer does not want to know.
+    for (muted, wanted) in [(false, 2), (true, 2)] {
+        world.advance(60);
+        has_own_url_again(&world, customer, &own, muted).await;
+        spend::send_test(&world.app, &world.actor, &CustomerRef::Id(customer), &world.key())
+            .await
+            .unwrap();
+        world.catch_up().await;
+        world.catch_up().await;
+        assert_eq!(read(&world, id).await.state, EndpointState::Disabled);
+        let letters = letters_about_endpoints(&world).await;
+        let theirs = letters.iter().filter(|it| it.0 == Audience::Customer);
+        assert_eq!(theirs.count(), wanted, "{letters:?}");
+    }
+    // Its numbers have no gaps.
+    world.audited().await;
+}
+
+async fn has_own_url_again(world: &World, customer: CustomerId, receiver: &Receiver, muted: bool) {
+    let muted = muted.then(|| vec!["webhook_endpoint.disabled".to_owned()]);
+    let input = UpdateCustomerMail {
+        addresses: None,
+        muted,
+        low_balance: None,
+    };
+    wishes(world, customer, input).await.unwrap();
+    let input = UpdateSpend {
+        customer: CustomerRef::Id(customer),
+        enabled: None,
+        mode: None,
+        daily: None,
+        monthly: None,
+        webhook_url: Some(Some(receiver.url())),
+    };
+    spend::update(&world.app, &world.actor, input).await.unwrap();
+}
+
+async fn what_a_vendor_has_made_for_a_customer_is_not_the_customer_s(world: World) {
+    let world = world.sends().await;
+    writes(&world).await;
+    let (own, vendors) = (Receiver::open().await, Receiver::open().await);
+    let (customer, id) = has_own_url(&world, "ada", &own).await;
+    let input = webhook::CreateEndpoint {
+        url: vendors.url(),
+        types: None,
+        description: None,
+        customer: Some(CustomerRef::Id(customer)),
+        at_once: None,
+    };
+    let made = webhook::create(&world.app, &world.actor, input, &world.key()).await;
+    let made = made.unwrap().value.endpoint.id;
+    vendors.answers(Manner::Status(410));
+    webhook::send_test(&world.app, &world.actor, made, &world.key())
+        .await
+        .unwrap();
+    world.catch_up().await;
+    world.catch_up().await;
+    assert_eq!(read(&world, made).await.state, EndpointState::Disabled);
+    assert_eq!(read(&world, id).await.state, EndpointState::Enabled);
+    // Neither a letter nor an event of the customer's tells of the vendor's address.
+    assert_eq!(letters_about_endpoints(&world).await, []);
+    let about = event::About::Customer(customer);
+    let told = event::events(&world.app, &world.actor, about, Page::first(10)).await;
+    assert_eq!(told.unwrap().items, []);
+    let feed = event::feed(&world.app, &world.actor, None, None, 100)
+        .await
+        .unwrap();
+    let told: Vec<_> = feed
+        .events
+        .iter()
+        .filter(|it| it.kind.as_str() == "webhook_endpoint.disabled")
+        .collect();
+    assert_eq!(told.len(), 1);
+    assert_eq!(
+        (told[0].customer, &told[0].data["customer_id"]),
+        (None, &Value::Null)
+    );
 }
 
 async fn two_secrets_sign_while_one_replaces_the_other(world: World) {
