@@ -49,6 +49,7 @@ on_both!(
     a_run_that_died_is_followed_when_its_lease_is_over,
     a_sweep_wakes_so_many_and_first_those_that_have_waited_longest,
     what_was_given_up_is_found_among_what_was_delivered,
+    what_waits_is_found_below_what_was_delivered,
     lost_doubled_and_reordered_jobs_lose_nothing,
     strangers_hear_and_see_nothing,
 );
@@ -1016,6 +1017,58 @@ async fn what_was_given_up_is_found_among_what_was_delivered(world: World) {
         ))
         .await;
     assert!(plan.contains("webhook_delivery_failed"), "{plan}");
+}
+
+async fn what_waits_is_found_below_what_was_delivered(world: World) {
+    let world = world.sends().await;
+    let receiver = Receiver::open().await;
+    let hook = world.hook(&receiver.url(), &[]).await;
+    subscribed(&world, "ada").await;
+    world.catch_up().await;
+    let (any, own) = (world.any_id(), world.literal(hook.endpoint.id.0));
+    let write = async |count: i64, state: &str| {
+        // What waits longest is not the oldest: it was sent again.
+        let insert = format!(
+            "INSERT INTO webhook_delivery (id, tenant_id, endpoint_id, event_id, state, attempts, next_at, log, created_at, ended_at)
+             {} SELECT {any}, d.tenant_id, d.endpoint_id, {any}, '{state}', 1, d.next_at - n.i % 7, d.log, d.created_at, d.ended_at
+             FROM n, (SELECT * FROM webhook_delivery WHERE endpoint_id = {own} LIMIT 1) AS d",
+            counting(count),
+        );
+        world.sabotage(&insert).await;
+    };
+    write(5_000, "DELIVERED").await;
+    write(7, "PENDING").await;
+    let page = async |first, last, after, before| {
+        let page = Page::relay(first, last, after, before).unwrap();
+        let state = Some(DeliveryState::Pending);
+        let slice = webhook::deliveries(&world.app, &world.actor, hook.endpoint.id, state, page).await;
+        slice.unwrap()
+    };
+    let first = page(Some(3), None, None, None).await;
+    let rest = page(Some(5), None, Some(first.items[2].id), None).await;
+    assert_eq!((first.has_next, rest.has_next), (true, false));
+    let last = page(None, Some(2), None, None).await;
+    assert_eq!((last.has_previous, &last.items[..]), (true, &rest.items[2..]));
+    let back = page(None, Some(5), None, Some(rest.items[0].id)).await;
+    assert_eq!((back.has_previous, &back.items), (false, &first.items));
+    let all: Vec<Delivery> = first.items.into_iter().chain(rest.items).collect();
+    assert_eq!(all.len(), 7);
+    assert!(all.iter().all(|it| it.state == DeliveryState::Pending));
+    assert!(all.is_sorted_by(|newer, older| newer.id.0 > older.id.0));
+    // As it is asked for, an index has these and no others.
+    let plan = world
+        .plan(&format!(
+            "SELECT id FROM webhook_delivery WHERE endpoint_id = {own} AND state = 'PENDING' ORDER BY next_at, id LIMIT 10001"
+        ))
+        .await;
+    assert!(plan.contains("webhook_delivery_due"), "{plan}");
+
+    // So many that nothing can have arrived for a while.
+    write(10_000, "PENDING").await;
+    let many = page(Some(100), None, None, None).await;
+    assert_eq!((many.items.len(), many.has_next), (100, true));
+    assert!(many.items.iter().all(|it| it.state == DeliveryState::Pending));
+    assert!(many.items.is_sorted_by(|newer, older| newer.id.0 > older.id.0));
 }
 
 async fn lost_doubled_and_reordered_jobs_lose_nothing(world: World) {
