@@ -179,7 +179,7 @@ catalogue! {
     InvoiceOverpaid "invoice.overpaid" 1 INVOICE;
     /// A payment of an invoice has failed.
     InvoicePaymentFailed "invoice.payment_failed" 1 INVOICE;
-    /// An invoice is charged by itself no more: the default payment method was declined for good or too often. Another one is charged.
+    /// An invoice is charged by itself no more: the default payment method was declined for good or too often, or it was taken away. Another one is charged.
     InvoiceCollectionEnded "invoice.collection_ended" 1 INVOICE;
     /// An invoice was not paid in time.
     InvoicePastDue "invoice.past_due" 1 INVOICE;
