@@ -118,6 +118,33 @@ impl<K> Page<K> {
     }
 }
 
+impl<K: Ord> Page<K> {
+    /// Picks the keys of the page of a list whose keys are all known, and which begins with the greatest. A cursor need not be among them: what it
+    /// stood for may have left the list since.
+    pub(crate) fn pick_descending(&self, mut keys: Vec<K>) -> Slice<K> {
+        keys.sort_unstable_by(|a, b| b.cmp(a));
+        let from = (self.after.as_ref()).map_or(0, |after| keys.partition_point(|key| key >= after));
+        let to = (self.before.as_ref()).map_or(keys.len(), |before| keys.partition_point(|key| key > before));
+        let to = to.max(from);
+        let size = usize::try_from(self.size).unwrap_or(usize::MAX);
+        let overflow = to - from > size;
+        let start = if self.backwards {
+            to.saturating_sub(size).max(from)
+        } else {
+            from
+        };
+        let (has_previous, has_next) = match self.backwards {
+            true => (overflow, self.before.is_some()),
+            false => (self.after.is_some(), overflow),
+        };
+        Slice {
+            items: keys.into_iter().take(to).skip(start).take(size).collect(),
+            has_previous,
+            has_next,
+        }
+    }
+}
+
 impl<K: IntoValueTuple> Page<K> {
     /// Reads the page with one statement, of one item more than asked for.
     pub(crate) async fn read<S, C>(self, mut cursor: Cursor<S>, db: &C) -> Result<Slice<S::Item>>
@@ -195,6 +222,33 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_of_pages_that_begin_with_the_greatest() {
+        for (first, last, after, before, items, previous, next) in [
+            (Some(2), None, None, None, vec![9, 7], false, true),
+            (Some(2), None, Some(7), None, vec![5, 3], true, true),
+            (Some(2), None, Some(3), None, vec![1], true, false),
+            // What cursors stood for has left the list.
+            (Some(2), None, Some(6), None, vec![5, 3], true, true),
+            (Some(9), None, None, Some(4), vec![9, 7, 5], false, false),
+            (None, Some(2), None, None, vec![3, 1], true, false),
+            (None, Some(2), None, Some(6), vec![9, 7], false, true),
+            (None, Some(1), None, Some(6), vec![7], true, true),
+            (Some(2), None, Some(8), Some(2), vec![7, 5], true, true),
+            (Some(2), None, Some(2), Some(8), vec![], true, false),
+            (Some(2), None, Some(0), None, vec![], true, false),
+        ] {
+            let page = Page::relay(first, last, after, before).unwrap_or_else(|error| panic!("{error}"));
+            let slice = page.pick_descending(vec![5, 1, 9, 3, 7]);
+            let wanted = Slice {
+                items,
+                has_previous: previous,
+                has_next: next,
+            };
+            assert_eq!(slice, wanted, "{page:?}");
+        }
+    }
 
     #[test]
     fn pages_of_a_list_in_memory() {

@@ -23,7 +23,7 @@ use crate::harness::{
     credits,
     door::Door,
     letters::{named, outbox, wishes, writes, written_by},
-    paying::{card, money, sells, wish},
+    paying::{self, card, money, sells, wish},
     per_unit,
     plans::{agreement, template, variant},
     receiver::{Manner, Receiver},
@@ -33,6 +33,7 @@ use crate::harness::{
 on_both!(
     operations_hear_of_what_waits_for_them,
     an_invoice_that_nobody_can_charge_is_written_about_once,
+    a_card_that_is_taken_away_between_two_attempts_ends_them_once,
     an_address_of_both_gets_the_customer_s_letter,
     a_write_off_is_told_once_a_day,
     what_is_muted_or_goes_elsewhere,
@@ -218,6 +219,98 @@ async fn an_invoice_that_nobody_can_charge_is_written_about_once(world: World) {
         world.catch_up().await;
         assert_eq!(told(customer, "counts as uncollectible").await, 1);
     }
+}
+
+async fn a_card_that_is_taken_away_between_two_attempts_ends_them_once(world: World) {
+    sells(&world).await;
+    bills(&world, terms()).await;
+    tells(&world, &[OPS], &[]).await.unwrap();
+    let plan = monthly(&world).await;
+    let customer = world.customer("globex").await;
+    let poor = card(&world, customer, Card::InsufficientFunds).await;
+    let spare = card(&world, customer, Card::Stolen).await;
+    let deal = world.try_subscribe(agreement(customer, plan)).await.unwrap();
+    world.until("2026-04-11").await;
+    world
+        .wish(deal.value.id, Wish::Cancel { at_end: false })
+        .await
+        .unwrap();
+    world.catch_up().await;
+    let invoices = all(&world, customer).await;
+    let failed = paying::told(&world, customer, "invoice.payment_failed").await;
+    assert!(failed.len() >= invoices.len(), "each was tried");
+    let told = async || {
+        let told = paying::told(&world, customer, "invoice.collection_ended").await;
+        let letters = alerts(&world).await;
+        let subjects = subjects(&letters);
+        let written = subjects
+            .iter()
+            .filter(|it| it.ends_with("is not charged any more"));
+        assert_eq!(written.count(), told.len());
+        told.len()
+    };
+    assert_eq!(told().await, 0);
+
+    // Another card stands in its place that nobody has tried, and is declined for good: that end is told as before.
+    payment::set_default_method(&world.app, &world.actor, spare)
+        .await
+        .unwrap();
+    world.catch_up().await;
+    assert_eq!(told().await, invoices.len());
+    // The first may be charged again; back to the other one, and nobody will.
+    for (default, ends) in [(poor, 1), (poor, 1), (spare, 2), (spare, 2)] {
+        payment::set_default_method(&world.app, &world.actor, default)
+            .await
+            .unwrap();
+        world.catch_up().await;
+        assert_eq!(told().await, ends * invoices.len());
+    }
+    // What has ended does not end again.
+    payment::remove_method(&world.app, &world.actor, spare)
+        .await
+        .unwrap();
+    world.catch_up().await;
+    assert_eq!(told().await, 2 * invoices.len());
+
+    // The last card is taken away between two attempts.
+    payment::set_default_method(&world.app, &world.actor, poor)
+        .await
+        .unwrap();
+    world.catch_up().await;
+    let failed = paying::told(&world, customer, "invoice.payment_failed")
+        .await
+        .len();
+    payment::remove_method(&world.app, &world.actor, poor)
+        .await
+        .unwrap();
+    world.catch_up().await;
+    assert_eq!(told().await, 3 * invoices.len());
+    for _ in 0..20 {
+        world.advance(86_400);
+        world.catch_up().await;
+    }
+    assert_eq!(told().await, 3 * invoices.len());
+    // One came since that nobody has tried to charge: nothing of it has ended.
+    let filed = all(&world, customer).await;
+    assert!(filed.iter().all(|it| it.invoice.state == State::PastDue));
+    assert_eq!(
+        paying::told(&world, customer, "invoice.past_due").await.len(),
+        filed.len()
+    );
+    assert_eq!(
+        paying::told(&world, customer, "invoice.payment_failed")
+            .await
+            .len(),
+        failed
+    );
+
+    // With a new card attempts resume, and nothing more ends.
+    card(&world, customer, Card::Success).await;
+    world.catch_up().await;
+    let filed = all(&world, customer).await;
+    assert!(filed.iter().all(|it| it.invoice.state == State::Paid));
+    assert_eq!(told().await, 3 * invoices.len());
+    world.audited().await;
 }
 
 async fn an_address_of_both_gets_the_customer_s_letter(world: World) {

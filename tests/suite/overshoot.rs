@@ -45,6 +45,7 @@ on_both!(
     what_an_older_process_promises_is_the_customers_own,
     who_says_nothing_of_terms_changes_none,
     who_cannot_be_settled_keeps_nobody_from_a_default,
+    who_was_tried_in_vain_comes_after_all_others,
     a_default_that_does_not_fit_ends_the_one_before,
 );
 
@@ -886,6 +887,83 @@ async fn who_cannot_be_settled_keeps_nobody_from_a_default(world: World) {
     retried(&world).await;
     swept(&world).await;
     assert_eq!(bound(&world, ill).await, (Some("2".to_owned()), true));
+}
+
+/// More customers than one look finds, all of whom were tried in vain, stand before one of whom nobody has heard.
+async fn who_was_tried_in_vain_comes_after_all_others(world: World) {
+    promise(&world, Some("3"), BeyondOvershoot::WriteOff).await;
+    let one = world.customer("one").await;
+    assert_eq!(bound(&world, one).await, (Some("3".to_owned()), true));
+    let (any, like) = (world.any_id(), world.literal(one.0));
+    world
+        .sabotage(&format!(
+            "INSERT INTO customer (id, tenant_id, external_id, shard, at_zero, overage_line, settlement, metadata, created_at, updated_at,
+                overshoot_limit, beyond_overshoot, bounded_from, overshoot_follows)
+             WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1200)
+             SELECT {any}, c.tenant_id, 'ill' || n.i, c.shard, c.at_zero, c.overage_line, c.settlement, c.metadata, c.created_at,
+                c.updated_at, NULL, c.beyond_overshoot, 0, 1
+             FROM n, customer c WHERE c.id = {like}"
+        ))
+        .await;
+    let ill = ill_customers(&world, one).await;
+    assert_eq!(ill.len(), 1_200);
+    // Since when the pause of each is over, in another order than that in which they are found.
+    let over = |at: usize| (at * 7) % 1_200 + 1;
+    let rows: Vec<String> = (ill.iter().enumerate())
+        .map(|(at, id)| {
+            let row = world.literal(uuid::Uuid::from_u128(at as u128 + 1));
+            format!(
+                "({row}, 'customer.overshoot', '{id}', 'DUE', 3, {}, 0, 0, 0)",
+                over(at)
+            )
+        })
+        .collect();
+    world
+        .sabotage(&format!(
+            "INSERT INTO work (id, kind, subject, state, attempts, due_at, woken_at, created_at, updated_at) VALUES {}",
+            rows.join(", ")
+        ))
+        .await;
+    promise(&world, Some("5"), BeyondOvershoot::WriteOff).await;
+    world.advance(1);
+    job::sweep(&world.app).await.unwrap();
+    let mut woken = Vec::new();
+    while let Some(payload) = world.post.take() {
+        if payload["kind"] == "customer.overshoot" {
+            woken.push(payload["args"].as_str().unwrap().to_owned());
+        }
+    }
+    let (first, mut others): (Vec<_>, Vec<_>) = woken.into_iter().partition(|id| *id == one.to_string());
+    assert_eq!(first.len(), 1);
+    // Of the others so many at a time, and those that have waited longest.
+    let mut wanted: Vec<_> = (ill.iter().enumerate())
+        .filter(|(at, _)| over(*at) <= 1_000)
+        .map(|(_, id)| id.to_string())
+        .collect();
+    wanted.sort();
+    others.sort();
+    assert_eq!(others, wanted);
+    job::run(&world.app, following(one)).await;
+    assert_eq!(bound(&world, one).await, (Some("5".to_owned()), true));
+    // They never were, as far as the books say.
+    world
+        .sabotage("DELETE FROM customer WHERE external_id LIKE 'ill%'")
+        .await;
+}
+
+/// All customers but one.
+async fn ill_customers(world: &World, one: CustomerId) -> Vec<CustomerId> {
+    let mut all = Vec::new();
+    let mut after = None;
+    loop {
+        let page = Page::relay(Some(100), None, after, None).unwrap();
+        let slice = customer::customers(&world.app, &world.actor, page).await.unwrap();
+        all.extend(slice.items.iter().map(|it| it.id).filter(|id| *id != one));
+        after = all.last().copied();
+        if !slice.has_next {
+            return all;
+        }
+    }
 }
 
 async fn a_default_that_does_not_fit_ends_the_one_before(world: World) {

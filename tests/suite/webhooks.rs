@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use app::{
+    customer::CustomerRef,
     event, job,
+    notify::{self, Audience, UpdateCustomerMail, UpdateMailSetting},
     page::Page,
+    spend::{self, UpdateSpend},
     subscription::Wish,
     webhook::{self, Delivery, DeliveryState, Endpoint, EndpointState, MAX_RESENDS, Range, UpdateEndpoint},
 };
@@ -18,6 +21,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     World,
+    letters::{named, outbox, wishes, writes},
     plans::{template, variant},
     receiver::{Hook, Manner, Received, Receiver, limits, sending_to},
     refusal,
@@ -29,6 +33,8 @@ on_both!(
     a_receiver_is_left_alone_as_long_as_it_asks,
     one_that_has_failed_for_days_is_switched_off_with_notice,
     one_that_is_gone_is_switched_off_at_once,
+    a_customer_hears_that_its_own_url_is_switched_off,
+    what_a_vendor_has_made_for_a_customer_is_not_the_customer_s,
     two_secrets_sign_while_one_replaces_the_other,
     addresses_inside_are_not_called,
     one_that_hangs_keeps_nobody_waiting,
@@ -45,6 +51,7 @@ on_both!(
     what_is_delivered_is_written_while_another_message_hangs,
     a_sweep_wakes_so_many_and_first_those_that_have_waited_longest,
     what_was_given_up_is_found_among_what_was_delivered,
+    what_waits_is_found_below_what_was_delivered,
     lost_doubled_and_reordered_jobs_lose_nothing,
     strangers_hear_and_see_nothing,
 );
@@ -345,6 +352,154 @@ async fn one_that_is_gone_is_switched_off_at_once(world: World) {
         EndpointState::Disabled
     );
     assert_eq!(receiver.received().len(), 1);
+}
+
+/// A customer whose own URL hears of its limits, and is answered from there that it is gone.
+async fn has_own_url(world: &World, name: &str, receiver: &Receiver) -> (CustomerId, WebhookEndpointId) {
+    let customer = world.customer(name).await;
+    named(world, customer, "Ada & Sons", "books@ada.example").await;
+    let input = UpdateSpend {
+        customer: CustomerRef::Id(customer),
+        enabled: Some(true),
+        mode: None,
+        daily: None,
+        monthly: None,
+        webhook_url: Some(Some(receiver.url())),
+    };
+    let updated = spend::update(&world.app, &world.actor, input).await.unwrap();
+    (customer, updated.spend.endpoint.unwrap().id)
+}
+
+/// Letters about endpoints that were switched off: to whom, about whom, and what they say.
+async fn letters_about_endpoints(world: &World) -> Vec<(Audience, Option<CustomerId>, String, String)> {
+    let all = outbox(world).await.into_iter().filter_map(|it| {
+        let subject = it.subject?;
+        let about = subject.contains("endpoint") || subject.contains("spend alerts");
+        about.then(|| (it.audience, it.customer, subject, it.text.unwrap_or_default()))
+    });
+    all.collect()
+}
+
+async fn a_customer_hears_that_its_own_url_is_switched_off(world: World) {
+    let world = world.sends().await;
+    writes(&world).await;
+    let ops = UpdateMailSetting {
+        operations: Some(vec!["ops@vendor.example".to_owned()]),
+        ..UpdateMailSetting::default()
+    };
+    notify::update_mail_setting(&world.app, &world.actor, ops)
+        .await
+        .unwrap();
+    let (own, vendors) = (Receiver::open().await, Receiver::open().await);
+    world.hook(&vendors.url(), &["webhook_endpoint.disabled"]).await;
+    let (customer, id) = has_own_url(&world, "ada", &own).await;
+    own.answers(Manner::Status(410));
+    for _ in 0..2 {
+        spend::send_test(&world.app, &world.actor, &CustomerRef::Id(customer), &world.key())
+            .await
+            .unwrap();
+    }
+    world.catch_up().await;
+    world.catch_up().await;
+    assert_eq!(read(&world, id).await.state, EndpointState::Disabled);
+
+    // The vendor hears of it as before, and now of whom; the receiver that is gone hears nothing.
+    assert_eq!(vendors.kinds(), ["webhook_endpoint.disabled"]);
+    let told = vendors.received()[0].json();
+    assert_eq!(told["customer_id"], customer.to_string());
+    assert_eq!(told["data"]["customer_id"], customer.to_string());
+    assert_eq!(told["sequence"], 1);
+    assert!(own.kinds().iter().all(|kind| kind == "webhook.test"));
+    let letters = letters_about_endpoints(&world).await;
+    let to = |audience| {
+        let one: Vec<_> = letters.iter().filter(|it| it.0 == audience).collect();
+        assert_eq!(one.len(), 1, "{letters:?}");
+        one[0].clone()
+    };
+    for audience in [Audience::Customer, Audience::Operations] {
+        let (_, about, subject, text) = to(audience);
+        assert_eq!(about, Some(customer));
+        assert!(subject.contains("spend alerts of Ada & Sons"), "{subject}");
+        assert!(text.contains(&own.url()) && text.contains("status 410"), "{text}");
+    }
+
+    // It is pointed anew and switched off anew: that is told as well, unless the customer does not want to know.
+    for (muted, wanted) in [(false, 2), (true, 2)] {
+        world.advance(60);
+        has_own_url_again(&world, customer, &own, muted).await;
+        spend::send_test(&world.app, &world.actor, &CustomerRef::Id(customer), &world.key())
+            .await
+            .unwrap();
+        world.catch_up().await;
+        world.catch_up().await;
+        assert_eq!(read(&world, id).await.state, EndpointState::Disabled);
+        let letters = letters_about_endpoints(&world).await;
+        let theirs = letters.iter().filter(|it| it.0 == Audience::Customer);
+        assert_eq!(theirs.count(), wanted, "{letters:?}");
+    }
+    // Its numbers have no gaps.
+    world.audited().await;
+}
+
+async fn has_own_url_again(world: &World, customer: CustomerId, receiver: &Receiver, muted: bool) {
+    let muted = muted.then(|| vec!["webhook_endpoint.disabled".to_owned()]);
+    let input = UpdateCustomerMail {
+        addresses: None,
+        muted,
+        low_balance: None,
+    };
+    wishes(world, customer, input).await.unwrap();
+    let input = UpdateSpend {
+        customer: CustomerRef::Id(customer),
+        enabled: None,
+        mode: None,
+        daily: None,
+        monthly: None,
+        webhook_url: Some(Some(receiver.url())),
+    };
+    spend::update(&world.app, &world.actor, input).await.unwrap();
+}
+
+async fn what_a_vendor_has_made_for_a_customer_is_not_the_customer_s(world: World) {
+    let world = world.sends().await;
+    writes(&world).await;
+    let (own, vendors) = (Receiver::open().await, Receiver::open().await);
+    let (customer, id) = has_own_url(&world, "ada", &own).await;
+    let input = webhook::CreateEndpoint {
+        url: vendors.url(),
+        types: None,
+        description: None,
+        customer: Some(CustomerRef::Id(customer)),
+        at_once: None,
+    };
+    let made = webhook::create(&world.app, &world.actor, input, &world.key()).await;
+    let made = made.unwrap().value.endpoint.id;
+    vendors.answers(Manner::Status(410));
+    webhook::send_test(&world.app, &world.actor, made, &world.key())
+        .await
+        .unwrap();
+    world.catch_up().await;
+    world.catch_up().await;
+    assert_eq!(read(&world, made).await.state, EndpointState::Disabled);
+    assert_eq!(read(&world, id).await.state, EndpointState::Enabled);
+    // Neither a letter nor an event of the customer's tells of the vendor's address.
+    assert_eq!(letters_about_endpoints(&world).await, []);
+    let about = event::About::Customer(customer);
+    let told = event::events(&world.app, &world.actor, about, Page::first(10)).await;
+    assert_eq!(told.unwrap().items, []);
+    let feed = event::feed(&world.app, &world.actor, None, None, 100)
+        .await
+        .unwrap();
+    let told: Vec<_> = feed
+        .events
+        .iter()
+        .filter(|it| it.kind.as_str() == "webhook_endpoint.disabled")
+        .collect();
+    assert_eq!(told.len(), 1);
+    assert_eq!(
+        (told[0].customer, &told[0].data["customer_id"]),
+        (None, &Value::Null)
+    );
 }
 
 async fn two_secrets_sign_while_one_replaces_the_other(world: World) {
@@ -897,6 +1052,58 @@ async fn what_was_given_up_is_found_among_what_was_delivered(world: World) {
         ))
         .await;
     assert!(plan.contains("webhook_delivery_failed"), "{plan}");
+}
+
+async fn what_waits_is_found_below_what_was_delivered(world: World) {
+    let world = world.sends().await;
+    let receiver = Receiver::open().await;
+    let hook = world.hook(&receiver.url(), &[]).await;
+    subscribed(&world, "ada").await;
+    world.catch_up().await;
+    let (any, own) = (world.any_id(), world.literal(hook.endpoint.id.0));
+    let write = async |count: i64, state: &str| {
+        // What waits longest is not the oldest: it was sent again.
+        let insert = format!(
+            "INSERT INTO webhook_delivery (id, tenant_id, endpoint_id, event_id, state, attempts, next_at, log, created_at, ended_at)
+             {} SELECT {any}, d.tenant_id, d.endpoint_id, {any}, '{state}', 1, d.next_at - n.i % 7, d.log, d.created_at, d.ended_at
+             FROM n, (SELECT * FROM webhook_delivery WHERE endpoint_id = {own} LIMIT 1) AS d",
+            counting(count),
+        );
+        world.sabotage(&insert).await;
+    };
+    write(5_000, "DELIVERED").await;
+    write(7, "PENDING").await;
+    let page = async |first, last, after, before| {
+        let page = Page::relay(first, last, after, before).unwrap();
+        let state = Some(DeliveryState::Pending);
+        let slice = webhook::deliveries(&world.app, &world.actor, hook.endpoint.id, state, page).await;
+        slice.unwrap()
+    };
+    let first = page(Some(3), None, None, None).await;
+    let rest = page(Some(5), None, Some(first.items[2].id), None).await;
+    assert_eq!((first.has_next, rest.has_next), (true, false));
+    let last = page(None, Some(2), None, None).await;
+    assert_eq!((last.has_previous, &last.items[..]), (true, &rest.items[2..]));
+    let back = page(None, Some(5), None, Some(rest.items[0].id)).await;
+    assert_eq!((back.has_previous, &back.items), (false, &first.items));
+    let all: Vec<Delivery> = first.items.into_iter().chain(rest.items).collect();
+    assert_eq!(all.len(), 7);
+    assert!(all.iter().all(|it| it.state == DeliveryState::Pending));
+    assert!(all.is_sorted_by(|newer, older| newer.id.0 > older.id.0));
+    // As it is asked for, an index has these and no others.
+    let plan = world
+        .plan(&format!(
+            "SELECT id FROM webhook_delivery WHERE endpoint_id = {own} AND state = 'PENDING' ORDER BY next_at, id LIMIT 10001"
+        ))
+        .await;
+    assert!(plan.contains("webhook_delivery_due"), "{plan}");
+
+    // So many that nothing can have arrived for a while.
+    write(10_000, "PENDING").await;
+    let many = page(Some(100), None, None, None).await;
+    assert_eq!((many.items.len(), many.has_next), (100, true));
+    assert!(many.items.iter().all(|it| it.state == DeliveryState::Pending));
+    assert!(many.items.is_sorted_by(|newer, older| newer.id.0 > older.id.0));
 }
 
 async fn lost_doubled_and_reordered_jobs_lose_nothing(world: World) {

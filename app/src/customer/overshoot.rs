@@ -4,6 +4,8 @@
 //! one (job `customer.overshoot`), each by the same steps as terms of its own: what was accepted before is debited by the old ones, and the new
 //! ones hold from a certain ledger entry on. Whoever differs is found by the rows, so a customer that is made or changed meanwhile is not missed.
 
+use std::collections::HashMap;
+
 use domain::{customer::OvershootDefault, id::CustomerId};
 use sea_orm::EntityTrait;
 
@@ -12,12 +14,17 @@ use crate::{
     App,
     actor::{Actor, Reach, Scope},
     error::Result,
-    job::work::{self, Duty},
+    job::{
+        self,
+        work::{self, Duty},
+    },
     op::Op,
 };
 
 /// Customers that are looked for at once: a sweep finds the next ones.
-const BATCH: u64 = 1_000;
+const BATCH: usize = 1_000;
+/// How often a sweep looks past customers that could not be settled: ten thousand of them, and with more somebody has to look anyway.
+const LOOKS: usize = 10;
 
 /// What the vendor promises by default. One statement.
 ///
@@ -45,16 +52,35 @@ pub async fn update_overshoot_default(
     Ok(input)
 }
 
-/// Customers that follow their vendor and have not got what it promises. One statement, three where there are very many: those whose usage needs
-/// attention cannot be settled, and must not stand before the others. They come when there are few again.
+/// Customers that follow their vendor and have not got what it promises. One statement where there are few. Where there are very many, those that
+/// cannot be settled must not stand before the others: customers whose usage needs attention are left out, and come when they are retried or when
+/// there are few again; those that were tried in vain come after all others, and of them first who has waited longest. Then it is two statements
+/// more for each of [`LOOKS`] at most, and one.
 pub(crate) async fn not_following(app: &App) -> Result<Vec<CustomerId>> {
     let db = app.db().reader();
     let found = store::not_following(db, &[], BATCH).await?;
-    if u64::try_from(found.len()).is_ok_and(|number| number < BATCH) {
+    if found.len() < BATCH {
         return Ok(found);
     }
-    let aside = work::set_aside(app, Duty::CUSTOMER).await?;
-    store::not_following(db, &aside, BATCH).await
+    let mut passed = work::set_aside(app, Duty::CUSTOMER).await?;
+    let (mut fresh, mut failed) = (Vec::new(), Vec::new());
+    for _ in 0..LOOKS {
+        let found = store::not_following(db, &passed, BATCH).await?;
+        let in_vain: HashMap<_, _> = work::failed_among(app, job::overshoot::NAME, &found)
+            .await?
+            .into_iter()
+            .collect();
+        fresh.extend(found.iter().filter(|id| !in_vain.contains_key(id)));
+        failed.extend(in_vain.into_iter().map(|(id, due)| (due, id)));
+        if found.len() < BATCH || fresh.len() >= BATCH {
+            break;
+        }
+        passed.extend(found);
+    }
+    failed.retain(|(due, _)| *due <= app.now());
+    failed.sort_unstable();
+    fresh.extend(failed.into_iter().take(BATCH).map(|(_, id)| id));
+    Ok(fresh)
 }
 
 /// Gives a customer what its vendor promises, if it follows it. Two statements where it has it; otherwise what a change of terms costs.

@@ -211,7 +211,7 @@ pub(super) async fn put_overshoot_default(op: &Op, tenant: TenantId, it: Oversho
 pub(super) async fn not_following(
     db: &impl ConnectionTrait,
     aside: &[CustomerId],
-    most: u64,
+    most: usize,
 ) -> Result<Vec<CustomerId>> {
     const FOLLOWS: &str = "c.tenant_id = s.tenant_id AND c.overshoot_follows > 0 AND c.at_zero <> 'ALLOW'
         AND (c.overshoot_follows = 1 OR c.overshoot_limit IS NULL)
@@ -239,7 +239,11 @@ pub(super) async fn not_following(
         format!("SELECT id FROM ({beyond}) AS a UNION ALL SELECT id FROM ({limit}) AS b")
     });
     let rows = Rows::of(aside)
-        .query(db, &ranges.join(" UNION ALL "), vec![most.into()])
+        .query(
+            db,
+            &ranges.join(" UNION ALL "),
+            vec![i64::try_from(most).unwrap_or(i64::MAX).into()],
+        )
         .await?;
     let one = |row: &QueryResult| Ok(CustomerId(row.try_get("", "id")?));
     rows.iter().map(one).collect()

@@ -38,6 +38,9 @@ use crate::{
 const SWEEP: u64 = 1_000;
 /// Invoices of one customer that are looked at in one transaction.
 const BATCH: u64 = 10;
+/// Invoices of one customer that are looked at when it has another default way to pay, or none: more than anybody leaves unpaid between two
+/// attempts. Of others it is told that they are past due.
+const MOST_WAITING: u64 = 100;
 /// Things that follow each other at one moment of a test clock.
 const STAGES: usize = 4;
 /// When an invoice is looked at again whose customer's books do not add up, in seconds.
@@ -216,7 +219,7 @@ pub(crate) async fn heard_in(op: &mut Op, payment: &Payment) -> Result<()> {
 }
 
 /// Tells that a payment of an invoice has failed, and where it was the last: nothing is charged any more unless the customer has another way
-/// to pay. Three statements beside the telling where the invoice is still due.
+/// to pay. Four statements beside the telling where the invoice is still due.
 async fn failed_in(op: &Op, filed: &Filed, payment: &Payment) -> Result<()> {
     event::tell(op, EventType::InvoicePaymentFailed, filed).await?;
     if !filed.invoice.state.is_due() {
@@ -227,7 +230,13 @@ async fn failed_in(op: &Op, filed: &Filed, payment: &Payment) -> Result<()> {
         return Ok(());
     }
     let terms = needed(op.tx(), filed.invoice.tenant).await?;
-    let next = attempt(op, &terms, filed, &attempts).await?;
+    tell_where_ended(op, &terms, filed, &attempts).await
+}
+
+/// Tells that an invoice is not charged any more, where no charge is under way and there is nothing to charge it to. Two statements beside the
+/// telling.
+async fn tell_where_ended(op: &Op, terms: &BillingTerms, filed: &Filed, attempts: &[Payment]) -> Result<()> {
+    let next = attempt(op, terms, filed, attempts).await?;
     if let Attempted::Next(Next::NeedsMethod | Next::NeedsOtherMethod, _) = next {
         event::tell(op, EventType::InvoiceCollectionEnded, filed).await?;
     }
@@ -244,6 +253,32 @@ fn was_charged_by_itself(filed: &Filed, payment: &Payment, attempts: &[Payment])
     let before: Vec<Attempt> = others.filter_map(declined).collect();
     let next = next_attempt(&filed.invoice, Some(method), &before);
     matches!(next, Next::At(_))
+}
+
+/// Tells that invoices are not charged any more which would have been again, by the default way to pay that was: it was taken away between two
+/// attempts, or one stands in its place that was declined before. What ended with its last attempt was told then, and a charge under way tells it
+/// when it fails. The account is locked, so each end is told once; one that follows after there was another way to pay is another end.
+///
+/// One statement where nothing is to be charged again; otherwise one more, and three for each such invoice, beside the telling.
+pub(crate) async fn default_was_in(op: &Op, customer: CustomerId, before: PaymentMethodId) -> Result<()> {
+    let waiting = store::waiting_of(op.tx(), customer, MOST_WAITING).await?;
+    let Some(first) = waiting.first() else {
+        return Ok(());
+    };
+    let terms = needed(op.tx(), first.invoice.tenant).await?;
+    for filed in &waiting {
+        let attempts = payment::of_invoice_in(op.tx(), filed.invoice.id).await?;
+        if would_be_charged_again(filed, before, &attempts) {
+            tell_where_ended(op, &terms, filed, &attempts).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether an invoice that was charged by itself would have been again with a way to pay. What nobody has tried does not end.
+fn would_be_charged_again(filed: &Filed, method: PaymentMethodId, attempts: &[Payment]) -> bool {
+    let ended: Vec<Attempt> = attempts.iter().filter_map(declined).collect();
+    !ended.is_empty() && matches!(next_attempt(&filed.invoice, Some(method), &ended), Next::At(_))
 }
 
 /// Money has come for an invoice. What is more than was left to pay goes to the customer's credit balance.

@@ -26,7 +26,7 @@ mod view;
 
 pub(crate) use self::{
     bill::{bill, to_bill},
-    collect::{advance_of, collect, due, hasten_in, heard_in, next_due},
+    collect::{advance_of, collect, default_was_in, due, hasten_in, heard_in, next_due},
     receipt::receipt_in,
     refund::{check_refund_in, note_of_return_in, returned_in},
     store::{links_in, look_again_in, mark_late_in},

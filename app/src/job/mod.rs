@@ -18,7 +18,7 @@ pub(crate) mod invoices;
 mod listen;
 pub(crate) mod mail;
 pub(crate) mod notices;
-mod overshoot;
+pub(crate) mod overshoot;
 pub(crate) mod payments;
 pub(crate) mod recharges;
 mod status;

@@ -3,8 +3,11 @@
 use super::{Kind, Lane, customers, names};
 use crate::customer;
 
+/// Its name.
+pub(crate) const NAME: &str = "customer.overshoot";
+
 pub(crate) const KIND: Kind = Kind {
-    name: "customer.overshoot",
+    name: NAME,
     lane: Lane::Upkeep,
     together: |_| 1,
     run: |app, subjects, _| {

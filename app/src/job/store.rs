@@ -210,6 +210,27 @@ pub(super) async fn parked_among(
         .await?)
 }
 
+/// Which of some subjects have attempts that have not gone well, and when the next is due. One statement.
+pub(super) async fn failed_among(
+    db: &impl ConnectionTrait,
+    kind: &str,
+    subjects: &[String],
+) -> Result<Vec<(String, i64)>> {
+    Ok(work::Entity::find()
+        .select_only()
+        .columns([work::Column::Subject, work::Column::DueAt])
+        .filter(work::Column::Kind.eq(kind))
+        .filter(among_texts(
+            db,
+            work::Column::Subject,
+            subjects.iter().map(String::as_str),
+        ))
+        .filter(work::Column::Attempts.gt(0))
+        .into_tuple()
+        .all(db)
+        .await?)
+}
+
 /// The subjects that need no wake-up: one is on its way, they are parked or pausing, or a run that began after `dead` is under
 /// way; for new work only if that run knows already that it has to look again.
 pub(super) async fn awake(

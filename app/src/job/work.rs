@@ -187,6 +187,18 @@ pub(crate) async fn set_aside_among(
     Ok(customers_of(&parked))
 }
 
+/// Which of some customers have work of a kind that was begun and has not gone well since, and until when it pauses. One statement.
+pub(crate) async fn failed_among(
+    app: &App,
+    kind: &str,
+    customers: &[CustomerId],
+) -> Result<Vec<(CustomerId, Timestamp)>> {
+    let subjects: Vec<String> = customers.iter().map(CustomerId::to_string).collect();
+    let failed = store::failed_among(app.db().reader(), kind, &subjects).await?;
+    let one = |(subject, due): (String, i64)| Some((subject.parse().ok()?, Timestamp::from_micros(due)));
+    Ok(failed.into_iter().filter_map(one).collect())
+}
+
 fn customers_of(subjects: &[String]) -> Vec<CustomerId> {
     subjects
         .iter()

@@ -51,6 +51,7 @@ pub(super) fn alert(kind: EventType, data: &Map<String, Value>, document: Option
     };
     match kind {
         EventType::WebhookEndpointDisabled => Some(Alert::EndpointDisabled {
+            of_customer: said.text("customer_id").is_some(),
             url: said.text("url")?,
             since: said.instant("failing_since")?,
             problem: said.words("last_problem"),

@@ -22,6 +22,8 @@ pub const ABOUT: &[EventType] = &[
     EventType::InvoicePaid,
     EventType::InvoicePaymentFailed,
     EventType::InvoicePastDue,
+    // Only about their own: others are about no customer.
+    EventType::WebhookEndpointDisabled,
 ];
 
 /// Whether customers are written about a type of events.
@@ -31,6 +33,7 @@ pub fn is_written_about(kind: EventType) -> bool {
 }
 
 /// What is to be written about an event of an instant, with where its invoice is, if it is about one; `None`: nothing, such as about a payment that somebody has just made by hand.
+#[allow(clippy::too_many_lines, reason = "a list of kinds, and none may be forgotten")]
 pub(super) fn notice(
     kind: EventType,
     at: Timestamp,
@@ -115,6 +118,11 @@ pub(super) fn notice(
             number: said.text("number")?,
             total: said.money("amount_due")?,
             document,
+        }),
+        EventType::WebhookEndpointDisabled => Some(Notice::WebhookDisabled {
+            url: said.text("url")?,
+            since: said.instant("failing_since")?,
+            problem: said.words("last_problem"),
         }),
         _ => None,
     }

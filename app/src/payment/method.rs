@@ -10,7 +10,7 @@ use gateway::payment::{Payer, SetupWish, Trouble};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{setting::needed, store};
+use super::{setting::needed, store, usable_in};
 use crate::{
     App,
     actor::{Actor, Scope},
@@ -227,7 +227,7 @@ pub async fn remove_method(app: &App, actor: &Actor, id: PaymentMethodId) -> Res
     .await
 }
 
-/// Changes a way to pay under the lock on its customer's account.
+/// Changes a way to pay under the lock on its customer's account. Some seven statements, and what its invoices cost.
 async fn change(
     app: &App,
     actor: &Actor,
@@ -242,7 +242,12 @@ async fn change(
         .await?;
     // Again, under the lock.
     let present = store::method(op.tx(), actor.reach(), id).await?;
-    let changed = write(&op, present.ok_or_else(unknown)?).await?;
+    let present = present.ok_or_else(unknown)?;
+    let before = usable_in(op.tx(), actor.tenant, present.customer).await?;
+    let changed = write(&op, present).await?;
+    if let Some(before) = before {
+        invoice::default_was_in(&op, changed.customer, before.id).await?;
+    }
     if changed.is_default {
         recharge::look_again_in(&mut op, changed.customer).await?;
         invoice::hasten_in(&mut op, changed.customer).await?;

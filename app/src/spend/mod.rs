@@ -16,6 +16,7 @@ pub(crate) use self::{
     count::{Spent, count_in},
     forget::{are_old, forget_old},
     standing::{left_in, spendings_in},
+    store::is_own_in,
 };
 pub use self::{
     setting::{UpdateSpend, Updated, send_test, update},

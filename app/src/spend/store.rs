@@ -68,6 +68,21 @@ pub(super) async fn setting(db: &impl ConnectionTrait, customer: CustomerId) -> 
     Ok(row.map(Setting::try_from).transpose()?)
 }
 
+/// Whether a webhook endpoint is the one behind a customer's own URL. One statement.
+pub(crate) async fn is_own_in(
+    db: &impl ConnectionTrait,
+    customer: CustomerId,
+    endpoint: WebhookEndpointId,
+) -> Result<bool> {
+    // The rest of the row is nobody's business here, whether or not it can be read.
+    let own = statement(
+        db,
+        "SELECT 1 FROM spend_setting WHERE customer_id = $1 AND endpoint_id = $2",
+        vec![customer.0.into(), endpoint.0.into()],
+    );
+    Ok(db.query_one_raw(own).await?.is_some())
+}
+
 /// What some customers have agreed with themselves. One statement. A row that cannot be read is left out and reported:
 /// usage must not wait for it, and whoever decides about more usage refuses.
 pub(super) async fn found(

@@ -2,6 +2,7 @@
 
 use domain::{
     event::EventType,
+    id::CustomerId,
     time::Timestamp,
     webhook::{
         health::{Health, Heard},
@@ -21,6 +22,7 @@ use crate::{
     event::{self, NewEvent},
     failpoint::reach,
     op::Op,
+    spend,
 };
 
 /// Attempts at one message that are kept to be read.
@@ -71,17 +73,23 @@ pub(super) fn code(outcome: Outcome) -> &'static str {
     }
 }
 
-/// Writes what has become of messages, and how their endpoint fares where that is news. Two statements, four where something failed.
+/// Writes what has become of messages, and how their endpoint fares where that is news. Two statements; where something failed two more, and one
+/// for an endpoint that hears of one customer only.
 pub(super) async fn conclude(app: &App, endpoint: &Endpoint, sent: Vec<Sent>) -> Result<()> {
-    let op = Op::begin(app).await?;
+    let mut op = Op::begin(app).await?;
+    let has_failed = sent.iter().any(|it| !it.is_delivered());
+    // It may be the customer's own, of which the customer is told. Whoever points it elsewhere locks the account first, too.
+    if let Some(customer) = endpoint.customer.filter(|_| has_failed) {
+        op.lock_accounts(&[customer]).await?;
+    }
     // First the endpoint, as whoever has messages sent again: two that took their rows in another order would wait for each other. Somebody may
     // have changed it meanwhile, or taken it away.
     let present = store::lock(&op, endpoint.tenant, endpoint.id).await?;
     let ended: Vec<Ended> = sent.iter().map(|it| ended(endpoint, it)).collect();
     store::conclude(&op, &ended).await?;
     reach("webhook.concluded")?;
-    let has_news = endpoint.health().is_failing() || sent.iter().any(|it| !it.is_delivered());
-    if let Some(present) = present.filter(|_| has_news) {
+    // What went well is news where something had failed before, also what this very run has written of.
+    if let Some(present) = present.filter(|it| has_failed || it.health().is_failing()) {
         fares(&op, &present, &sent).await?;
     }
     op.commit().await
@@ -131,7 +139,8 @@ fn view(endpoint: &Endpoint, sent: &Sent) -> AttemptView {
     }
 }
 
-/// Writes how an endpoint fares. One that is hopeless, or says that it is gone, is switched off, and that is told. One statement, three if so.
+/// Writes how an endpoint fares. One that is hopeless, or says that it is gone, is switched off, and that is told. One statement, three if so, and
+/// then one more for an endpoint that hears of one customer only, whose account is locked.
 async fn fares(op: &Op, present: &Endpoint, sent: &[Sent]) -> Result<()> {
     let now = op.now();
     // One after the other, as the run has counted them: what went well before a failure does not make it forgotten.
@@ -156,14 +165,30 @@ async fn fares(op: &Op, present: &Endpoint, sent: &[Sent]) -> Result<()> {
         return Ok(());
     }
     reach("webhook.disabled")?;
-    event::write_in(op, &[disabled(op, present, health, shown.unwrap_or("unknown"))]).await
+    let owner = owner(op, present).await?;
+    let told = disabled(op, present, owner, (health, shown.unwrap_or("unknown")));
+    event::write_in(op, &[told]).await
 }
 
-fn disabled(op: &Op, endpoint: &Endpoint, health: Health, problem: &str) -> NewEvent {
+/// The customer whose own an endpoint is. One that the vendor has made is the vendor's, also where it hears of one customer only: its address is
+/// nobody else's business. At most one statement.
+async fn owner(op: &Op, endpoint: &Endpoint) -> Result<Option<CustomerId>> {
+    match endpoint.customer {
+        Some(customer) if spend::is_own_in(op.tx(), customer, endpoint.id).await? => Ok(Some(customer)),
+        _ => Ok(None),
+    }
+}
+
+fn disabled(
+    op: &Op,
+    endpoint: &Endpoint,
+    owner: Option<CustomerId>,
+    (health, problem): (Health, &str),
+) -> NewEvent {
     let since = health.failing_since.unwrap_or(op.now());
     NewEvent {
         tenant: endpoint.tenant,
-        customer: None,
+        customer: owner,
         subscription: None,
         kind: EventType::WebhookEndpointDisabled,
         key: format!(
@@ -175,6 +200,7 @@ fn disabled(op: &Op, endpoint: &Endpoint, health: Health, problem: &str) -> NewE
         at: op.now(),
         data: event::words([
             ("webhook_endpoint_id", json!(endpoint.id)),
+            ("customer_id", json!(owner)),
             ("url", json!(endpoint.url)),
             ("failing_since", json!(since.to_string())),
             ("last_problem", json!(problem)),

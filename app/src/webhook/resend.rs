@@ -50,6 +50,7 @@ pub async fn deliveries(
     }
     match state {
         Some(DeliveryState::Failed) => store::failed(db, actor.tenant, endpoint, page).await,
+        Some(DeliveryState::Pending) => store::pending(db, actor.tenant, endpoint, page).await,
         _ => store::deliveries(db, actor.tenant, endpoint, state, page).await,
     }
 }

@@ -179,7 +179,7 @@ catalogue! {
     InvoiceOverpaid "invoice.overpaid" 1 INVOICE;
     /// A payment of an invoice has failed.
     InvoicePaymentFailed "invoice.payment_failed" 1 INVOICE;
-    /// An invoice is charged by itself no more: the default payment method was declined for good or too often. Another one is charged.
+    /// An invoice is charged by itself no more: the default payment method was declined for good or too often, or it was taken away. Another one is charged.
     InvoiceCollectionEnded "invoice.collection_ended" 1 INVOICE;
     /// An invoice was not paid in time.
     InvoicePastDue "invoice.past_due" 1 INVOICE;
@@ -190,9 +190,9 @@ catalogue! {
     /// A credit note takes back part of an invoice, or all of it.
     InvoiceCreditNoteCreated "invoice.credit_note_created" 1 INVOICE;
 
-    /// A webhook endpoint has failed for so long that nothing is sent to it any more.
+    /// A webhook endpoint has failed for so long that nothing is sent to it any more. With a customer: it is the customer's own.
     WebhookEndpointDisabled "webhook_endpoint.disabled" 1
-        fields![webhook_endpoint_id: Id, url: Url, failing_since: Instant, last_problem: Text];
+        fields![webhook_endpoint_id: Id, customer_id: Id or null, url: Url, failing_since: Instant, last_problem: Text];
     /// Somebody tries a webhook endpoint.
     WebhookTest "webhook.test" 1 fields![webhook_endpoint_id: Id];
 }

@@ -123,6 +123,7 @@ pub(super) fn facts(notice: &Notice) -> Vec<Fact> {
             name("name", called),
             shown("month", &format_args!("{month:02}/{year}")),
         ],
+        Notice::WebhookDisabled { url, since, problem } => receiver(url, *since, problem),
     }
 }
 
@@ -186,6 +187,15 @@ pub(super) fn because(reason: &str) -> Fact {
     let reason = reason.trim_end_matches('.');
     let reason = if reason.is_empty() { NO_REASON } else { reason };
     ("reason", Some(reason.to_owned()))
+}
+
+/// A receiver at which nothing arrives.
+pub(super) fn receiver(url: &str, since: Timestamp, problem: &str) -> Vec<Fact> {
+    vec![
+        ("url", Some(line(url, LONGEST_TEXT))),
+        moment("since", Some(since)),
+        because(problem),
+    ]
 }
 
 fn span(span: Span) -> Fact {

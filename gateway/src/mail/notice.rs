@@ -135,6 +135,15 @@ pub enum Notice {
         /// The year of that month.
         year: u16,
     },
+    /// Nothing is sent to the customer's own address for spend alerts any more.
+    WebhookDisabled {
+        /// The address.
+        url: String,
+        /// Since when nothing has arrived there.
+        since: Timestamp,
+        /// What went wrong the last time, in words.
+        problem: String,
+    },
 }
 
 /// Where an invoice can be read by whoever has the letter.

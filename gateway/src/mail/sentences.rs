@@ -159,3 +159,12 @@ pub(super) const PAYMENT_METHOD_EXPIRING: Wording = Wording {
     says: &["{name} can be used until the end of {month}. Please add another payment method in time."],
     button: "",
 };
+
+pub(super) const WEBHOOK_DISABLED: Wording = Wording {
+    subject: "{vendor}: spend alerts of {customer} are not sent to your URL any more",
+    says: &[
+        "Nothing has arrived at {url} since {since}; the last attempt ended like this: {reason}.",
+        "No more spend alerts are sent there; letters about budgets still come. Once the receiver is ready, please set the URL of your spend alerts again.",
+    ],
+    button: "",
+};

@@ -162,6 +162,7 @@ fn wording(notice: &Notice) -> &'static Wording {
         Notice::InvoicePaymentFailed { .. } => &say::INVOICE_PAYMENT_FAILED,
         Notice::InvoicePastDue { .. } => &say::INVOICE_PAST_DUE,
         Notice::PaymentMethodExpiring { .. } => &say::PAYMENT_METHOD_EXPIRING,
+        Notice::WebhookDisabled { .. } => &say::WEBHOOK_DISABLED,
     }
 }
 

@@ -329,6 +329,23 @@ pub(super) async fn due_of(
     rows.into_iter().map(noun).collect()
 }
 
+/// A customer's invoices that are to be paid and of which something will be due, oldest first, at most so many. One statement.
+pub(super) async fn waiting_of(
+    db: &impl ConnectionTrait,
+    customer: CustomerId,
+    limit: u64,
+) -> Result<Vec<Filed>> {
+    let rows = invoice::Entity::find()
+        .filter(invoice::Column::CustomerId.eq(customer.0))
+        .filter(invoice::Column::State.is_in(["OPEN", "PAST_DUE"]))
+        .filter(invoice::Column::NextAt.is_not_null())
+        .order_by_asc(invoice::Column::Id)
+        .limit(limit)
+        .all(db)
+        .await?;
+    rows.into_iter().map(noun).collect()
+}
+
 /// Has invoices that are to be paid looked at again now. Drafts go on waiting.
 pub(super) async fn hasten(op: &Op, customer: CustomerId) -> Result<bool> {
     let sql = "UPDATE invoice SET next_at = 0 WHERE customer_id = $1 AND state IN ('OPEN', 'PAST_DUE')";

@@ -213,7 +213,9 @@ pub(in crate::webhook) async fn delivery_of(
     row.map(Delivery::try_from).transpose()
 }
 
-/// Deliveries to an endpoint, newest first.
+/// Deliveries to an endpoint, newest first: all, or those in a state. One statement. It goes along all of them, so it is for a state that most have:
+/// of `DELIVERED` it passes over what has failed since the last that went well, which is five days of messages at most. Then the endpoint is switched
+/// off.
 pub(in crate::webhook) async fn deliveries(
     db: &impl ConnectionTrait,
     tenant: TenantId,

@@ -3,6 +3,7 @@
 mod delivery;
 mod endpoint;
 mod failed;
+mod pending;
 
 pub(crate) use self::{delivery::forget_in, endpoint::endpoint};
 pub(super) use self::{
@@ -14,4 +15,5 @@ pub(super) use self::{
         claim, count, delete, due_endpoints, endpoints, fares, insert, listening, lock, release, root, write,
     },
     failed::failed,
+    pending::pending,
 };

@@ -8,7 +8,7 @@ use self::sentences as say;
 pub(super) use self::sentences::{FOOTER, GREETING};
 use super::{
     Document,
-    facts::{Fact, LONGEST_TEXT, Way, because, credits, line, moment, name, shown},
+    facts::{Fact, Way, because, credits, name, receiver, shown},
     sentences::Wording,
 };
 
@@ -17,6 +17,8 @@ use super::{
 pub enum Alert {
     /// Nothing is delivered to a receiver of webhooks any more.
     EndpointDisabled {
+        /// Whether it is the customer's own, for spend alerts.
+        of_customer: bool,
         /// Its address.
         url: String,
         /// Since when nothing has arrived there.
@@ -96,11 +98,12 @@ pub struct Invoice {
 /// The facts of an alert.
 pub(super) fn facts(alert: &Alert) -> Vec<Fact> {
     match alert {
-        Alert::EndpointDisabled { url, since, problem } => vec![
-            ("url", Some(line(url, LONGEST_TEXT))),
-            moment("since", Some(*since)),
-            because(problem),
-        ],
+        Alert::EndpointDisabled {
+            of_customer: _,
+            url,
+            since,
+            problem,
+        } => receiver(url, *since, problem),
         Alert::RechargeDisabled { reason } => vec![because(reason)],
         Alert::PaymentQuarantined { payment, amount } => {
             vec![name("payment", payment), shown("amount", amount)]
@@ -141,7 +144,12 @@ pub(super) fn way(alert: &Alert) -> Way<'_> {
 /// How an alert is worded.
 pub(super) fn wording(alert: &Alert) -> &'static Wording {
     match alert {
-        Alert::EndpointDisabled { .. } => &say::ENDPOINT_DISABLED,
+        Alert::EndpointDisabled {
+            of_customer: false, ..
+        } => &say::ENDPOINT_DISABLED,
+        Alert::EndpointDisabled {
+            of_customer: true, ..
+        } => &say::CUSTOMER_ENDPOINT_DISABLED,
         Alert::RechargeDisabled { .. } => &say::RECHARGE_DISABLED,
         Alert::PaymentQuarantined { .. } => &say::PAYMENT_QUARANTINED,
         Alert::RefundFailed { .. } => &say::REFUND_FAILED,

@@ -17,6 +17,15 @@ pub(super) const ENDPOINT_DISABLED: Wording = Wording {
     button: "",
 };
 
+pub(super) const CUSTOMER_ENDPOINT_DISABLED: Wording = Wording {
+    subject: "{vendor}: spend alerts of {customer} are not sent to its URL any more",
+    says: &[
+        "Nothing has arrived at {url}, the URL of {customer} for spend alerts, since {since}; the last attempt ended like this: {reason}.",
+        "The customer was told if you write to customers. Once its receiver is ready, set the URL of its spend management again.",
+    ],
+    button: "",
+};
+
 pub(super) const RECHARGE_DISABLED: Wording = Wording {
     subject: "{vendor}: the automatic recharge of {customer} is switched off",
     says: &[

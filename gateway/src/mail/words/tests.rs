@@ -110,6 +110,11 @@ fn all(text: &str, url: Option<&str>, retry_at: Option<Timestamp>) -> Vec<Notice
             month: 5,
             year: 2027,
         },
+        Notice::WebhookDisabled {
+            url: text.to_owned(),
+            since: at(),
+            problem: text.to_owned(),
+        },
     ]
 }
 
@@ -131,12 +136,15 @@ fn alerts(text: &str) -> Vec<Alert> {
         amount: money(),
         reason: reason.clone(),
     });
+    let endpoint = |of_customer| Alert::EndpointDisabled {
+        of_customer,
+        url: url.clone(),
+        since: at(),
+        problem: problem.clone(),
+    };
     let mut all = vec![
-        Alert::EndpointDisabled {
-            url,
-            since: at(),
-            problem,
-        },
+        endpoint(false),
+        endpoint(true),
         Alert::RechargeDisabled {
             reason: reason.clone(),
         },
@@ -223,13 +231,14 @@ fn each_alert_in_both_forms() {
         sound(&words);
         assert!(words.subject.starts_with("Acme: "), "{}", words.subject);
         // Only an endpoint may be nobody's.
-        let is_endpoint = matches!(alert, Alert::EndpointDisabled { .. });
-        assert_eq!(
-            words.subject.contains("Globex"),
-            !is_endpoint,
-            "{}",
-            words.subject
+        let is_nobodys = matches!(
+            alert,
+            Alert::EndpointDisabled {
+                of_customer: false,
+                ..
+            }
         );
+        assert_eq!(words.subject.contains("Globex"), !is_nobodys, "{}", words.subject);
         assert!(words.text.starts_with("Hello,\n\n"), "{}", words.text);
         assert!(
             words.text.ends_with("operations addresses of Acme."),
