@@ -49,6 +49,7 @@ on_both!(
     a_run_that_is_taken_for_dead_has_its_endpoint_in_hand,
     a_run_that_died_is_followed_when_its_lease_is_over,
     what_is_delivered_is_written_while_another_message_hangs,
+    what_arrives_later_makes_a_failure_forgotten_that_was_written_before,
     a_sweep_wakes_so_many_and_first_those_that_have_waited_longest,
     what_was_given_up_is_found_among_what_was_delivered,
     what_waits_is_found_below_what_was_delivered,
@@ -939,6 +940,22 @@ async fn what_is_delivered_is_written_while_another_message_hangs(world: World) 
     receiver.lets_go();
     run.await.unwrap();
     assert_eq!(states(&world, &hook).await, [DeliveryState::Delivered; 2]);
+}
+
+async fn what_arrives_later_makes_a_failure_forgotten_that_was_written_before(world: World) {
+    let world = world.sends().await;
+    let receiver = Receiver::open().await;
+    receiver.answers_next([Manner::Status(500), Manner::Held]);
+    let (hook, send) = two_that_are_due(&world, &receiver).await;
+    let run = begun(&world, &receiver, &send).await;
+    let waiting = std::time::Instant::now();
+    while read(&world, hook.endpoint.id).await.failures == 0 {
+        assert!(!run.is_finished() && waiting.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    receiver.lets_go();
+    run.await.unwrap();
+    assert_eq!(read(&world, hook.endpoint.id).await.failures, 0);
 }
 
 async fn messages_asked_for_one_by_one_wake_one_run(world: World) {

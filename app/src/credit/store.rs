@@ -604,7 +604,7 @@ fn due_condition(db: &impl ConnectionTrait, due: Timestamp, whose: Ending<'_>) -
     match whose {
         Ending::ByTheWall { aside } => all
             .add(Expr::cust(BY_THE_WALL))
-            .add(block::Column::CustomerId.is_not_in(ids(aside))),
+            .add(among(db, block::Column::CustomerId, ids(aside)).not()),
         Ending::These(customers) => all.add(among(db, block::Column::CustomerId, ids(customers))),
     }
 }

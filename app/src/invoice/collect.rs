@@ -257,7 +257,7 @@ fn was_charged_by_itself(filed: &Filed, payment: &Payment, attempts: &[Payment])
 
 /// Tells that invoices are not charged any more which would have been again, by the default way to pay that was: it was taken away between two
 /// attempts, or one stands in its place that was declined before. What ended with its last attempt was told then, and a charge under way tells it
-/// when it fails. The account is locked, so each end is told once; one that follows after there was another way to pay is another end.
+/// when it fails; a page on which somebody may pay does not. The account is locked, so each end is told once; one that follows after there was another way to pay is another end.
 ///
 /// One statement where nothing is to be charged again; otherwise one more, and three for each such invoice, beside the telling.
 pub(crate) async fn default_was_in(op: &Op, customer: CustomerId, before: PaymentMethodId) -> Result<()> {
@@ -267,7 +267,8 @@ pub(crate) async fn default_was_in(op: &Op, customer: CustomerId, before: Paymen
     };
     let terms = needed(op.tx(), first.invoice.tenant).await?;
     for filed in &waiting {
-        let attempts = payment::of_invoice_in(op.tx(), filed.invoice.id).await?;
+        let mut attempts = payment::of_invoice_in(op.tx(), filed.invoice.id).await?;
+        attempts.retain(|it| matches!(it.way, Way::Saved(_)));
         if would_be_charged_again(filed, before, &attempts) {
             tell_where_ended(op, &terms, filed, &attempts).await?;
         }

@@ -269,8 +269,9 @@ pub(super) async fn awake(
         .await?)
 }
 
-/// Notes wake-ups; answers with the subjects to which one must be sent, and their attempts: that had none since `lost`, and have no
-/// run since `dead`, which is told to look again instead.
+/// Notes wake-ups; answers with the subjects to which one must be sent, and their attempts: that had none since `lost`, are not pausing (the sweep
+/// comes when the pause is over; a wake-up would be passed by, and taken for one on its way), and have no run since `dead`, which is told to look
+/// again instead.
 pub(super) async fn mark_woken(
     op: &Op,
     kind: &str,
@@ -286,7 +287,7 @@ pub(super) async fn mark_woken(
              ON CONFLICT (kind, subject) DO UPDATE SET
                 again = CASE WHEN work.running_since > $4 THEN 1 ELSE work.again END,
                 woken_at = CASE WHEN work.running_since > $4 THEN work.woken_at ELSE excluded.woken_at END
-             WHERE work.woken_at <= $3
+             WHERE work.woken_at <= $3 AND work.due_at <= $2
              RETURNING subject, attempts, running_since",
             vec![
                 kind.into(),

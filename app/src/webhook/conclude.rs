@@ -80,7 +80,7 @@ pub(super) async fn conclude(app: &App, endpoint: &Endpoint, sent: Vec<Sent>) ->
     let has_failed = sent.iter().any(|it| !it.is_delivered());
     // It may be the customer's own, of which the customer is told. Whoever points it elsewhere locks the account first, too.
     if let Some(customer) = endpoint.customer.filter(|_| has_failed) {
-        op.lock_accounts(&[customer]).await?;
+        op.lock_account(endpoint.tenant, customer).await?;
     }
     // First the endpoint, as whoever has messages sent again: two that took their rows in another order would wait for each other. Somebody may
     // have changed it meanwhile, or taken it away.
@@ -88,8 +88,11 @@ pub(super) async fn conclude(app: &App, endpoint: &Endpoint, sent: Vec<Sent>) ->
     let ended: Vec<Ended> = sent.iter().map(|it| ended(endpoint, it)).collect();
     store::conclude(&op, &ended).await?;
     reach("webhook.concluded")?;
-    // What went well is news where something had failed before, also what this very run has written of.
-    if let Some(present) = present.filter(|it| has_failed || it.health().is_failing()) {
+    // What went well is news where something had failed before, also what this very run has written of. What another address has answered says
+    // nothing of the present one, nor of one that is switched off by now.
+    let is_the_same = |it: &Endpoint| it.url == endpoint.url && it.state == EndpointState::Enabled;
+    let has_news = |it: &Endpoint| has_failed || it.health().is_failing();
+    if let Some(present) = present.filter(|it| is_the_same(it) && has_news(it)) {
         fares(&op, &present, &sent).await?;
     }
     op.commit().await
@@ -197,7 +200,7 @@ fn disabled(
             endpoint.id,
             since.micros()
         ),
-        at: op.now(),
+        at: op.present(),
         data: event::words([
             ("webhook_endpoint_id", json!(endpoint.id)),
             ("customer_id", json!(owner)),

@@ -36,7 +36,7 @@ const BUDGET: Duration = Duration::from_secs(3);
 const LEASE_SECONDS: i64 = 30;
 /// Messages that are read at once: enough that what a batch costs is shared, few enough that a process keeps little of them.
 const BATCH: usize = 1_000;
-/// How long it may take until it is begun to write what became of a message: more are written with it, and no more are sent once more after a crash.
+/// How long it may take until it is begun to write what became of a message, unless others are being written: more are written with it.
 const WRITTEN_WITHIN: Duration = Duration::from_millis(100);
 
 /// Endpoints with messages that are due, by whether they have failed.
@@ -200,12 +200,10 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// The next message, unless too much waits to be written: it would be sent once more after a crash.
     fn next_to_send(&mut self) -> Option<Ready> {
-        if self.goes_on() {
-            self.waiting.pop_front()
-        } else {
-            None
-        }
+        let may_send = self.goes_on() && self.sent.len() < BATCH;
+        if may_send { self.waiting.pop_front() } else { None }
     }
 
     /// Whether more is to be read: early enough that nobody who sends waits for it.

@@ -21,7 +21,7 @@ use crate::{
     event::{self, NewEvent},
     idempotency::{Claim, Once, claim},
     job,
-    op::Op,
+    op::{self, Op},
     page::{Page, Slice},
 };
 
@@ -50,7 +50,10 @@ pub async fn deliveries(
     }
     match state {
         Some(DeliveryState::Failed) => store::failed(db, actor.tenant, endpoint, page).await,
-        Some(DeliveryState::Pending) => store::pending(db, actor.tenant, endpoint, page).await,
+        Some(DeliveryState::Pending) => {
+            let moment = op::snapshot(app).await?;
+            store::pending(&moment, actor.tenant, endpoint, page).await
+        }
         _ => store::deliveries(db, actor.tenant, endpoint, state, page).await,
     }
 }

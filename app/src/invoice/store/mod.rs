@@ -329,7 +329,7 @@ pub(super) async fn due_of(
     rows.into_iter().map(noun).collect()
 }
 
-/// A customer's invoices that are to be paid and of which something will be due, oldest first, at most so many. One statement.
+/// A customer's invoices that are to be paid, oldest first, at most so many. One statement.
 pub(super) async fn waiting_of(
     db: &impl ConnectionTrait,
     customer: CustomerId,
@@ -338,7 +338,6 @@ pub(super) async fn waiting_of(
     let rows = invoice::Entity::find()
         .filter(invoice::Column::CustomerId.eq(customer.0))
         .filter(invoice::Column::State.is_in(["OPEN", "PAST_DUE"]))
-        .filter(invoice::Column::NextAt.is_not_null())
         .order_by_asc(invoice::Column::Id)
         .limit(limit)
         .all(db)
