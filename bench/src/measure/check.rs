@@ -5,6 +5,8 @@
 //! moment at which a request was due, so a stall shows in every request that it delays. They contain what the generator itself
 //! needs to wake up; the limit shows how much that is.
 
+use std::time::Duration;
+
 use crate::{
     Bench, Outcome,
     figure::{Figure, Target},
@@ -19,6 +21,8 @@ const CONNECTIONS: usize = 64;
 pub(super) const RATE: f64 = 2_000.0;
 /// Connections at that rate; each sends every eighth millisecond.
 pub(super) const PACED: usize = 16;
+/// How long a process is asked at full speed before delays count: one that has been running for a while knows its customers.
+pub(super) const KNOWN_AFTER: Duration = Duration::from_secs(1);
 
 pub async fn run(bench: &Bench, backend: Backend) -> Outcome<Vec<Figure>> {
     let scale = bench.scale;

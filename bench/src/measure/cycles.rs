@@ -6,14 +6,15 @@
 //! Fair, because both begin with copies of the same database, and afterwards every row that counts is counted. The time of ours
 //! begins with the start of the processes; that of the limit with its first statement. The limit knows this one plan.
 //!
-//! Then once more beside checks at the fixed rate of their own measurement, against the bare handler beside the SQL by hand.
+//! Then once more beside checks at the fixed rate of their own measurement, against the bare handler beside the SQL by hand, and against the bare
+//! handler beside the same two workers: what their work and the database's leaves of the processors to anybody.
 
 use std::{
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
-use super::check::{PACED, RATE};
+use super::check::{KNOWN_AFTER, PACED, RATE};
 use crate::{
     Bench, Outcome,
     by_hand::Hand,
@@ -27,8 +28,6 @@ use crate::{
 
 /// How long it may take before something must be wrong.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// How long the API is asked at full speed beforehand.
-const KNOWN_AFTER: Duration = Duration::from_secs(1);
 /// Pause between two looks at whether something is left.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -83,12 +82,14 @@ pub async fn run(bench: &Bench, backend: Backend) -> Outcome<Vec<Figure>> {
     let per_second = |lasting: Duration| many as f64 / lasting.as_secs_f64();
     let ours = async || {
         let alone = ours(bench, &start, None).await?;
-        let beside = ours(bench, &start, Some(alone.lasting)).await?;
+        let beside = ours(bench, &start, Some((Asked::Api, alone.lasting))).await?;
+        let handler = ours(bench, &start, Some((Asked::Handler, alone.lasting))).await?;
         Ok([
             per_second(alone.lasting),
             per_second(beside.lasting),
             beside.p50,
             beside.p99,
+            handler.p99,
         ])
     };
     let limit = async || {
@@ -116,6 +117,8 @@ pub async fn run(bench: &Bench, backend: Backend) -> Outcome<Vec<Figure>> {
         figure(1, "cycles_closed_beside_checks", "cycles/s", Target::NONE).against(sql),
         figure(2, "cycles_check_p50", "ms", Target::NONE).against(handler),
         figure(3, "cycles_check_p99", "ms", Target::below(1.0)).against(handler),
+        Figure::new("cycles_check_p99_of_rest", backend, "ms", ours[3], ours[4])
+            .against("bare handler beside the same workers"),
     ])
 }
 
@@ -127,17 +130,27 @@ struct Turned {
     p99: f64,
 }
 
+/// Who is asked meanwhile.
+#[derive(Debug, Clone, Copy)]
+enum Asked {
+    Api,
+    Handler,
+}
+
 /// Two workers; beside checks whose delays count for so long, if any are to be made.
-async fn ours(bench: &Bench, start: &World, checked: Option<Duration>) -> Outcome<Turned> {
+async fn ours(bench: &Bench, start: &World, checked: Option<(Asked, Duration)>) -> Outcome<Turned> {
     let world = start.copy(bench).await?;
     let watch = Hand::connect(&world.place, 1).await?;
     let api = match checked {
-        Some(lasting) => Some((bench.programs.api(&world.place.url).await?, lasting)),
+        Some((Asked::Api, lasting)) => {
+            Some((bench.programs.api(&world.place.url).await?, "/graphql", lasting))
+        }
+        Some((Asked::Handler, lasting)) => Some((bench.programs.by_hand(&[]).await?, "/memory", lasting)),
         None => None,
     };
     let load = api
         .as_ref()
-        .map(|(api, lasting)| (api.address, "/graphql", *lasting));
+        .map(|(api, path, lasting)| (api.address, *path, *lasting));
     let turned = beside(bench, load, async || {
         let begun = Instant::now();
         let mut workers = [
@@ -157,7 +170,7 @@ async fn ours(bench: &Bench, start: &World, checked: Option<Duration>) -> Outcom
         Ok(lasting)
     })
     .await?;
-    if let Some((api, _)) = api {
+    if let Some((api, ..)) = api {
         api.stop().await;
     }
     end(bench, world, watch).await?;
@@ -203,7 +216,6 @@ async fn beside(
         });
     };
     let parties = || checks(path, PACED, bench.scale.active.min(bench.scale.subscribed));
-    // A gateway that has been running for a while knows its customers.
     closed::rate(address, path, parties(), KNOWN_AFTER).await?;
     let checking = tokio::spawn(open::delays(address, parties(), RATE, counted));
     tokio::time::sleep(open::WARM_UP).await;
