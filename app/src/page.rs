@@ -118,6 +118,15 @@ impl<K> Page<K> {
     }
 }
 
+/// Whether there is more before and after a page that was resumed after and before something, and would overflow at its far end.
+fn edges(backwards: bool, (after, before): (bool, bool), overflow: bool) -> (bool, bool) {
+    if backwards {
+        (overflow, before)
+    } else {
+        (after, overflow)
+    }
+}
+
 impl<K: Ord> Page<K> {
     /// Picks the keys of the page of a list whose keys are all known, and which begins with the greatest. A cursor need not be among them: what it
     /// stood for may have left the list since.
@@ -133,10 +142,8 @@ impl<K: Ord> Page<K> {
         } else {
             from
         };
-        let (has_previous, has_next) = match self.backwards {
-            true => (overflow, self.before.is_some()),
-            false => (self.after.is_some(), overflow),
-        };
+        let resumed = (self.after.is_some(), self.before.is_some());
+        let (has_previous, has_next) = edges(self.backwards, resumed, overflow);
         Slice {
             items: keys.into_iter().take(to).skip(start).take(size).collect(),
             has_previous,
@@ -153,7 +160,7 @@ impl<K: IntoValueTuple> Page<K> {
         S::Item: FromQueryResult + Send + Sync,
         C: sea_orm::ConnectionTrait,
     {
-        let (resumed_after, resumed_before) = (self.after.is_some(), self.before.is_some());
+        let resumed = (self.after.is_some(), self.before.is_some());
         if let Some(after) = self.after {
             cursor.after(after);
         }
@@ -174,11 +181,7 @@ impl<K: IntoValueTuple> Page<K> {
         } else if overflow {
             items.pop();
         }
-        let (has_previous, has_next) = if self.backwards {
-            (overflow, resumed_before)
-        } else {
-            (resumed_after, overflow)
-        };
+        let (has_previous, has_next) = edges(self.backwards, resumed, overflow);
         Ok(Slice {
             items,
             has_previous,

@@ -41,12 +41,12 @@ pub(crate) fn among(
 }
 
 /// The same for texts.
-pub(crate) fn among_texts<'a>(
+pub(crate) fn among_texts<T: AsRef<str>>(
     db: &impl ConnectionTrait,
     column: impl ColumnTrait,
-    texts: impl IntoIterator<Item = &'a str>,
+    texts: impl IntoIterator<Item = T>,
 ) -> Expr {
-    let texts = texts.into_iter().map(str::to_owned).collect();
+    let texts = texts.into_iter().map(|text| text.as_ref().to_owned()).collect();
     one_of(Backend::of(db), column, Column::Text(texts))
 }
 

@@ -221,6 +221,16 @@ async fn an_invoice_that_nobody_can_charge_is_written_about_once(world: World) {
     }
 }
 
+/// Subscribes a customer, and cancels at once on a day.
+async fn subscribed_until(world: &World, customer: CustomerId, plan: VariantId, day: &str) {
+    let deal = world.try_subscribe(agreement(customer, plan)).await.unwrap();
+    world.until(day).await;
+    world
+        .wish(deal.value.id, Wish::Cancel { at_end: false })
+        .await
+        .unwrap();
+}
+
 async fn a_card_that_is_taken_away_between_two_attempts_ends_them_once(world: World) {
     sells(&world).await;
     bills(&world, terms()).await;
@@ -229,12 +239,7 @@ async fn a_card_that_is_taken_away_between_two_attempts_ends_them_once(world: Wo
     let customer = world.customer("globex").await;
     let poor = card(&world, customer, Card::InsufficientFunds).await;
     let spare = card(&world, customer, Card::Stolen).await;
-    let deal = world.try_subscribe(agreement(customer, plan)).await.unwrap();
-    world.until("2026-04-11").await;
-    world
-        .wish(deal.value.id, Wish::Cancel { at_end: false })
-        .await
-        .unwrap();
+    subscribed_until(&world, customer, plan, "2026-04-11").await;
     world.catch_up().await;
     let invoices = all(&world, customer).await;
     let failed = paying::told(&world, customer, "invoice.payment_failed").await;
@@ -323,12 +328,7 @@ async fn an_address_of_both_gets_the_customer_s_letter(world: World) {
     let customer = world.customer("globex").await;
     named(&world, customer, "Globex", BOTH).await;
     card(&world, customer, Card::Stolen).await;
-    let deal = world.try_subscribe(agreement(customer, plan)).await.unwrap();
-    world.until("2026-04-11").await;
-    world
-        .wish(deal.value.id, Wish::Cancel { at_end: false })
-        .await
-        .unwrap();
+    subscribed_until(&world, customer, plan, "2026-04-11").await;
     for _ in 0..20 {
         world.advance(86_400);
         world.catch_up().await;

@@ -7,7 +7,7 @@ use app::{
     event, job,
     notify::{self, Audience, UpdateCustomerMail, UpdateMailSetting},
     page::Page,
-    spend::{self, UpdateSpend},
+    spend,
     subscription::Wish,
     webhook::{self, Delivery, DeliveryState, Endpoint, EndpointState, MAX_RESENDS, Range, UpdateEndpoint},
 };
@@ -19,12 +19,15 @@ use domain::{
 };
 use serde_json::{Value, json};
 
-use crate::harness::{
-    World,
-    letters::{named, outbox, wishes, writes},
-    plans::{template, variant},
-    receiver::{Hook, Manner, Received, Receiver, limits, sending_to},
-    refusal,
+use crate::{
+    e2e::process::until,
+    harness::{
+        World,
+        letters::{named, outbox, wishes, writes},
+        plans::{template, variant},
+        receiver::{Hook, Manner, Received, Receiver, limits, sending_to},
+        refusal,
+    },
 };
 
 on_both!(
@@ -50,6 +53,8 @@ on_both!(
     a_run_that_died_is_followed_when_its_lease_is_over,
     what_is_delivered_is_written_while_another_message_hangs,
     what_arrives_later_makes_a_failure_forgotten_that_was_written_before,
+    what_arrives_at_one_that_is_switched_off_leaves_its_reason,
+    a_message_asked_for_during_a_pause_is_sent_after_it,
     a_sweep_wakes_so_many_and_first_those_that_have_waited_longest,
     what_was_given_up_is_found_among_what_was_delivered,
     what_waits_is_found_below_what_was_delivered,
@@ -359,16 +364,8 @@ async fn one_that_is_gone_is_switched_off_at_once(world: World) {
 async fn has_own_url(world: &World, name: &str, receiver: &Receiver) -> (CustomerId, WebhookEndpointId) {
     let customer = world.customer(name).await;
     named(world, customer, "Ada & Sons", "books@ada.example").await;
-    let input = UpdateSpend {
-        customer: CustomerRef::Id(customer),
-        enabled: Some(true),
-        mode: None,
-        daily: None,
-        monthly: None,
-        webhook_url: Some(Some(receiver.url())),
-    };
-    let updated = spend::update(&world.app, &world.actor, input).await.unwrap();
-    (customer, updated.spend.endpoint.unwrap().id)
+    let id = world.own_url(customer, receiver.url(), Some(true)).await;
+    (customer, id)
 }
 
 /// Letters about endpoints that were switched off: to whom, about whom, and what they say.
@@ -395,14 +392,9 @@ async fn a_customer_hears_that_its_own_url_is_switched_off(world: World) {
     world.hook(&vendors.url(), &["webhook_endpoint.disabled"]).await;
     let (customer, id) = has_own_url(&world, "ada", &own).await;
     own.answers(Manner::Status(410));
-    for _ in 0..2 {
-        spend::send_test(&world.app, &world.actor, &CustomerRef::Id(customer), &world.key())
-            .await
-            .unwrap();
-    }
-    world.catch_up().await;
-    world.catch_up().await;
-    assert_eq!(read(&world, id).await.state, EndpointState::Disabled);
+    try_own_url(&world, customer).await;
+    try_own_url(&world, customer).await;
+    is_switched_off(&world, id).await;
 
     // The vendor hears of it as before, and now of whom; the receiver that is gone hears nothing.
     assert_eq!(vendors.kinds(), ["webhook_endpoint.disabled"]);
@@ -428,18 +420,27 @@ async fn a_customer_hears_that_its_own_url_is_switched_off(world: World) {
     for (muted, wanted) in [(false, 2), (true, 2)] {
         world.advance(60);
         has_own_url_again(&world, customer, &own, muted).await;
-        spend::send_test(&world.app, &world.actor, &CustomerRef::Id(customer), &world.key())
-            .await
-            .unwrap();
-        world.catch_up().await;
-        world.catch_up().await;
-        assert_eq!(read(&world, id).await.state, EndpointState::Disabled);
+        try_own_url(&world, customer).await;
+        is_switched_off(&world, id).await;
         let letters = letters_about_endpoints(&world).await;
         let theirs = letters.iter().filter(|it| it.0 == Audience::Customer);
         assert_eq!(theirs.count(), wanted, "{letters:?}");
     }
     // Its numbers have no gaps.
     world.audited().await;
+}
+
+async fn try_own_url(world: &World, customer: CustomerId) {
+    spend::send_test(&world.app, &world.actor, &CustomerRef::Id(customer), &world.key())
+        .await
+        .unwrap();
+}
+
+/// What is due is sent, and what is told of it as well; by then nothing is sent to an endpoint any more.
+async fn is_switched_off(world: &World, id: WebhookEndpointId) {
+    world.catch_up().await;
+    world.catch_up().await;
+    assert_eq!(read(world, id).await.state, EndpointState::Disabled);
 }
 
 async fn has_own_url_again(world: &World, customer: CustomerId, receiver: &Receiver, muted: bool) {
@@ -450,15 +451,7 @@ async fn has_own_url_again(world: &World, customer: CustomerId, receiver: &Recei
         low_balance: None,
     };
     wishes(world, customer, input).await.unwrap();
-    let input = UpdateSpend {
-        customer: CustomerRef::Id(customer),
-        enabled: None,
-        mode: None,
-        daily: None,
-        monthly: None,
-        webhook_url: Some(Some(receiver.url())),
-    };
-    spend::update(&world.app, &world.actor, input).await.unwrap();
+    world.own_url(customer, receiver.url(), None).await;
 }
 
 async fn what_a_vendor_has_made_for_a_customer_is_not_the_customer_s(world: World) {
@@ -479,9 +472,7 @@ async fn what_a_vendor_has_made_for_a_customer_is_not_the_customer_s(world: Worl
     webhook::send_test(&world.app, &world.actor, made, &world.key())
         .await
         .unwrap();
-    world.catch_up().await;
-    world.catch_up().await;
-    assert_eq!(read(&world, made).await.state, EndpointState::Disabled);
+    is_switched_off(&world, made).await;
     assert_eq!(read(&world, id).await.state, EndpointState::Enabled);
     // Neither a letter nor an event of the customer's tells of the vendor's address.
     assert_eq!(letters_about_endpoints(&world).await, []);
@@ -931,15 +922,58 @@ async fn what_is_delivered_is_written_while_another_message_hangs(world: World) 
     receiver.answers_next([Manner::Held]);
     let (hook, send) = two_that_are_due(&world, &receiver).await;
     let run = begun(&world, &receiver, &send).await;
-    let waiting = std::time::Instant::now();
-    while !states(&world, &hook).await.contains(&DeliveryState::Delivered) {
-        assert!(!run.is_finished() && waiting.elapsed() < Duration::from_secs(10));
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("one is delivered", async || {
+        (states(&world, &hook).await.contains(&DeliveryState::Delivered)).then_some(())
+    })
+    .await;
+    assert!(!run.is_finished());
     assert!(states(&world, &hook).await.contains(&DeliveryState::Pending));
     receiver.lets_go();
     run.await.unwrap();
     assert_eq!(states(&world, &hook).await, [DeliveryState::Delivered; 2]);
+}
+
+/// What goes well when an endpoint is switched off already, because it was on its way, does not take away the reason.
+async fn what_arrives_at_one_that_is_switched_off_leaves_its_reason(world: World) {
+    let world = world.sends().await;
+    let receiver = Receiver::open().await;
+    receiver.answers_next([Manner::Status(410), Manner::Held]);
+    let (hook, send) = two_that_are_due(&world, &receiver).await;
+    let run = begun(&world, &receiver, &send).await;
+    until("it is switched off", async || {
+        (read(&world, hook.endpoint.id).await.state == EndpointState::Disabled).then_some(())
+    })
+    .await;
+    assert!(!run.is_finished());
+    receiver.lets_go();
+    run.await.unwrap();
+    let endpoint = read(&world, hook.endpoint.id).await;
+    assert_eq!((endpoint.state, endpoint.failures), (EndpointState::Disabled, 1));
+    assert!(endpoint.last_problem.is_some());
+}
+
+/// A run has failed on our side and pauses. Whoever asks for a message meanwhile wakes nobody who would pass it by.
+async fn a_message_asked_for_during_a_pause_is_sent_after_it(world: World) {
+    let world = world.sends().await;
+    let receiver = Receiver::open().await;
+    let hook = world.hook(&receiver.url(), &[]).await;
+    let (any, now) = (world.any_id(), world.now().micros());
+    world
+        .sabotage(&format!(
+            "INSERT INTO work (id, kind, subject, state, attempts, due_at, woken_at, created_at, updated_at)
+             SELECT {any}, 'webhook.deliver', '{}', 'DUE', 1, {}, 0, {now}, {now}",
+            hook.endpoint.id,
+            now + 2_000_000,
+        ))
+        .await;
+    let sent = webhook::send_test(&world.app, &world.actor, hook.endpoint.id, &world.key()).await;
+    sent.unwrap();
+    world.run_jobs().await;
+    assert_eq!(receiver.received().len(), 0);
+    world.advance(3);
+    job::sweep(&world.app).await.unwrap();
+    world.run_jobs().await;
+    assert_eq!(receiver.received().len(), 1);
 }
 
 async fn what_arrives_later_makes_a_failure_forgotten_that_was_written_before(world: World) {
@@ -948,11 +982,11 @@ async fn what_arrives_later_makes_a_failure_forgotten_that_was_written_before(wo
     receiver.answers_next([Manner::Status(500), Manner::Held]);
     let (hook, send) = two_that_are_due(&world, &receiver).await;
     let run = begun(&world, &receiver, &send).await;
-    let waiting = std::time::Instant::now();
-    while read(&world, hook.endpoint.id).await.failures == 0 {
-        assert!(!run.is_finished() && waiting.elapsed() < Duration::from_secs(10));
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("a failure is written", async || {
+        (read(&world, hook.endpoint.id).await.failures > 0).then_some(())
+    })
+    .await;
+    assert!(!run.is_finished());
     receiver.lets_go();
     run.await.unwrap();
     assert_eq!(read(&world, hook.endpoint.id).await.failures, 0);

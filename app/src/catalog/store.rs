@@ -106,7 +106,7 @@ pub(super) async fn find_metrics(
     tenant: TenantId,
     keys: &[String],
 ) -> Result<Vec<metric::Model>> {
-    let keys = keys.iter().map(String::as_str).filter(|key| is_storable(key));
+    let keys = keys.iter().filter(|key| is_storable(key));
     Ok(of_tenant(tenant)
         .filter(among_texts(db, metric::Column::Key, keys))
         .all(db)

@@ -4,8 +4,6 @@
 //! one (job `customer.overshoot`), each by the same steps as terms of its own: what was accepted before is debited by the old ones, and the new
 //! ones hold from a certain ledger entry on. Whoever differs is found by the rows, so a customer that is made or changed meanwhile is not missed.
 
-use std::collections::HashMap;
-
 use domain::{customer::OvershootDefault, id::CustomerId};
 use sea_orm::EntityTrait;
 
@@ -66,10 +64,7 @@ pub(crate) async fn not_following(app: &App) -> Result<Vec<CustomerId>> {
     let (mut fresh, mut failed) = (Vec::new(), Vec::new());
     for _ in 0..LOOKS {
         let found = store::not_following(db, &passed, BATCH).await?;
-        let in_vain: HashMap<_, _> = work::failed_among(app, job::overshoot::NAME, &found)
-            .await?
-            .into_iter()
-            .collect();
+        let in_vain = work::failed_among(app, job::overshoot::KIND.name, &found).await?;
         fresh.extend(found.iter().filter(|id| !in_vain.contains_key(id)));
         failed.extend(in_vain.into_iter().map(|(id, due)| (due, id)));
         if found.len() < BATCH || fresh.len() >= BATCH {

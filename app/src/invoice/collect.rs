@@ -139,22 +139,31 @@ fn term(filed: &Filed) -> Option<Timestamp> {
         .filter(|_| filed.invoice.state == State::Open)
 }
 
-/// When an invoice is to be charged, and with what, after its payments so far.
+/// When an invoice is to be charged, and with what, after its payments so far. At most two statements.
 async fn attempt(op: &Op, terms: &BillingTerms, filed: &Filed, attempts: &[Payment]) -> Result<Attempted> {
+    if let Some(whatever_there_is) = without_method(terms, attempts) {
+        return Ok(whatever_there_is);
+    }
+    let method = payment::usable_in(op.tx(), filed.invoice.tenant, filed.invoice.customer).await?;
+    Ok(with_method(method, filed, attempts))
+}
+
+/// How an invoice stands whatever way to pay the customer has; `None`: that decides.
+fn without_method(terms: &BillingTerms, attempts: &[Payment]) -> Option<Attempted> {
     let states = || attempts.iter().map(|payment| payment.progress.state);
     if states().any(PaymentState::is_open) {
-        return Ok(Attempted::UnderWay);
+        return Some(Attempted::UnderWay);
     }
     if states().any(|state| state == PaymentState::Quarantined) {
-        return Ok(Attempted::Quarantined);
+        return Some(Attempted::Quarantined);
     }
-    if !terms.collects {
-        return Ok(Attempted::Next(Next::Never, None));
-    }
+    (!terms.collects).then_some(Attempted::Next(Next::Never, None))
+}
+
+fn with_method(method: Option<Method>, filed: &Filed, attempts: &[Payment]) -> Attempted {
     let ended: Vec<Attempt> = attempts.iter().filter_map(declined).collect();
-    let method = payment::usable_in(op.tx(), filed.invoice.tenant, filed.invoice.customer).await?;
     let next = next_attempt(&filed.invoice, method.as_ref().map(|it| it.id), &ended);
-    Ok(Attempted::Next(next, method))
+    Attempted::Next(next, method)
 }
 
 /// How a payment was declined. What nobody paid on a page says nothing about a way to pay.
@@ -230,13 +239,13 @@ async fn failed_in(op: &Op, filed: &Filed, payment: &Payment) -> Result<()> {
         return Ok(());
     }
     let terms = needed(op.tx(), filed.invoice.tenant).await?;
-    tell_where_ended(op, &terms, filed, &attempts).await
+    let next = attempt(op, &terms, filed, &attempts).await?;
+    tell_where_ended(op, filed, next).await
 }
 
-/// Tells that an invoice is not charged any more, where no charge is under way and there is nothing to charge it to. Two statements beside the
+/// Tells that an invoice is not charged any more, where no charge is under way and there is nothing to charge it to. No statement beside the
 /// telling.
-async fn tell_where_ended(op: &Op, terms: &BillingTerms, filed: &Filed, attempts: &[Payment]) -> Result<()> {
-    let next = attempt(op, terms, filed, attempts).await?;
+async fn tell_where_ended(op: &Op, filed: &Filed, next: Attempted) -> Result<()> {
     if let Attempted::Next(Next::NeedsMethod | Next::NeedsOtherMethod, _) = next {
         event::tell(op, EventType::InvoiceCollectionEnded, filed).await?;
     }
@@ -250,27 +259,33 @@ fn was_charged_by_itself(filed: &Filed, payment: &Payment, attempts: &[Payment])
         return false;
     };
     let others = attempts.iter().filter(|it| it.id != payment.id);
-    let before: Vec<Attempt> = others.filter_map(declined).collect();
-    let next = next_attempt(&filed.invoice, Some(method), &before);
-    matches!(next, Next::At(_))
+    is_charged_by_itself(filed, method, &others.filter_map(declined).collect::<Vec<_>>())
+}
+
+fn is_charged_by_itself(filed: &Filed, method: PaymentMethodId, ended: &[Attempt]) -> bool {
+    matches!(next_attempt(&filed.invoice, Some(method), ended), Next::At(_))
 }
 
 /// Tells that invoices are not charged any more which would have been again, by the default way to pay that was: it was taken away between two
 /// attempts, or one stands in its place that was declined before. What ended with its last attempt was told then, and a charge under way tells it
-/// when it fails; a page on which somebody may pay does not. The account is locked, so each end is told once; one that follows after there was another way to pay is another end.
+/// when it fails; a page on which somebody may pay does not. The account is locked, so each end is told once; one that follows after there was another
+/// way to pay is another end.
 ///
-/// One statement where nothing is to be charged again; otherwise one more, and three for each such invoice, beside the telling.
+/// One statement where nothing is to be paid; otherwise three more, and one for each invoice, beside the telling.
 pub(crate) async fn default_was_in(op: &Op, customer: CustomerId, before: PaymentMethodId) -> Result<()> {
     let waiting = store::waiting_of(op.tx(), customer, MOST_WAITING).await?;
     let Some(first) = waiting.first() else {
         return Ok(());
     };
     let terms = needed(op.tx(), first.invoice.tenant).await?;
+    let method = payment::usable_in(op.tx(), first.invoice.tenant, customer).await?;
     for filed in &waiting {
         let mut attempts = payment::of_invoice_in(op.tx(), filed.invoice.id).await?;
         attempts.retain(|it| matches!(it.way, Way::Saved(_)));
         if would_be_charged_again(filed, before, &attempts) {
-            tell_where_ended(op, &terms, filed, &attempts).await?;
+            let next = without_method(&terms, &attempts)
+                .unwrap_or_else(|| with_method(method.clone(), filed, &attempts));
+            tell_where_ended(op, filed, next).await?;
         }
     }
     Ok(())
@@ -279,7 +294,7 @@ pub(crate) async fn default_was_in(op: &Op, customer: CustomerId, before: Paymen
 /// Whether an invoice that was charged by itself would have been again with a way to pay. What nobody has tried does not end.
 fn would_be_charged_again(filed: &Filed, method: PaymentMethodId, attempts: &[Payment]) -> bool {
     let ended: Vec<Attempt> = attempts.iter().filter_map(declined).collect();
-    !ended.is_empty() && matches!(next_attempt(&filed.invoice, Some(method), &ended), Next::At(_))
+    !ended.is_empty() && is_charged_by_itself(filed, method, &ended)
 }
 
 /// Money has come for an invoice. What is more than was left to pay goes to the customer's credit balance.

@@ -3,11 +3,8 @@
 use super::{Kind, Lane, customers, names};
 use crate::customer;
 
-/// Its name.
-pub(crate) const NAME: &str = "customer.overshoot";
-
 pub(crate) const KIND: Kind = Kind {
-    name: NAME,
+    name: "customer.overshoot",
     lane: Lane::Upkeep,
     together: |_| 1,
     run: |app, subjects, _| {

@@ -5,7 +5,7 @@ use domain::{
     time::Timestamp,
 };
 use entity::work;
-use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect, Select};
 
 use super::Sender;
 use crate::{
@@ -189,21 +189,22 @@ pub(super) async fn parked_subjects(db: &impl ConnectionTrait, kind: &str) -> Re
         .await?)
 }
 
+/// The rows of some subjects of a kind, of which the subject is read.
+fn of_subjects(db: &impl ConnectionTrait, kind: &str, subjects: &[String]) -> Select<work::Entity> {
+    work::Entity::find()
+        .select_only()
+        .column(work::Column::Subject)
+        .filter(work::Column::Kind.eq(kind))
+        .filter(among_texts(db, work::Column::Subject, subjects))
+}
+
 /// Which of some subjects are parked. One statement.
 pub(super) async fn parked_among(
     db: &impl ConnectionTrait,
     kind: &str,
     subjects: &[String],
 ) -> Result<Vec<String>> {
-    Ok(work::Entity::find()
-        .select_only()
-        .column(work::Column::Subject)
-        .filter(work::Column::Kind.eq(kind))
-        .filter(among_texts(
-            db,
-            work::Column::Subject,
-            subjects.iter().map(String::as_str),
-        ))
+    Ok(of_subjects(db, kind, subjects)
         .filter(work::Column::State.eq(PARKED))
         .into_tuple()
         .all(db)
@@ -216,15 +217,8 @@ pub(super) async fn failed_among(
     kind: &str,
     subjects: &[String],
 ) -> Result<Vec<(String, i64)>> {
-    Ok(work::Entity::find()
-        .select_only()
-        .columns([work::Column::Subject, work::Column::DueAt])
-        .filter(work::Column::Kind.eq(kind))
-        .filter(among_texts(
-            db,
-            work::Column::Subject,
-            subjects.iter().map(String::as_str),
-        ))
+    Ok(of_subjects(db, kind, subjects)
+        .column(work::Column::DueAt)
         .filter(work::Column::Attempts.gt(0))
         .into_tuple()
         .all(db)
@@ -254,15 +248,7 @@ pub(super) async fn awake(
         .add(work::Column::WokenAt.gt(lost.micros()))
         .add(work::Column::DueAt.gt(now.micros()))
         .add(running);
-    Ok(work::Entity::find()
-        .select_only()
-        .column(work::Column::Subject)
-        .filter(work::Column::Kind.eq(kind))
-        .filter(among_texts(
-            db,
-            work::Column::Subject,
-            subjects.iter().map(String::as_str),
-        ))
+    Ok(of_subjects(db, kind, subjects)
         .filter(awake)
         .into_tuple()
         .all(db)

@@ -4,7 +4,7 @@
 //! wait for the disk ([`Op::begin_passing`]): should the database's server crash, a run is forgotten that is dead as well. What
 //! a person has to see, and the attempts at a customer that lead to it, wait.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use domain::{
     id::{CustomerId, TenantId},
@@ -12,7 +12,7 @@ use domain::{
 };
 use serde_json::Value;
 
-use super::{Kind, Sender, store};
+use super::{Kind, Sender, names, store};
 use crate::{App, error::Result, failpoint::reach, op::Op};
 
 /// A wake-up that has not been taken for this long is taken for lost.
@@ -182,19 +182,17 @@ pub(crate) async fn set_aside_among(
     kind: &str,
     customers: &[CustomerId],
 ) -> Result<Vec<CustomerId>> {
-    let subjects: Vec<String> = customers.iter().map(CustomerId::to_string).collect();
-    let parked = store::parked_among(app.db().reader(), kind, &subjects).await?;
+    let parked = store::parked_among(app.db().reader(), kind, &names(customers)).await?;
     Ok(customers_of(&parked))
 }
 
-/// Which of some customers have work of a kind that was begun and has not gone well since, and until when it pauses. One statement.
+/// Those of some customers that have work of a kind that was begun and has not gone well since, and until when it pauses. One statement.
 pub(crate) async fn failed_among(
     app: &App,
     kind: &str,
     customers: &[CustomerId],
-) -> Result<Vec<(CustomerId, Timestamp)>> {
-    let subjects: Vec<String> = customers.iter().map(CustomerId::to_string).collect();
-    let failed = store::failed_among(app.db().reader(), kind, &subjects).await?;
+) -> Result<HashMap<CustomerId, Timestamp>> {
+    let failed = store::failed_among(app.db().reader(), kind, &names(customers)).await?;
     let one = |(subject, due): (String, i64)| Some((subject.parse().ok()?, Timestamp::from_micros(due)));
     Ok(failed.into_iter().filter_map(one).collect())
 }

@@ -10,7 +10,7 @@ use app::{
     customer::{CustomerRef, UpdateCustomer},
     hold, invoice,
     page::Page,
-    payment, spend,
+    payment,
     subscription::{CreateSubscription, Wish},
     test_clock::{self, CreateTestClock},
     usage, webhook,
@@ -113,7 +113,7 @@ pub async fn target(world: &World, name: &str) -> Target {
     words.extend(billed(world, customer).await);
     let receiver = Receiver::open().await;
     words.extend(hooked(world, &receiver, &mark).await);
-    heard(world, customer, &receiver).await;
+    world.own_url(customer, receiver.url(), None).await;
     Target {
         receiver,
         words,
@@ -303,19 +303,6 @@ async fn hooked(world: &World, receiver: &Receiver, mark: &str) -> Vec<(&'static
         ("UNHOOKED", unhooked.to_string()),
         ("SENT", sent.unwrap().value.id.to_string()),
     ]
-}
-
-/// A URL that hears of a customer's limits.
-async fn heard(world: &World, customer: CustomerId, receiver: &Receiver) {
-    let input = spend::UpdateSpend {
-        customer: CustomerRef::Id(customer),
-        enabled: None,
-        mode: None,
-        daily: None,
-        monthly: None,
-        webhook_url: Some(Some(receiver.url())),
-    };
-    spend::update(&world.app, &world.actor, input).await.unwrap();
 }
 
 async fn key(world: &World, name: &str) -> String {

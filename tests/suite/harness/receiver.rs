@@ -18,6 +18,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
+use domain::id::{CustomerId, WebhookEndpointId};
 use gateway::webhook::{self, AddressPolicy, Secret, Webhooks, sign};
 use serde_json::Value;
 use tokio::{net::TcpListener, sync::watch};
@@ -248,6 +249,27 @@ impl World {
             endpoint: made.endpoint,
             secret: made.secret,
         }
+    }
+
+    /// Points a customer's own URL at an address, from where it hears of its limits, and answers with the endpoint behind it. With spend management
+    /// switched on or off, or as it was.
+    #[allow(dead_code, reason = "for the suite")]
+    pub async fn own_url(
+        &self,
+        customer: CustomerId,
+        url: String,
+        enabled: Option<bool>,
+    ) -> WebhookEndpointId {
+        let input = app::spend::UpdateSpend {
+            customer: app::customer::CustomerRef::Id(customer),
+            enabled,
+            mode: None,
+            daily: None,
+            monthly: None,
+            webhook_url: Some(Some(url)),
+        };
+        let updated = app::spend::update(&self.app, &self.actor, input).await.unwrap();
+        updated.spend.endpoint.unwrap().id
     }
 
     pub async fn try_hook(&self, url: &str, types: &[&str]) -> app::Result<app::webhook::Rotated> {

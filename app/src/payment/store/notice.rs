@@ -149,7 +149,7 @@ pub(in crate::payment) async fn named(
     use payment::Column::{CustomerId as Customer, Id, Provider, Reference};
     let by_either = sea_orm::Condition::any()
         .add(among(db, Id, ids.iter().map(|id| id.0)))
-        .add(among_texts(db, Reference, references.iter().map(String::as_str)));
+        .add(among_texts(db, Reference, references));
     let rows: Vec<(uuid::Uuid, Option<String>, uuid::Uuid)> = payment::Entity::find()
         .select_only()
         .columns([Id, Reference, Customer])
