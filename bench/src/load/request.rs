@@ -70,12 +70,7 @@ pub fn recordings(
 
 /// Requests of one of several senders that go through the customers in order, together.
 pub fn recordings_in_order(events: usize, among: usize, sender: usize, senders: usize) -> Patched {
-    Patched {
-        stride: 1,
-        next: sender as u64,
-        step: senders as u64,
-        ..recording("/graphql", sender, events, among)
-    }
+    recording("/graphql", sender, events, among).in_order(sender, senders)
 }
 
 fn recording(path: &str, connection: usize, events: usize, among: usize) -> Patched {
@@ -103,16 +98,27 @@ fn recording(path: &str, connection: usize, events: usize, among: usize) -> Patc
 
 /// Requests that ask whether one of so many customers may go on, one value per connection.
 pub fn checks(path: &str, connections: usize, among: usize) -> Vec<Box<dyn Requests>> {
-    let variables = json!({ "customer": external_id(0), "metric": METRIC });
-    let request = post(path, KEY, &graphql(CHECK, &variables));
     let party = |connection: usize| Patched {
-        expect: Some("\"allowed\":true".to_owned()),
         next: connection as u64 * 31,
-        ..Patched::of(&request, among)
+        ..check(path, among)
     };
     (0..connections)
         .map(|it| Box::new(party(it)) as Box<dyn Requests>)
         .collect()
+}
+
+/// The same of one of several senders that go through the customers in order, together.
+pub fn checks_in_order(path: &str, among: usize, sender: usize, senders: usize) -> Patched {
+    check(path, among).in_order(sender, senders)
+}
+
+fn check(path: &str, among: usize) -> Patched {
+    let variables = json!({ "customer": external_id(0), "metric": METRIC });
+    let request = post(path, KEY, &graphql(CHECK, &variables));
+    Patched {
+        expect: Some("\"allowed\":true".to_owned()),
+        ..Patched::of(&request, among)
+    }
 }
 
 /// The same as a gateway asks without a document, one value per connection.
@@ -147,6 +153,16 @@ impl Patched {
 }
 
 impl Patched {
+    /// One of several senders that go through the customers in order, together.
+    fn in_order(self, sender: usize, senders: usize) -> Self {
+        Self {
+            stride: 1,
+            next: sender as u64,
+            step: senders as u64,
+            ..self
+        }
+    }
+
     /// The next request, and the numbers of the customers in it.
     pub fn next_of(&mut self) -> (&[u8], Vec<usize>) {
         let customers = (0..self.customers.len())

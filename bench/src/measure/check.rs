@@ -5,12 +5,15 @@
 //! moment at which a request was due, so a stall shows in every request that it delays. They contain what the generator itself
 //! needs to wake up; the limit shows how much that is.
 
-use std::time::Duration;
+use std::net::SocketAddr;
 
 use crate::{
     Bench, Outcome,
     figure::{Figure, Target},
-    load::{closed, open, request::checks},
+    load::{
+        closed, open,
+        request::{checks, checks_in_order},
+    },
     pair::pair,
     place::Backend,
 };
@@ -21,14 +24,13 @@ const CONNECTIONS: usize = 64;
 pub(super) const RATE: f64 = 2_000.0;
 /// Connections at that rate; each sends every eighth millisecond.
 pub(super) const PACED: usize = 16;
-/// How long a process is asked at full speed before delays count: one that has been running for a while knows its customers.
-pub(super) const KNOWN_AFTER: Duration = Duration::from_secs(1);
 
 pub async fn run(bench: &Bench, backend: Backend) -> Outcome<Vec<Figure>> {
     let scale = bench.scale;
     let world = bench.world(backend).await?;
     let api = bench.programs.api(&world.place.url).await?;
     let hand = bench.programs.by_hand(&[]).await?;
+    knows(api.address, "/graphql", scale.active).await?;
     let throughput = async |address, path| {
         let parties = checks(path, CONNECTIONS, scale.active);
         closed::rate(address, path, parties, scale.lasting).await
@@ -63,4 +65,10 @@ pub async fn run(bench: &Bench, backend: Backend) -> Outcome<Vec<Figure>> {
         figure(2, "check_p99", "ms", Target::below(1.0)),
         figure(3, "check_p999", "ms", Target::NONE),
     ])
+}
+
+/// Has a server be asked about each of so many customers once.
+pub(super) async fn knows(address: SocketAddr, path: &'static str, customers: usize) -> Outcome<()> {
+    let party = |sender, senders| checks_in_order(path, customers, sender, senders);
+    closed::know(address, path, customers, party).await
 }

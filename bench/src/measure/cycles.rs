@@ -14,12 +14,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::check::{KNOWN_AFTER, PACED, RATE};
+use super::check::{PACED, RATE, knows};
 use crate::{
     Bench, Outcome,
     by_hand::Hand,
     figure::{Figure, Target},
-    load::{closed, open, request::checks},
+    load::{open, request::checks},
     pair::pair,
     place::Backend,
     subscribed::{self, GRANTED},
@@ -215,9 +215,9 @@ async fn beside(
             p99: 0.0,
         });
     };
-    let parties = || checks(path, PACED, bench.scale.active.min(bench.scale.subscribed));
-    closed::rate(address, path, parties(), KNOWN_AFTER).await?;
-    let checking = tokio::spawn(open::delays(address, parties(), RATE, counted));
+    let asked = bench.scale.active.min(bench.scale.subscribed);
+    knows(address, path, asked).await?;
+    let checking = tokio::spawn(open::delays(address, checks(path, PACED, asked), RATE, counted));
     tokio::time::sleep(open::WARM_UP).await;
     let lasting = work().await?;
     let mut delays = checking.await??;

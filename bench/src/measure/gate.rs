@@ -2,14 +2,11 @@
 //!
 //! As for [`super::check`] the delays count from the moment at which a request was due, and contain what the generator itself needs.
 
-use super::check::{KNOWN_AFTER, PACED, RATE};
+use super::check::{PACED, RATE, knows};
 use crate::{
     Bench, Outcome,
     figure::{Figure, Target},
-    load::{
-        closed, open,
-        request::{checks, gates},
-    },
+    load::{open, request::gates},
     pair::pair,
     place::Backend,
 };
@@ -24,12 +21,9 @@ pub async fn run(bench: &Bench, backend: Backend) -> Outcome<Vec<Figure>> {
         let mut delays = open::delays(address, parties, RATE, scale.lasting).await?;
         Outcome::Ok([0.5, 0.99].map(|share| delays.quantile(share)))
     };
-    let ours = async || {
-        // Both are answered from the same memory.
-        let known = checks("/graphql", PACED, scale.active);
-        closed::rate(api.address, "/graphql", known, KNOWN_AFTER).await?;
-        delays(api.address, "/gate").await
-    };
+    // Both are answered from the same memory.
+    knows(api.address, "/graphql", scale.active).await?;
+    let ours = async || delays(api.address, "/gate").await;
     let limit = async || delays(hand.address, "/nothing").await;
     let (ours, limit) = pair(scale.rounds, ours, limit).await?;
     hand.stop().await;

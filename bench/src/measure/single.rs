@@ -10,7 +10,10 @@
 use crate::{
     Bench, Outcome,
     figure::{Figure, Target},
-    load::{closed, request::recordings},
+    load::{
+        closed,
+        request::{recordings, recordings_in_order},
+    },
     pair::pair,
     place::Backend,
 };
@@ -22,6 +25,8 @@ pub async fn run(bench: &Bench, backend: Backend) -> Outcome<Vec<Figure>> {
     let ids = format!("{},{},{}", world.tenant, world.customers[0], world.metric);
     let options = ["--database-url", &world.place.url, "--ids", &ids].map(str::to_owned);
     let hand = bench.programs.by_hand(&options).await?;
+    let party = |sender, senders| recordings_in_order(1, scale.active, sender, senders);
+    closed::know(api.address, "/graphql", scale.active, party).await?;
     let mut figures = Vec::new();
     for connections in [64, 256] {
         let rate = async |address, path, checked| {
