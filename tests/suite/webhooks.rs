@@ -54,6 +54,7 @@ on_both!(
     what_is_delivered_is_written_while_another_message_hangs,
     what_arrives_later_makes_a_failure_forgotten_that_was_written_before,
     what_arrives_at_one_that_is_switched_off_leaves_its_reason,
+    what_a_former_address_answers_says_nothing_of_the_present_one,
     a_message_asked_for_during_a_pause_is_sent_after_it,
     a_sweep_wakes_so_many_and_first_those_that_have_waited_longest,
     what_was_given_up_is_found_among_what_was_delivered,
@@ -864,7 +865,7 @@ async fn a_run_that_is_taken_for_dead_has_its_endpoint_in_hand(world: World) {
     let world = world.sends().await;
     let other = world.sends().await;
     let receiver = Receiver::open().await;
-    receiver.answers(Manner::Held);
+    receiver.answers(Manner::Held(200));
     let (hook, send) = two_that_are_due(&world, &receiver).await;
     let first = begun(&world, &receiver, &send).await;
     // Jobs are taken for dead before leases are over, and one of the other kind has a row of its own.
@@ -891,7 +892,7 @@ async fn a_run_that_is_taken_for_dead_has_its_endpoint_in_hand(world: World) {
 async fn a_run_that_died_is_followed_when_its_lease_is_over(world: World) {
     let world = world.sends().await;
     let receiver = Receiver::open().await;
-    receiver.answers(Manner::Held);
+    receiver.answers(Manner::Held(200));
     let (hook, send) = two_that_are_due(&world, &receiver).await;
     let first = begun(&world, &receiver, &send).await;
     first.abort();
@@ -919,7 +920,7 @@ async fn a_run_that_died_is_followed_when_its_lease_is_over(world: World) {
 async fn what_is_delivered_is_written_while_another_message_hangs(world: World) {
     let world = world.sends().await;
     let receiver = Receiver::open().await;
-    receiver.answers_next([Manner::Held]);
+    receiver.answers_next([Manner::Held(200)]);
     let (hook, send) = two_that_are_due(&world, &receiver).await;
     let run = begun(&world, &receiver, &send).await;
     until("one is delivered", async || {
@@ -937,7 +938,7 @@ async fn what_is_delivered_is_written_while_another_message_hangs(world: World) 
 async fn what_arrives_at_one_that_is_switched_off_leaves_its_reason(world: World) {
     let world = world.sends().await;
     let receiver = Receiver::open().await;
-    receiver.answers_next([Manner::Status(410), Manner::Held]);
+    receiver.answers_next([Manner::Status(410), Manner::Held(200)]);
     let (hook, send) = two_that_are_due(&world, &receiver).await;
     let run = begun(&world, &receiver, &send).await;
     until("it is switched off", async || {
@@ -950,6 +951,30 @@ async fn what_arrives_at_one_that_is_switched_off_leaves_its_reason(world: World
     let endpoint = read(&world, hook.endpoint.id).await;
     assert_eq!((endpoint.state, endpoint.failures), (EndpointState::Disabled, 1));
     assert!(endpoint.last_problem.is_some());
+}
+
+/// An endpoint is pointed elsewhere while messages are on their way to where it was, where nobody wants any more.
+async fn what_a_former_address_answers_says_nothing_of_the_present_one(world: World) {
+    let world = world.sends().await;
+    let (former, present) = (Receiver::open().await, Receiver::open().await);
+    former.answers(Manner::Held(410));
+    let (hook, send) = two_that_are_due(&world, &former).await;
+    let run = begun(&world, &former, &send).await;
+    let elsewhere = UpdateEndpoint {
+        url: Some(present.url()),
+        ..UpdateEndpoint::default()
+    };
+    let pointed = webhook::update(&world.app, &world.actor, hook.endpoint.id, elsewhere).await;
+    pointed.unwrap();
+    former.lets_go();
+    run.await.unwrap();
+    let endpoint = read(&world, hook.endpoint.id).await;
+    assert_eq!((endpoint.state, endpoint.failures), (EndpointState::Enabled, 0));
+    assert_eq!(endpoint.last_problem, None);
+    world.advance(60);
+    world.catch_up().await;
+    assert_eq!(sorted(&present), ["subscription.paused", "subscription.resumed"]);
+    assert_eq!(states(&world, &hook).await, [DeliveryState::Delivered; 2]);
 }
 
 /// A run has failed on our side and pauses. Whoever asks for a message meanwhile wakes nobody who would pass it by.
@@ -979,7 +1004,7 @@ async fn a_message_asked_for_during_a_pause_is_sent_after_it(world: World) {
 async fn what_arrives_later_makes_a_failure_forgotten_that_was_written_before(world: World) {
     let world = world.sends().await;
     let receiver = Receiver::open().await;
-    receiver.answers_next([Manner::Status(500), Manner::Held]);
+    receiver.answers_next([Manner::Status(500), Manner::Held(200)]);
     let (hook, send) = two_that_are_due(&world, &receiver).await;
     let run = begun(&world, &receiver, &send).await;
     until("a failure is written", async || {

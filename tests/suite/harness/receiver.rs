@@ -34,9 +34,9 @@ pub enum Manner {
     Later(u16, u64),
     /// By pointing elsewhere.
     Elsewhere(String),
-    /// With 200, once it is let go.
+    /// With a status, once it is let go.
     #[allow(dead_code, reason = "for the suite")]
-    Held,
+    Held(u16),
     /// Not at all.
     Silent,
     /// With a body that never ends.
@@ -199,9 +199,9 @@ async fn answer(manner: Manner, mut let_go: watch::Receiver<bool>) -> Response {
             (status(code), [("retry-after", seconds.to_string())], "later").into_response()
         }
         Manner::Elsewhere(place) => (StatusCode::FOUND, [("location", place)], "").into_response(),
-        Manner::Held => {
+        Manner::Held(code) => {
             let _ = let_go.wait_for(|it| *it).await;
-            status(200).into_response()
+            status(code).into_response()
         }
         Manner::Silent => std::future::pending().await,
         Manner::Endless => {
